@@ -1,0 +1,2 @@
+//! The `moondrop` command.
+fn main() {}
