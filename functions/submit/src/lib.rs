@@ -1,1 +1,141 @@
-//! x
+//! `submit`: an object was dropped. Checks the whole file, plans its parts, and feeds each to a batch job of its own.
+//!
+//! It is called through a queue, at least once for each drop and perhaps at the same time. What it finds in the ledger says
+//! what is left to do, so a call is a resumption as much as a beginning. A bad file is reported, and answered `Ok`; `Err` goes
+//! back to the queue and means that trying again may help.
+
+mod check;
+mod feed;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use moondrop_shared::aws::Services;
+use moondrop_shared::conclude::conclude;
+use moondrop_shared::drop::Source;
+use moondrop_shared::event::Announced;
+use moondrop_shared::keys;
+use moondrop_shared::record::{DropState, Meta, SCHEMA, Times};
+use moondrop_shared::runtime::{Deadline, Failure, describe, init_logs};
+use moondrop_shared::source;
+use serde::{Deserialize, Serialize};
+
+/// A batch of queue messages, of which only this is read (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+#[derive(Debug, Deserialize)]
+pub struct Messages {
+    #[serde(rename = "Records")]
+    records: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_id: String,
+    body: String,
+}
+
+/// Which messages are to be delivered again.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    batch_item_failures: Vec<FailedItem>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedItem {
+    item_identifier: String,
+}
+
+/// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
+///
+/// # Errors
+/// If a setting is missing or bad, or the Runtime API is gone.
+pub async fn run() -> Result<(), lambda_runtime::Error> {
+    init_logs();
+    let services = &Services::from_env().await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Messages>| async move {
+        let deadline = Deadline::of(&event.context);
+        Ok::<_, Failure>(Box::pin(handle(services, event.payload, deadline)).await)
+    }))
+    .await
+}
+
+/// Carries each announced drop as far as it gets. One message's failure is no other's.
+pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
+    let mut failures = Failures::default();
+    for message in messages.records {
+        if let Err(error) = carry(services, &message.body, deadline).await {
+            tracing::warn!(message = message.message_id, error = describe(&error), "the drop goes back to the queue");
+            failures.batch_item_failures.push(FailedItem { item_identifier: message.message_id });
+        }
+    }
+    failures
+}
+
+async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()> {
+    let announced = Announced::read(body)?;
+    if !keys::is_drop(&announced.detail.object.key) {
+        return Ok(());
+    }
+    let Some(new) = describe_drop(services, announced).await? else { return Ok(()) };
+    let mut meta = services.ledger.accept(new).await?;
+    let id = meta.id.clone();
+    if meta.state.is_final() {
+        return if meta.closed_at.is_none() { conclude(services, &meta).await } else { Ok(()) };
+    }
+    meta.touched_at = Timestamp::now();
+    services.ledger.touch(&meta).await?;
+    if meta.state == DropState::Checking {
+        services.reporter.try_report(&id, 0).await;
+        check::check_and_plan(services, &mut meta, deadline).await.with_context(|| format!("check the drop {id}"))?;
+        if meta.state.is_final() {
+            return conclude(services, &meta).await;
+        }
+    }
+    feed::feed(services, &mut meta, deadline).await.with_context(|| format!("feed the drop {id}"))
+}
+
+/// The record a drop begins with; `None` if its object is gone and was never known in full.
+async fn describe_drop(services: &Services, announced: Announced) -> Result<Option<Meta>> {
+    let Announced { time, detail } = announced;
+    let object = detail.object;
+    let (etag, size) = match object.etag {
+        Some(etag) => (source::unquoted(&etag).to_owned(), object.size),
+        None => match source::head(&services.s3, &detail.bucket.name, &object.key, object.version_id.as_deref()).await {
+            Ok(known) => known,
+            Err(error) if source::is_gone(&error) => {
+                tracing::warn!("an announced object is gone, and its event had no ETag to know it by");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let settings = &services.settings;
+    let source = Source {
+        bucket: detail.bucket.name,
+        key: object.key,
+        version_id: object.version_id,
+        etag,
+        sequencer: object.sequencer,
+        size,
+    };
+    let now = Timestamp::now();
+    Ok(Some(Meta {
+        schema: SCHEMA,
+        id: source.id(),
+        policy: settings.policy_for(keys::policy_folder(&source.key)),
+        folder: keys::results_folder(&source.key, time, None),
+        source,
+        dropped_at: time,
+        limits: settings.limits,
+        on_bad_rows: settings.on_bad_rows,
+        state: DropState::Checking,
+        plan: None,
+        trouble: None,
+        times: Times { accepted_at: Some(now), ..Times::default() },
+        touched_at: now,
+        results_bytes: None,
+        closed_at: None,
+    }))
+}

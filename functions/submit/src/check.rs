@@ -1,0 +1,155 @@
+//! Checking a drop's file and recording the plan: first `rejected.csv`, then every part, then the drop. Until the last of
+//! these stands, no job is created.
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use moondrop_shared::aws::Services;
+use moondrop_shared::check::{Checked, Checker};
+use moondrop_shared::conclude::drop_event;
+use moondrop_shared::event::Announcement;
+use moondrop_shared::fault::{Class, Fault};
+use moondrop_shared::keys::Key;
+use moondrop_shared::record::{DropState, Meta, OnBadRows, Part, Plan, Trouble};
+use moondrop_shared::rejected::{REJECTED_HEADER, write_rejection};
+use moondrop_shared::runtime::Deadline;
+use moondrop_shared::source::{SourceReader, is_gone};
+use moondrop_shared::store::{ObjectWriter, Written};
+use std::time::{Duration, Instant};
+
+/// How often `status.json` tells how far the check has come.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Checks the file and moves the drop to `uploading`, `rejected`, or, if the file is gone, `failed`.
+pub(crate) async fn check_and_plan(services: &Services, meta: &mut Meta, deadline: Deadline) -> Result<()> {
+    if meta.policy.is_none() {
+        let reason = "no policy is named: put the file into a folder with the policy's id or alias, or set a default policy";
+        return refuse_file(services, meta, Fault::of_file(Class::Policy, reason)).await;
+    }
+    match look_twice(services, meta, deadline).await {
+        Ok(Ok(checked)) => plan(services, meta, checked).await,
+        Ok(Err(fault)) => refuse_file(services, meta, fault).await,
+        Err(error) if is_gone(&error) => {
+            meta.trouble = Some(Trouble {
+                class: "E_GONE".to_owned(),
+                reason: "the file was overwritten or deleted before it had been read; nothing was evaluated".to_owned(),
+                next: "A file that took its place is a drop of its own. To have this one evaluated, drop it again.".to_owned(),
+            });
+            end(services, meta, DropState::Failed).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One look at a clean file; where something is to be rejected, a second one that writes `rejected.csv`.
+async fn look_twice(services: &Services, meta: &Meta, deadline: Deadline) -> Result<Result<Checked, Fault>> {
+    let first = match look(services, meta, Checker::first(meta.limits), None, deadline).await? {
+        Ok(checked) if checked.needs_second_look() => checked,
+        decided => return Ok(decided),
+    };
+    let key = Key::Rejected { folder: &meta.folder }.to_string();
+    let mut writer = services.store.begin(&key, 0);
+    let looked = async {
+        let second = Checker::second(meta.limits, first);
+        let looked = look(services, meta, second, Some(&mut writer), deadline).await?;
+        if looked.as_ref().is_ok_and(|checked| checked.rejected > 0) {
+            finish_rejections(&mut writer, meta).await?;
+        }
+        Ok(looked)
+    }
+    .await;
+    // After `finish` there is nothing left to give up.
+    writer.abort().await;
+    looked
+}
+
+async fn look(
+    services: &Services,
+    meta: &Meta,
+    mut checker: Checker,
+    mut rejections: Option<&mut ObjectWriter>,
+    deadline: Deadline,
+) -> Result<Result<Checked, Fault>> {
+    let mut reader = SourceReader::whole(services.s3.clone(), meta.source.clone());
+    let mut reported = Instant::now();
+    while let Some(bytes) = reader.next().await? {
+        if let Err(fault) = checker.push(&bytes) {
+            return Ok(Err(fault));
+        }
+        if let Some(writer) = &mut rejections {
+            writer.write(&checker.take_rejections(), Some(meta.id.as_str())).await?;
+        }
+        if reported.elapsed() > REPORT_EVERY {
+            if deadline.is_near() {
+                bail!("the time of one invocation is too short to check the file: {} rows were read", checker.rows());
+            }
+            services.reporter.try_report(&meta.id, checker.rows()).await;
+            reported = Instant::now();
+        }
+    }
+    let looked = checker.finish();
+    if let Some(writer) = &mut rejections {
+        writer.write(&checker.take_rejections(), Some(meta.id.as_str())).await?;
+    }
+    Ok(looked)
+}
+
+/// Puts `rejected.csv` in its place. It is a function of the file and the settings the drop was taken up with, so one that
+/// stands there already under the drop's name is this one.
+async fn finish_rejections(writer: &mut ObjectWriter, meta: &Meta) -> Result<()> {
+    let written = writer.finish(Some(meta.id.as_str())).await?;
+    ensure!(written.written != Written::Conflict, "a rejected.csv that is not this drop's stands in its folder");
+    Ok(())
+}
+
+async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<()> {
+    let now = Timestamp::now();
+    let (rows, rejected) = (checked.rows, checked.rejected);
+    let mut plan = Plan { header: checked.header.line(), parts: 0, rows, rejected };
+    meta.times.planned_at = Some(now);
+    meta.touched_at = now;
+    if rejected > 0 && meta.on_bad_rows == OnBadRows::RejectFile {
+        meta.plan = Some(plan);
+        meta.trouble = Some(Trouble {
+            class: "E_ROWS".to_owned(),
+            reason: format!("{rejected} of {rows} rows are not fit to be evaluated, and such a file is held back as a whole"),
+            next: "Mend the rows that rejected.csv lists and drop the file again. Nothing was sent.".to_owned(),
+        });
+        return end(services, meta, DropState::Rejected).await;
+    }
+    plan.parts = u32::try_from(checked.parts.len()).context("count the parts")?;
+    meta.plan = Some(plan);
+    let parts = checked.parts.into_iter().map(|part| Part::planned(meta.id.clone(), part)).collect();
+    services.ledger.put_parts(parts, now).await?;
+    meta.trouble = None;
+    end(services, meta, DropState::Uploading).await?;
+    services.reporter.try_report(&meta.id, 0).await;
+    services.bus.put(&[Announcement::DropAccepted(drop_event(services, meta))]).await
+}
+
+/// Refuses the file: `rejected.csv` says why, in one line.
+async fn refuse_file(services: &Services, meta: &mut Meta, fault: Fault) -> Result<()> {
+    let mut lines = REJECTED_HEADER.to_vec();
+    write_rejection(&mut lines, &fault, b"");
+    let key = Key::Rejected { folder: &meta.folder }.to_string();
+    let mut writer = services.store.begin(&key, lines.len() as u64);
+    writer.write(&lines, None).await?;
+    finish_rejections(&mut writer, meta).await?;
+    meta.trouble = Some(Trouble {
+        class: fault.class.to_string(),
+        reason: format!("line {}: {}", fault.line, fault.reason),
+        next: "Mend the file and drop it again. Nothing was sent.".to_owned(),
+    });
+    end(services, meta, DropState::Rejected).await
+}
+
+/// Moves the drop out of `checking`. If another attempt did so before, what that one decided stands.
+async fn end(services: &Services, meta: &mut Meta, state: DropState) -> Result<()> {
+    meta.state = state;
+    if state.is_final() {
+        meta.times.ended_at = Some(Timestamp::now());
+    }
+    if !services.ledger.move_drop(meta, DropState::Checking).await? {
+        *meta = services.ledger.meta(&meta.id).await?.context("the drop has no record")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Feeding a planned drop: for each part a job is created, recorded, and given its rows.
+//!
+//! What makes it exactly once stands in [`moondrop_shared::ledger`]: nothing is uploaded before the job's id and address are
+//! recorded, and whoever comes later uploads the same bytes to the recorded address.
+
+use anyhow::{Context, Result, bail};
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::ApiError;
+use moondrop_shared::csv::header::Header;
+use moondrop_shared::job::JobName;
+use moondrop_shared::part::UploadEncoder;
+use moondrop_shared::record::{DropState, Meta, Part, PartFailure, PartState, Trouble};
+use moondrop_shared::rows;
+use moondrop_shared::runtime::{Deadline, describe};
+use moondrop_shared::signed::SignedError;
+use moondrop_shared::source::{SourceReader, is_gone};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The age at which an upload address is used no more: 15 minutes before it runs out, so that a long upload still ends in
+/// time.
+const URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);
+/// From when on a job that was never fed is an orphan: an hour after its address has run out, and some.
+const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
+/// How often `status.json` tells how far the uploads have come.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What became of a part here.
+enum Fed {
+    /// Nothing is left to do for it here: it is fed, or has ended.
+    Done,
+    /// Its address is too old to be used; poll abandons the job, and the part comes back.
+    Waits,
+    /// It was not fed, since time or the drop's turn was over.
+    Left,
+    /// It was not fed, for this reason; again may help.
+    Later(Trouble),
+}
+
+/// Feeds every part that needs it, several at once, and moves the drop to `evaluating` when all are fed.
+pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadline) -> Result<()> {
+    let parts = services.ledger.parts(&meta.id).await?;
+    let hungry: Vec<Part> = parts.into_iter().filter(|p| matches!(p.state, PartState::Planned | PartState::Created)).collect();
+    if !hungry.is_empty() {
+        // Before the first create: a job whose id never reached us is found by this.
+        services.ledger.owe_sweep(&meta.id, Timestamp::now() + SWEEP_AFTER).await?;
+    }
+    let header = rows::header(meta)?;
+    let stop = AtomicBool::new(false);
+    let mut feeding = stream::iter(hungry)
+        .map(|part| Box::pin(feed_part(services, meta, &header, part, deadline, &stop)))
+        .buffer_unordered(services.settings.uploads_at_once);
+    let (mut left, mut waits, mut trouble) = (0, 0, None);
+    let mut reported = Instant::now();
+    while let Some(fed) = feeding.next().await {
+        match fed? {
+            Fed::Done => {}
+            Fed::Waits => waits += 1,
+            Fed::Left => left += 1,
+            Fed::Later(why) => {
+                left += 1;
+                trouble.get_or_insert(why);
+            }
+        }
+        if reported.elapsed() > REPORT_EVERY {
+            services.reporter.try_report(&meta.id, 0).await;
+            reported = Instant::now();
+        }
+    }
+    drop(feeding);
+    meta.touched_at = Timestamp::now();
+    meta.trouble = trouble;
+    if left == 0 && waits == 0 && meta.state == DropState::Uploading {
+        meta.state = DropState::Evaluating;
+        meta.times.uploaded_at = Some(meta.touched_at);
+        services.ledger.move_drop(meta, DropState::Uploading).await?;
+    } else {
+        services.ledger.touch(meta).await?;
+    }
+    services.reporter.try_report(&meta.id, 0).await;
+    match &meta.trouble {
+        _ if left == 0 => Ok(()),
+        Some(trouble) => bail!("{left} parts are still to be fed: {}: {}", trouble.class, trouble.reason),
+        None => bail!("{left} parts are still to be fed: the invocation's time is over"),
+    }
+}
+
+async fn feed_part(
+    services: &Services,
+    meta: &Meta,
+    header: &Header,
+    mut part: Part,
+    deadline: Deadline,
+    stop: &AtomicBool,
+) -> Result<Fed> {
+    loop {
+        if deadline.is_near() || stop.load(Ordering::Relaxed) {
+            return Ok(Fed::Left);
+        }
+        let fed = match part.state {
+            PartState::Planned => match create(services, meta, &part).await? {
+                None => {
+                    let number = part.plan.number;
+                    part = services.ledger.part(&meta.id, number).await?.context("the part has no record")?;
+                    continue;
+                }
+                Some(fed) => fed,
+            },
+            PartState::Created => upload(services, meta, header, &part).await?,
+            _ => Fed::Done,
+        };
+        if matches!(fed, Fed::Later(_)) {
+            // What stops one part stops the others: the key, the limit of requests, the network.
+            stop.store(true, Ordering::Relaxed);
+        }
+        return Ok(fed);
+    }
+}
+
+/// Creates a job and records it. `None` if the record is to be looked at again: a job stands in it, ours or another's.
+async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Option<Fed>> {
+    let settings = &services.settings;
+    let name = JobName { stack: settings.stack.clone(), drop: meta.id.clone(), part: part.plan.number }.to_string();
+    let policy = meta.policy.as_deref().context("the drop has no policy")?;
+    // Before the call, so that the address is never taken for younger than it is.
+    let created_at = Timestamp::now();
+    let refused = match services.api.create(&name, policy).await {
+        Ok(job) => {
+            // Exactly once: of all attempts, the one that gets its job recorded feeds it; the others' are cancelled unfed.
+            if !services.ledger.record_job(part, &job.id, &job.upload_url, created_at).await? {
+                tracing::info!(drop = %meta.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
+                cancel(services, meta, part, &job.id).await;
+            }
+            return Ok(None);
+        }
+        Err(ApiError::Refused(words)) => words,
+        Err(ApiError::NotFound) => "404 the API does not know the policy, or the address".to_owned(),
+        Err(ApiError::Key) => {
+            return Ok(Some(later(
+                "E_API_KEY",
+                "the API does not take the API key",
+                "It needs you to renew the key in its secret; the drop goes on by itself within minutes.",
+            )));
+        }
+        Err(ApiError::Busy { .. }) => {
+            return Ok(Some(later(
+                "E_API_BUSY",
+                "the API takes no more requests for now (429)",
+                "It will be tried again by itself; a daily limit may take until tomorrow.",
+            )));
+        }
+        Err(error @ (ApiError::Unreachable(_) | ApiError::Unknown(_))) => {
+            let error = describe(&error.into());
+            tracing::warn!(drop = %meta.id, part = part.plan.number, error, "no job was created, or none we know of");
+            return Ok(Some(later(
+                "E_API",
+                "the API could not be reached, or gave no clear answer",
+                "It will be tried again by itself.",
+            )));
+        }
+    };
+    tracing::error!(drop = %meta.id, part = part.plan.number, "the API refuses to make a job");
+    let failure = PartFailure { lost: false, reason: format!("the API refuses to make a job: {refused}") };
+    services.ledger.refuse_part(part, &failure).await?;
+    Ok(Some(Fed::Done))
+}
+
+/// Uploads the part's rows to the recorded address.
+async fn upload(services: &Services, meta: &Meta, header: &Header, part: &Part) -> Result<Fed> {
+    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
+        bail!("part {} is CREATED without a job, an address or a time", part.plan.number);
+    };
+    if Timestamp::now().duration_since(created_at) > URL_USED_FOR {
+        return Ok(Fed::Waits);
+    }
+    let rejections = rows::rejections(&services.store, meta, &part.plan).await?;
+    let reader = SourceReader::new(services.s3.clone(), meta.source.clone(), part.plan.offset..part.plan.end);
+    let encoder = UploadEncoder::new(header.clone(), part.plan.clone(), rejections);
+    let broken: Arc<Mutex<Option<anyhow::Error>>> = Arc::default();
+    let body = upload_body(reader, encoder, Arc::clone(&broken));
+    let uploaded = services.transfer.upload(url, part.plan.upload_bytes, body).await;
+    // The cause is the body's own error, if it had one: the client only says that the body failed.
+    let cause = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (uploaded, cause) {
+        (Ok(()), None) => {
+            services.ledger.record_upload(part, Timestamp::now()).await?;
+            tracing::info!(drop = %meta.id, part = part.plan.number, job, rows = part.plan.accepted, bytes = part.plan.upload_bytes, "the part is uploaded");
+            Ok(Fed::Done)
+        }
+        (_, Some(error)) if is_gone(&error) => {
+            let reason = "the file was overwritten or deleted before these rows were sent".to_owned();
+            tracing::error!(drop = %meta.id, part = part.plan.number, job, "the part's rows are gone");
+            if services.ledger.fail_unfed(part, &PartFailure { lost: false, reason }).await? {
+                cancel(services, meta, part, job).await;
+            }
+            Ok(Fed::Done)
+        }
+        (_, Some(error)) => Err(error.context(format!("read part {}", part.plan.number))),
+        (Err(SignedError::Host(host)), None) => {
+            let reason = format!("the API wants the rows uploaded to {host}, which SIGNED_URL_HOSTS does not allow");
+            Ok(later(
+                "E_HOST",
+                &reason,
+                "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.",
+            ))
+        }
+        (Err(error), None) => {
+            let error = describe(&error.into());
+            tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "the upload did not succeed");
+            Ok(later("E_UPLOAD", "an upload did not succeed", "It will be tried again by itself."))
+        }
+    }
+}
+
+/// The upload's bytes, made from the source's while they are sent.
+fn upload_body(
+    reader: SourceReader,
+    encoder: UploadEncoder,
+    broken: Arc<Mutex<Option<anyhow::Error>>>,
+) -> impl futures_util::Stream<Item = std::io::Result<bytes::Bytes>> + Send {
+    let steps = stream::unfold(Some((reader, encoder)), |state| async move {
+        let (mut reader, mut encoder) = state?;
+        match reader.next().await {
+            Ok(Some(bytes)) => match encoder.push(&bytes) {
+                Ok(out) => Some((Ok(out), Some((reader, encoder)))),
+                Err(error) => Some((Err(error), None)),
+            },
+            Ok(None) => Some((encoder.finish(), None)),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    steps.filter_map(move |step| {
+        let step = match step {
+            Ok(out) if out.is_empty() => None,
+            Ok(out) => Some(Ok(out.into())),
+            Err(error) => {
+                *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Some(Err(std::io::Error::other("the rows cannot be read")))
+            }
+        };
+        std::future::ready(step)
+    })
+}
+
+/// Cancels a job that will get no rows. If that fails, the sweep finds it.
+async fn cancel(services: &Services, meta: &Meta, part: &Part, job: &str) {
+    if let Err(error) = services.api.cancel(job).await {
+        let error = describe(&error.into());
+        tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "an unused job was not cancelled; the sweep will");
+    }
+}
+
+fn later(class: &str, reason: &str, next: &str) -> Fed {
+    Fed::Later(Trouble { class: class.to_owned(), reason: reason.to_owned(), next: next.to_owned() })
+}

@@ -1,0 +1,95 @@
+//! A job's results, by `ref_id`. Read by column name and without trust in order, completeness or form.
+
+use crate::labels::read_labels;
+use crate::tally::Tally;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::Read;
+
+/// The most bytes of labels and errors that are held for one part: 512 MiB would be 20 KB a row. Ours.
+pub const MAX_ANSWER_BYTES: usize = 512 * 1024 * 1024;
+
+/// What the API answered for a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    labels: Box<str>,
+    error: Box<str>,
+    taken: bool,
+}
+
+/// What the API answered for the rows of a job.
+#[derive(Debug, Default)]
+pub struct Answers {
+    by_ref_id: HashMap<Box<[u8]>, Answer>,
+    doubled: u64,
+}
+
+impl Answers {
+    /// Reads a results file: `ref_id,type,labels,content,error` in any order of columns and rows.
+    ///
+    /// # Errors
+    /// If it has no `ref_id` and `labels` columns (a page of HTML, say), cannot be read to its end, or holds more than
+    /// [`MAX_ANSWER_BYTES`].
+    pub fn read(results: impl Read) -> Result<Self> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(results);
+        let headers = reader.byte_headers().context("the results cannot be read")?.clone();
+        let column = |name: &str| {
+            headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes())
+        };
+        let (Some(ref_id), Some(labels)) = (column("ref_id"), column("labels")) else {
+            bail!("what came as results has no columns `ref_id` and `labels`");
+        };
+        let error = column("error");
+        let mut answers = Answers::default();
+        let mut held = 0;
+        let mut record = csv::ByteRecord::new();
+        while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
+            let text = |i: usize| record.get(i).map(String::from_utf8_lossy).unwrap_or_default();
+            let key: Box<[u8]> = record.get(ref_id).unwrap_or_default().into();
+            let answer =
+                Answer { labels: text(labels).into(), error: error.map(text).unwrap_or_default().into(), taken: false };
+            held += key.len() + answer.labels.len() + answer.error.len();
+            ensure!(held <= MAX_ANSWER_BYTES, "the results hold more than {MAX_ANSWER_BYTES} bytes of labels and errors");
+            match answers.by_ref_id.entry(key) {
+                Entry::Occupied(_) => answers.doubled += 1,
+                Entry::Vacant(place) => drop(place.insert(answer)),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// How many rows are answered for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_ref_id.len()
+    }
+
+    /// Whether nothing is answered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_ref_id.is_empty()
+    }
+
+    /// The labels and the error for a row, which count into the tally.
+    pub fn take(&mut self, ref_id: &[u8], tally: &mut Tally) -> Option<(&str, &str)> {
+        let answer = self.by_ref_id.get_mut(ref_id)?;
+        answer.taken = true;
+        if answer.error.trim().is_empty() {
+            tally.rows.evaluated += 1;
+        } else {
+            tally.rows.failed += 1;
+        }
+        match read_labels(&answer.labels) {
+            Ok(labels) => tally.count_labels(&labels),
+            Err(()) => tally.unreadable_labels += 1,
+        }
+        Some((&answer.labels, &answer.error))
+    }
+
+    /// Counts what no row asked for.
+    pub fn count_rest(&self, tally: &mut Tally) {
+        tally.foreign += self.by_ref_id.values().filter(|a| !a.taken).count() as u64;
+        tally.doubled += self.doubled;
+    }
+}

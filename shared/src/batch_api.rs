@@ -1,0 +1,338 @@
+//! The Batch API: create a job, ask after jobs, cancel one. Paths, fields and codes are those of its OpenAPI document.
+
+use crate::api_key::ApiKey;
+use crate::job::JobState;
+use crate::secret::SignedUrl;
+use anyhow::{Context, Result, anyhow};
+use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
+use reqwest::{Client, Method, Response, StatusCode, header};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use url::Url;
+
+/// How many jobs one GET asks after. The API documents no page size; this keeps the address under 8 KB.
+pub const JOBS_PER_GET: usize = 100;
+/// How long a signed upload address is good for, from the job's creation (Batch API's documentation: 4 hours).
+pub const UPLOAD_URL_LIFE: Duration = Duration::from_secs(4 * 3600);
+/// The longest wait that a `Retry-After` is followed for within an invocation; a longer one ends the attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Attempts at a call, the first included.
+const ATTEMPTS: usize = 5;
+
+/// Why the API did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// It refuses this request, and would again: what it says, cleaned for people to read.
+    #[error("the API refused the request: {0}")]
+    Refused(String),
+    /// It does not take our key, also after the key was looked up anew.
+    #[error("the API does not take the API key")]
+    Key,
+    /// Too many requests, after several attempts.
+    #[error("the API is busy (429)")]
+    Busy {
+        /// The wait it asked for.
+        after: Option<Duration>,
+    },
+    /// It does not know what was asked after (404).
+    #[error("the API does not know the job")]
+    NotFound,
+    /// The request did not reach it.
+    #[error("the API cannot be reached")]
+    Unreachable(#[source] anyhow::Error),
+    /// It may or may not have done it: no answer in time, or one that says nothing.
+    #[error("the API's answer is not known")]
+    Unknown(#[source] anyhow::Error),
+}
+
+/// A job as created.
+#[derive(Debug)]
+pub struct NewJob {
+    /// Its id.
+    pub id: String,
+    /// Where its rows are to be put, for [`UPLOAD_URL_LIFE`].
+    pub upload_url: SignedUrl,
+}
+
+/// A job as the API tells of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its id.
+    #[serde(rename = "batchJobId", default)]
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its state.
+    #[serde(default = "unspecified")]
+    pub state: JobState,
+    /// When it was created.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<JobError>,
+    /// Where its results are, once it is completed; fresh with each GET.
+    #[serde(default)]
+    pub output_file_url: Option<SignedUrl>,
+}
+
+/// An error in a job's record or in an answer. Proto3 JSON may carry one that says nothing: that is none.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobError {
+    error_code: String,
+    error_message: String,
+}
+
+impl JobError {
+    /// What it says, for a person; `None` if it says nothing.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
+        let code = if code == "UNSPECIFIED" { "" } else { code };
+        let words = format!("{code} {}", self.error_message);
+        Some(clean(&words)).filter(|w| !w.is_empty())
+    }
+}
+
+fn unspecified() -> JobState {
+    JobState::Unspecified
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateRequest<'a> {
+    name: &'a str,
+    policy_id: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateResponse {
+    #[serde(default)]
+    batch_job_id: String,
+    #[serde(default)]
+    error: Option<JobError>,
+    #[serde(default)]
+    input_file_upload_url: Option<SignedUrl>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GetResponse {
+    #[serde(default)]
+    batch_jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+struct RpcStatus {
+    #[serde(default)]
+    message: String,
+}
+
+/// Which failures are tried again at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Only what certainly had no effect: 429, and a connection that was never made. For `create`, which has no idempotency
+    /// key: a job made twice is paid for twice.
+    IfUndone,
+    /// Also what may have had an effect, since doing it again changes nothing.
+    Always,
+}
+
+/// The Batch API.
+#[derive(Debug, Clone)]
+pub struct BatchApi {
+    client: Client,
+    base: Url,
+    key: ApiKey,
+}
+
+impl BatchApi {
+    /// The API at this address.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(base: Url, key: ApiKey) -> Result<Self> {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            .build()
+            .context("set up the client for the Batch API")?;
+        Ok(BatchApi { client, base, key })
+    }
+
+    /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] a job may exist that no one knows.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; a 200 that carries an error, or no id or address, is one too.
+    pub async fn create(&self, name: &str, policy: &str) -> Result<NewJob, ApiError> {
+        let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
+        let response = self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await?;
+        let created: CreateResponse = read(response).await?;
+        if let Some(words) = created.error.and_then(|e| e.words()) {
+            return Err(ApiError::Refused(words));
+        }
+        match created.input_file_upload_url {
+            Some(upload_url) if !created.batch_job_id.is_empty() && !upload_url.expose().is_empty() => {
+                Ok(NewJob { id: created.batch_job_id, upload_url })
+            }
+            _ => Err(ApiError::Unknown(anyhow!("the API's answer lacks the job's id or upload address"))),
+        }
+    }
+
+    /// Asks after up to [`JOBS_PER_GET`] jobs. Without ids nothing is asked: the API would tell of the whole account.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; [`ApiError::NotFound`] may mean any one of them.
+    pub async fn jobs(&self, ids: &[&str]) -> Result<Vec<Job>, ApiError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut url = self.url(&["v1", "batch-jobs"]);
+        url.query_pairs_mut().extend_pairs(ids.iter().map(|id| ("batchJobIds", id)));
+        let response = self.call(Method::GET, url, None, Again::Always).await?;
+        Ok(read::<GetResponse>(response).await?.batch_jobs)
+    }
+
+    /// Every job of the account that waits for its input: where the jobs are that no record knows.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn waiting_jobs(&self) -> Result<Vec<Job>, ApiError> {
+        let mut url = self.url(&["v1", "batch-jobs"]);
+        url.query_pairs_mut().append_pair("states", &JobState::Initialized.api_name());
+        let response = self.call(Method::GET, url, None, Again::Always).await?;
+        Ok(read::<GetResponse>(response).await?.batch_jobs)
+    }
+
+    /// Cancels a job. What became of it, the next GET tells.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn cancel(&self, id: &str) -> Result<(), ApiError> {
+        let url = self.url(&["v1", "batch-jobs", id, "cancel"]);
+        self.call(Method::POST, url, Some(b"{}".to_vec()), Again::Always).await.map(drop)
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // Settings take only http and https addresses, and those can be a base.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    /// One call, tried again as `again` allows, in all at most [`ATTEMPTS`] times and some two minutes.
+    async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>, again: Again) -> Result<Response, ApiError> {
+        let backoff =
+            ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(Duration::from_millis(200));
+        (|| self.call_with_key(&method, &url, body.as_deref()))
+            .retry(backoff)
+            .when(|error| match error {
+                ApiError::Busy { after } => after.is_none_or(|wait| wait <= LONGEST_WAIT),
+                ApiError::Unreachable(_) => true,
+                ApiError::Unknown(_) => again == Again::Always,
+                _ => false,
+            })
+            .adjust(|error, wait| match error {
+                ApiError::Busy { after: Some(after) } => wait.map(|wait| wait.max(*after)),
+                _ => wait,
+            })
+            .await
+    }
+
+    /// One call; if the key is refused it is looked up once more.
+    async fn call_with_key(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Response, ApiError> {
+        let key = self.key.get().await.map_err(ApiError::Unreachable)?;
+        match self.call_once(method, url, body, key.expose_secret()).await {
+            Err(ApiError::Key) => {
+                let key = self.key.reload(&key).await.map_err(ApiError::Unreachable)?;
+                self.call_once(method, url, body, key.expose_secret()).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn call_once(&self, method: &Method, url: &Url, body: Option<&[u8]>, key: &str) -> Result<Response, ApiError> {
+        let mut request = self.client.request(method.clone(), url.clone()).bearer_auth(key);
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_vec());
+        }
+        let response = request.send().await.map_err(|e| {
+            let unmade = e.is_connect();
+            let error = anyhow::Error::new(e.without_url());
+            if unmade { ApiError::Unreachable(error) } else { ApiError::Unknown(error) }
+        })?;
+        let status = response.status();
+        match status {
+            StatusCode::OK => Ok(response),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ApiError::Key),
+            StatusCode::NOT_FOUND => Err(ApiError::NotFound),
+            StatusCode::TOO_MANY_REQUESTS => Err(ApiError::Busy { after: retry_after(response.headers()) }),
+            StatusCode::REQUEST_TIMEOUT => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
+            status if status.is_client_error() => {
+                let text = response.bytes().await.unwrap_or_default();
+                let said = serde_json::from_slice::<RpcStatus>(&text).map(|s| s.message).unwrap_or_default();
+                Err(ApiError::Refused(clean(&format!("{} {said}", status.as_u16()))))
+            }
+            status => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
+        }
+    }
+}
+
+async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T, ApiError> {
+    let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())))?;
+    // serde_json's message may quote a string of the answer: only where it stopped is told.
+    serde_json::from_slice(&body).map_err(|e| {
+        ApiError::Unknown(anyhow!("the API's answer is not the JSON it should be (line {}, column {})", e.line(), e.column()))
+    })
+}
+
+/// The wait a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3); `None` if it is neither.
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+/// The API's words made fit to be shown: one line, 200 characters at most, without anything that may be an address.
+fn clean(words: &str) -> String {
+    let shown: Vec<&str> = words.split_whitespace().map(|w| if w.contains("://") { "(address)" } else { w }).collect();
+    shown.join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(text: &str) -> header::HeaderMap {
+        [(header::RETRY_AFTER, header::HeaderValue::from_str(text).unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn a_retry_after_is_read_in_both_forms_and_garbage_is_passed_over() {
+        assert_eq!(retry_after(&header("7")), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&header("Fri, 31 Dec 1999 23:59:59 GMT")), Some(Duration::ZERO));
+        for garbage in ["", "soon", "-1", "1.5"] {
+            assert_eq!(retry_after(&header(garbage)), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_default_error_says_nothing_and_addresses_are_never_shown() {
+        let error = |code: &str, message: &str| JobError { error_code: code.into(), error_message: message.into() };
+        assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").words(), None);
+        let words = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").words();
+        assert_eq!(words.as_deref(), Some("INVALID_POLICY see (address) now"));
+    }
+}

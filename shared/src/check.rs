@@ -1,0 +1,318 @@
+//! The check of a whole file, and the plan that comes out of it. Bytes in, decisions out; no I/O.
+//!
+//! A clean file is looked at once. Where a row is faulty, or two `ref_id`s hash alike, it is looked at a second time, now
+//! knowing which `ref_id`s to compare in full: only then are the rows to reject certain, and `rejected.csv` and the exact
+//! length of each part's upload with them.
+
+use crate::csv::header::Header;
+use crate::csv::row::{Item, UPLOAD_HEADER, check_fields, check_row};
+use crate::csv::scan::{Row, Scanner};
+use crate::fault::{Class, Fault};
+use crate::rejected::{REJECTED_HEADER, write_rejection};
+use crate::unique::{Doubles, Hashes, MAX_DOUBLED_REF_IDS, Suspects};
+use serde::{Deserialize, Serialize};
+
+/// The most parts a drop may have: a part's number has five digits in its record's key.
+pub const MAX_PARTS: usize = 99_999;
+
+/// Where a part ends: at either limit, whichever is met first. A part has one row at the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartLimits {
+    /// Rows a part, rejected ones included.
+    pub rows: u64,
+    /// Bytes a part, of the source and of the upload alike.
+    pub bytes: u64,
+}
+
+impl Default for PartLimits {
+    /// 25,000 rows (the limit of an earlier edition of the Batch API's documentation) and 32 MiB (ours).
+    fn default() -> Self {
+        PartLimits { rows: 25_000, bytes: 32 * 1024 * 1024 }
+    }
+}
+
+/// A part as planned: a range of the source, and what will be uploaded of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedPart {
+    /// Counted from 1.
+    pub number: u32,
+    /// The line its first row stands on.
+    pub first_line: u64,
+    /// The byte offset of its first row.
+    pub offset: u64,
+    /// The byte offset behind its last row.
+    pub end: u64,
+    /// Its rows, rejected ones included.
+    pub rows: u64,
+    /// The rows that will be evaluated.
+    pub accepted: u64,
+    /// The exact length of the upload, in bytes, its header included.
+    pub upload_bytes: u64,
+    /// Where its rejections begin in `rejected.csv`, in bytes.
+    pub rejected_offset: u64,
+    /// How many bytes of `rejected.csv` they are.
+    pub rejected_bytes: u64,
+}
+
+/// What a look at a whole file found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The header.
+    pub header: Header,
+    /// The parts, if every decision in them is final; see [`Checked::needs_second_look`].
+    pub parts: Vec<PlannedPart>,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Rows rejected so far.
+    pub rejected: u64,
+    suspects: Suspects,
+}
+
+impl Checked {
+    /// Whether the file has to be looked at again with [`Checker::second`], since rows are faulty or `ref_id`s may be doubled.
+    #[must_use]
+    pub fn needs_second_look(&self) -> bool {
+        self.rejected > 0 || !self.suspects.is_empty()
+    }
+}
+
+#[derive(Debug)]
+enum Look {
+    First(Hashes),
+    Second(Doubles),
+}
+
+/// Checks a file that is pushed through it piece by piece.
+#[derive(Debug)]
+pub struct Checker {
+    scanner: Scanner,
+    /// The first bytes, held back until there are enough to tell what kind of file it is.
+    head: Option<Vec<u8>>,
+    planner: Planner,
+    look: Look,
+    rejections: Vec<u8>,
+    pending: Vec<u8>,
+}
+
+/// Rows, counts and parts as they grow.
+#[derive(Debug)]
+struct Planner {
+    header: Option<Header>,
+    limits: PartLimits,
+    parts: Vec<PlannedPart>,
+    rows: u64,
+    rejected: u64,
+    rejected_at: u64,
+}
+
+/// Bytes enough to tell an archive or UTF-16 from text.
+const HEAD_BYTES: usize = 8;
+
+impl Checker {
+    /// The first look at a file.
+    #[must_use]
+    pub fn first(limits: PartLimits) -> Self {
+        Self::new(limits, Look::First(Hashes::default()))
+    }
+
+    /// The second look at the same bytes; its rejections are to be kept, see [`Checker::take_rejections`].
+    #[must_use]
+    pub fn second(limits: PartLimits, first: Checked) -> Self {
+        let mut checker = Self::new(limits, Look::Second(Doubles::of(first.suspects)));
+        checker.rejections.extend_from_slice(REJECTED_HEADER);
+        checker
+    }
+
+    fn new(limits: PartLimits, look: Look) -> Self {
+        let rejected_at = REJECTED_HEADER.len() as u64;
+        Checker {
+            scanner: Scanner::new(0, 1, true),
+            head: Some(Vec::new()),
+            planner: Planner { header: None, limits, parts: Vec::new(), rows: 0, rejected: 0, rejected_at },
+            look,
+            rejections: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the file.
+    ///
+    /// # Errors
+    /// The first fault that makes the whole file unusable.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if let Some(head) = &mut self.head {
+            head.extend_from_slice(bytes);
+            if head.len() < HEAD_BYTES {
+                return Ok(());
+            }
+            self.look_at_head()?;
+        } else {
+            self.scanner.push(bytes);
+        }
+        self.take_rows()
+    }
+
+    /// Says that the file has ended.
+    ///
+    /// # Errors
+    /// The first fault that makes the whole file unusable, `E_EMPTY` among them.
+    pub fn finish(&mut self) -> Result<Checked, Fault> {
+        self.look_at_head()?;
+        self.scanner.finish();
+        self.take_rows()?;
+        let Some(header) = self.planner.header.take() else {
+            return Err(Fault::of_file(Class::Empty, "the file is empty; it needs a header and rows"));
+        };
+        if self.planner.rows == 0 {
+            return Err(Fault::of_file(Class::Empty, "the file has a header and no rows"));
+        }
+        let suspects = match &self.look {
+            Look::First(hashes) => hashes.suspects().ok_or_else(|| {
+                let reason = format!(
+                    "more than {MAX_DOUBLED_REF_IDS} different values of `ref_id` stand on more than one row: was the file appended to itself?"
+                );
+                Fault::of_file(Class::Limit, reason)
+            })?,
+            Look::Second(_) => Suspects::default(),
+        };
+        let planner = &mut self.planner;
+        Ok(Checked {
+            header,
+            parts: std::mem::take(&mut planner.parts),
+            rows: planner.rows,
+            rejected: planner.rejected,
+            suspects,
+        })
+    }
+
+    /// Rows looked at so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.planner.rows
+    }
+
+    /// The lines of `rejected.csv` that have come up since the last call, its header first. To be called after each push of
+    /// the second look.
+    pub fn take_rejections(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rejections)
+    }
+
+    fn look_at_head(&mut self) -> Result<(), Fault> {
+        if let Some(head) = self.head.take() {
+            let text = plain_text(&head)?;
+            self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
+            self.scanner.push(text);
+        }
+        Ok(())
+    }
+
+    fn take_rows(&mut self) -> Result<(), Fault> {
+        if self.planner.header.is_none() {
+            let Some(row) = self.scanner.next_row()? else { return Ok(()) };
+            let mut header = Header::read(&row, false)?;
+            header.skip_blanks = self.scanner.saw_blanks();
+            self.scanner.set_skip_blanks(header.skip_blanks);
+            self.planner.header = Some(header);
+        }
+        while let Some(row) = self.scanner.next_row()? {
+            // The header was read above.
+            let Some(header) = &self.planner.header else { break };
+            check_fields(&row, header)?;
+            let verdict = check_row(&row, header).and_then(|item| is_first(&mut self.look, &row, item));
+            self.pending.clear();
+            match verdict {
+                Ok(item) => {
+                    item.write_upload(&mut self.pending);
+                    self.planner.add(&row, self.pending.len() as u64, None)?;
+                }
+                Err(fault) => {
+                    write_rejection(&mut self.pending, &fault, &row.value(header.ref_id));
+                    self.planner.add(&row, 0, Some(self.pending.len() as u64))?;
+                    if matches!(self.look, Look::Second(_)) {
+                        self.rejections.extend_from_slice(&self.pending);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the row is the first with its `ref_id`; only a second look can say no.
+fn is_first<'a>(look: &mut Look, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, Fault> {
+    match look {
+        Look::First(hashes) => hashes.add(&item.ref_id),
+        Look::Second(doubles) => {
+            if let Some(first) = doubles.seen_before(&item.ref_id, row.line) {
+                let reason = format!("the `ref_id` stands on line {first} already; the first row with it is kept");
+                return Err(Fault { class: Class::RefId, line: row.line, offset: row.offset, reason });
+            }
+        }
+    }
+    Ok(item)
+}
+
+impl Planner {
+    fn add(&mut self, row: &Row<'_>, upload: u64, rejection: Option<u64>) -> Result<(), Fault> {
+        self.rows += 1;
+        self.rejected += u64::from(rejection.is_some());
+        let fits = self.parts.last().is_some_and(|part| {
+            part.rows < self.limits.rows
+                && row.end - part.offset <= self.limits.bytes
+                && part.upload_bytes + upload <= self.limits.bytes
+        });
+        if !fits {
+            if self.parts.len() == MAX_PARTS {
+                let reason = format!("the file would make more than {MAX_PARTS} parts");
+                return Err(Fault { class: Class::Limit, line: row.line, offset: row.offset, reason });
+            }
+            self.parts.push(PlannedPart {
+                number: self.parts.len() as u32 + 1,
+                first_line: row.line,
+                offset: row.offset,
+                end: row.end,
+                rows: 0,
+                accepted: 0,
+                upload_bytes: UPLOAD_HEADER.len() as u64,
+                rejected_offset: self.rejected_at,
+                rejected_bytes: 0,
+            });
+        }
+        let Some(part) = self.parts.last_mut() else { return Ok(()) };
+        part.end = row.end;
+        part.rows += 1;
+        part.upload_bytes += upload;
+        part.accepted += u64::from(rejection.is_none());
+        part.rejected_bytes += rejection.unwrap_or(0);
+        self.rejected_at += rejection.unwrap_or(0);
+        Ok(())
+    }
+}
+
+/// The text behind a byte-order mark, if there is one.
+///
+/// # Errors
+/// `E_ENCODING` for UTF-16, an archive or a spreadsheet, known by their first bytes; `E_EMPTY` for nothing.
+fn plain_text(head: &[u8]) -> Result<&[u8], Fault> {
+    const KINDS: [(&[u8], &str); 10] = [
+        (b"\xff\xfe", "UTF-16"),
+        (b"\xfe\xff", "UTF-16"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"PK\x03\x04", "a zip archive or a spreadsheet"),
+        (b"\xd0\xcf\x11\xe0", "a spreadsheet of the old kind"),
+        (b"BZh", "a bzip2 archive"),
+        (b"\xfd7zXZ", "an xz archive"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+        (b"PAR1", "a Parquet file"),
+        (b"%PDF", "a PDF"),
+    ];
+    if head.is_empty() {
+        return Err(Fault::of_file(Class::Empty, "the file is empty; it needs a header and rows"));
+    }
+    for (magic, kind) in KINDS {
+        if head.starts_with(magic) {
+            return Err(Fault::of_file(Class::Encoding, format!("the file is {kind}, not CSV in UTF-8")));
+        }
+    }
+    Ok(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head))
+}

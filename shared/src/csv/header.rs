@@ -1,0 +1,110 @@
+//! The header: which column is which.
+
+use super::scan::{Row, Scanner};
+use crate::fault::{Class, Fault};
+
+/// The longest header, in bytes: it is kept in the drop's record, and a DynamoDB item holds 400 KB.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// The columns the results begin with; `labels` and `error` cannot also be columns of the source.
+pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
+
+/// What the header says about the rows below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// How many columns the file has.
+    pub columns: usize,
+    /// Where `ref_id` stands, counted from 0.
+    pub ref_id: usize,
+    /// Where `type` stands.
+    pub kind: usize,
+    /// Where `content` stands.
+    pub content: usize,
+    /// Where the extra columns stand, in their order.
+    pub extra: Vec<usize>,
+    /// Whether the header has blanks after its commas: then the whole file is read so.
+    pub skip_blanks: bool,
+    /// The header's fields as they stand in the file, for the extra columns of the results.
+    pub raw: Vec<Vec<u8>>,
+}
+
+impl Header {
+    /// Reads a header row that was scanned with `skip_blanks` on; `saw_blanks` is what the scanner says of it.
+    ///
+    /// # Errors
+    /// `E_HEADER` for a missing or doubled column, another delimiter, or a name the results need; `E_LIMIT` for a header
+    /// over [`MAX_HEADER_BYTES`].
+    pub fn read(row: &Row<'_>, saw_blanks: bool) -> Result<Self, Fault> {
+        let fault = |class, reason: String| Fault { class, line: row.line, offset: row.offset, reason };
+        let header = |reason: String| fault(Class::Header, reason);
+        let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
+        let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
+        if bytes > MAX_HEADER_BYTES {
+            return Err(fault(Class::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
+        }
+        let names: Vec<String> = (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned()).collect();
+        if let Some(delimiter) = other_delimiter(&names) {
+            return Err(header(format!("the columns are separated by {delimiter}, not by commas")));
+        }
+        let find = |name: &str| -> Result<usize, Fault> {
+            let mut at = names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
+            match (at.next(), at.next()) {
+                (Some(first), None) => Ok(first),
+                (Some(first), Some(second)) => {
+                    Err(header(format!("the column `{name}` stands twice, as columns {} and {}", first + 1, second + 1)))
+                }
+                (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => Err(header(format!(
+                    "the column `{name}` is missing: one is written in other letters; names are lower-case"
+                ))),
+                (None, _) => Err(header(format!(
+                    "the column `{name}` is missing; a file needs `ref_id`, `type` and `content`, in any order"
+                ))),
+            }
+        };
+        let (ref_id, kind, content) = (find("ref_id")?, find("type")?, find("content")?);
+        for reserved in ["labels", "error"] {
+            if names.iter().any(|n| n == reserved) {
+                return Err(header(format!("a column is named `{reserved}`, as one of the results is: give it another name")));
+            }
+        }
+        for (i, name) in names.iter().enumerate() {
+            if let Some(first) = names[..i].iter().position(|n| n == name && !name.is_empty()) {
+                return Err(header(format!("columns {} and {} have the same name", first + 1, i + 1)));
+            }
+        }
+        let extra = (0..names.len()).filter(|i| ![ref_id, kind, content].contains(i)).collect();
+        Ok(Header { columns: names.len(), ref_id, kind, content, extra, skip_blanks: saw_blanks, raw })
+    }
+
+    /// Reads a header from its line alone, as [`Header::line`] gave it.
+    ///
+    /// # Errors
+    /// As [`Header::read`]; `E_EMPTY` if there is no row.
+    pub fn parse(line: &str) -> Result<Self, Fault> {
+        let mut scanner = Scanner::new(0, 1, true);
+        scanner.push(line.as_bytes());
+        scanner.finish();
+        let row = scanner.next_row()?;
+        let Some(row) = row else { return Err(Fault::of_file(Class::Empty, "the file has no header")) };
+        let mut header = Header::read(&row, false)?;
+        header.skip_blanks = scanner.saw_blanks();
+        Ok(header)
+    }
+
+    /// The header as one line without its newline: what a drop's record keeps of it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let comma: &[u8] = if self.skip_blanks { b", " } else { b"," };
+        // The scanner let only UTF-8 through.
+        String::from_utf8_lossy(&self.raw.join(comma)).into_owned()
+    }
+}
+
+/// A header in one field that holds the names apart from something else than a comma.
+fn other_delimiter(names: &[String]) -> Option<&'static str> {
+    let [only] = names else { return None };
+    let all = ["ref_id", "type", "content"].iter().all(|n| only.contains(n));
+    [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")]
+        .into_iter()
+        .find_map(|(c, name)| (all && only.contains(c)).then_some(name))
+}

@@ -1,0 +1,126 @@
+//! The rules of a row: what makes it fit to be evaluated.
+
+use super::{header::Header, scan::Row};
+use crate::fault::{Class, Fault};
+use std::borrow::Cow;
+use url::Url;
+
+/// The longest `ref_id`, in bytes. The API names no limit; this one is ours, and keeps memory bounded.
+pub const MAX_REF_ID_BYTES: usize = 1024;
+
+/// The longest image address, in bytes: beyond what browsers and servers take. Ours.
+pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
+
+/// What a row asks to have evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `text`: the content is the text itself.
+    Text,
+    /// `image_url`: the content is the publicly accessible address of an image.
+    ImageUrl,
+}
+
+impl Kind {
+    /// The API's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::ImageUrl => "image_url",
+        }
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        match value.trim_ascii() {
+            b"text" => Some(Kind::Text),
+            b"image_url" => Some(Kind::ImageUrl),
+            _ => None,
+        }
+    }
+}
+
+/// A row that keeps the rules, but for the uniqueness of its `ref_id`, which only the whole file shows.
+#[derive(Debug)]
+pub struct Item<'a> {
+    /// The row's identifier.
+    pub ref_id: Cow<'a, [u8]>,
+    /// Text or image.
+    pub kind: Kind,
+    /// The text or the address.
+    pub content: Cow<'a, [u8]>,
+}
+
+impl Item<'_> {
+    /// Appends the row as the API takes it: `ref_id,type,content` and a newline.
+    pub fn write_upload(&self, out: &mut Vec<u8>) {
+        super::write::write_field(out, &self.ref_id);
+        out.push(b',');
+        out.extend_from_slice(self.kind.as_str().as_bytes());
+        out.push(b',');
+        super::write::write_field(out, &self.content);
+        out.push(b'\n');
+    }
+}
+
+/// The header of every upload.
+pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
+
+/// Whether the row has as many fields as the header. This one faults the file: with a field too many or too few, no one can
+/// say which field is which.
+///
+/// # Errors
+/// `E_FIELDS`.
+pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), Fault> {
+    if row.len() == header.columns {
+        return Ok(());
+    }
+    let reason = format!("the row has {} fields, the header {}", row.len(), header.columns);
+    Err(Fault { class: Class::Fields, line: row.line, offset: row.offset, reason })
+}
+
+/// Checks a row by itself.
+///
+/// # Errors
+/// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
+pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, Fault> {
+    let fault = |class, reason: String| Fault { class, line: row.line, offset: row.offset, reason };
+    let ref_id = row.value(header.ref_id);
+    if ref_id.trim_ascii().is_empty() {
+        return Err(fault(Class::RefId, "`ref_id` is empty".to_owned()));
+    }
+    if ref_id.len() > MAX_REF_ID_BYTES {
+        let reason = format!("`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken", ref_id.len());
+        return Err(fault(Class::RefId, reason));
+    }
+    let Some(kind) = Kind::read(&row.value(header.kind)) else {
+        return Err(fault(Class::Type, "`type` is neither `text` nor `image_url`".to_owned()));
+    };
+    let content = row.value(header.content);
+    if content.trim_ascii().is_empty() {
+        return Err(fault(Class::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
+    }
+    if kind == Kind::ImageUrl
+        && let Err(reason) = check_image_url(&content)
+    {
+        return Err(fault(Class::Content, format!("`content` is not the address of an image: {reason}")));
+    }
+    Ok(Item { ref_id, kind, content })
+}
+
+fn check_image_url(content: &[u8]) -> Result<(), String> {
+    if content.len() > MAX_IMAGE_URL_BYTES {
+        return Err(format!("it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are taken", content.len()));
+    }
+    // The scanner let only UTF-8 through.
+    let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
+    if text.bytes().any(|b| b.is_ascii_whitespace()) {
+        return Err("it has blanks or newlines in it".to_owned());
+    }
+    // `Url` reports kinds of error, never the address.
+    let url = Url::parse(text).map_err(|e| e.to_string())?;
+    match url.scheme() {
+        "http" | "https" if url.host_str().is_some_and(|h| !h.is_empty()) => Ok(()),
+        "http" | "https" => Err("it names no host".to_owned()),
+        _ => Err("it begins with neither http:// nor https://".to_owned()),
+    }
+}

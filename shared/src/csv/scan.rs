@@ -1,0 +1,349 @@
+//! The strict scanner: bytes in, rows out.
+//!
+//! The `csv` crate is too forgiving to check a file by: after a quote that is never closed it swallows the rest (so a
+//! download that was cut short passes), it reads `"a"b` as `ab`, passes NUL, and takes a bare carriage return for a row's
+//! end. This scanner refuses each of these, and remembers where every row and field began, so that a row can be pointed at,
+//! fetched again, and copied to the byte.
+//!
+//! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at the most, and never looks at a byte
+//! twice.
+
+use crate::fault::{Class, Fault};
+use std::borrow::Cow;
+
+/// The longest row, in bytes, its newlines included: 16 MiB, half of what a part holds by default, so that memory stays
+/// bounded whatever a file holds. Ours, not the API's.
+pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where a field stands in its row, in bytes from the row's start, its quotes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    start: usize,
+    end: usize,
+    quoted: bool,
+    escaped: bool,
+}
+
+/// One row of the file, borrowed from the scanner.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// The line it begins on, counted from 1.
+    pub line: u64,
+    /// The byte offset it begins at, counted from the file's first byte (a byte-order mark included).
+    pub offset: u64,
+    /// The byte offset behind its end and its newline.
+    pub end: u64,
+    bytes: &'a [u8],
+    fields: &'a [Field],
+}
+
+impl<'a> Row<'a> {
+    /// How many fields it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether it has no field; the scanner never gives such a row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The field as it stands in the file, quotes and all; empty if there is no such field.
+    #[must_use]
+    pub fn raw(&self, index: usize) -> &'a [u8] {
+        self.fields.get(index).map_or(&[], |f| &self.bytes[f.start..f.end])
+    }
+
+    /// The field's value: without its quotes, doubled quotes made single.
+    #[must_use]
+    pub fn value(&self, index: usize) -> Cow<'a, [u8]> {
+        let Some(f) = self.fields.get(index) else { return Cow::Borrowed(&[]) };
+        if !f.quoted {
+            return Cow::Borrowed(&self.bytes[f.start..f.end]);
+        }
+        let inner = &self.bytes[f.start + 1..f.end - 1];
+        if !f.escaped {
+            return Cow::Borrowed(inner);
+        }
+        let mut value = Vec::with_capacity(inner.len());
+        let mut rest = inner;
+        while let Some(quote) = memchr::memchr(b'"', rest) {
+            value.extend_from_slice(&rest[..=quote]);
+            // Within a quoted field a quote is always followed by its twin: the scanner ended the field otherwise.
+            rest = rest.get(quote + 2..).unwrap_or_default();
+        }
+        value.extend_from_slice(rest);
+        Cow::Owned(value)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    RowStart,
+    FieldStart,
+    Unquoted,
+    Quoted,
+    /// A quote was seen within a quoted field: its end, or the first of two.
+    QuoteSeen,
+}
+
+/// What a look at one more byte came to.
+enum Step {
+    Row { end: usize, next: usize },
+    NeedMore,
+}
+
+/// A push scanner for strict CSV; see the module's documentation.
+#[derive(Debug)]
+pub struct Scanner {
+    buffer: Vec<u8>,
+    /// File offset of `buffer[0]`.
+    base: u64,
+    /// Where the current row begins in `buffer`.
+    start: usize,
+    /// The next byte to look at.
+    position: usize,
+    line: u64,
+    state: State,
+    fields: Vec<Field>,
+    field: Field,
+    skip_blanks: bool,
+    saw_blanks: bool,
+    finished: bool,
+}
+
+const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
+
+impl Scanner {
+    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_blanks`, blanks after a comma are
+    /// not part of the field, also before a quote.
+    #[must_use]
+    pub fn new(offset: u64, line: u64, skip_blanks: bool) -> Self {
+        Scanner {
+            buffer: Vec::new(),
+            base: offset,
+            start: 0,
+            position: 0,
+            line,
+            state: State::RowStart,
+            fields: Vec::new(),
+            field: NO_FIELD,
+            skip_blanks,
+            saw_blanks: false,
+            finished: false,
+        }
+    }
+
+    /// From the next row on, whether blanks after a comma are skipped.
+    pub fn set_skip_blanks(&mut self, skip: bool) {
+        self.skip_blanks = skip;
+    }
+
+    /// Whether a blank after a comma has been skipped so far.
+    #[must_use]
+    pub fn saw_blanks(&self) -> bool {
+        self.saw_blanks
+    }
+
+    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next push: what is kept is then
+    /// one unfinished row at the most.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.base += self.start as u64;
+            self.position -= self.start;
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Says that no more bytes come: what is left is the last row.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
+    ///
+    /// # Errors
+    /// The first fault in the file's form; after one, the scanner is of no more use.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Fault> {
+        let (end, next) = match self.scan()? {
+            Step::NeedMore if self.position - self.start > MAX_ROW_BYTES => return Err(self.too_long()),
+            Step::NeedMore => return Ok(None),
+            Step::Row { end, .. } if end - self.start > MAX_ROW_BYTES => return Err(self.too_long()),
+            Step::Row { end, next } => (end, next),
+        };
+        let (start, line) = (self.start, self.line);
+        self.check_text(start, end)?;
+        self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
+        self.start = next;
+        self.position = next;
+        self.state = State::RowStart;
+        Ok(Some(Row {
+            line,
+            offset: self.base + start as u64,
+            end: self.base + next as u64,
+            bytes: &self.buffer[start..end],
+            fields: &self.fields,
+        }))
+    }
+
+    fn scan(&mut self) -> Result<Step, Fault> {
+        loop {
+            let Some(&byte) = self.buffer.get(self.position) else { return self.at_end() };
+            match self.state {
+                State::RowStart => match byte {
+                    b'\n' => self.skip_line(1),
+                    b'\r' => match self.buffer.get(self.position + 1) {
+                        Some(b'\n') => self.skip_line(2),
+                        Some(_) => return Err(self.bare_return()),
+                        None if self.finished => return Err(self.bare_return()),
+                        None => return Ok(Step::NeedMore),
+                    },
+                    _ => {
+                        self.fields.clear();
+                        self.begin_field();
+                    }
+                },
+                State::FieldStart => {
+                    if self.skip_blanks && (byte == b' ' || byte == b'\t') {
+                        self.saw_blanks = true;
+                        self.position += 1;
+                    } else {
+                        self.begin_field();
+                    }
+                }
+                State::Unquoted => {
+                    let rest = &self.buffer[self.position..];
+                    let Some(found) = rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"')) else {
+                        self.position = self.buffer.len();
+                        continue;
+                    };
+                    self.position += found;
+                    if rest[found] == b'"' {
+                        return Err(self.fault_here(Class::Quote, "a quote stands inside a field that does not begin with one"));
+                    }
+                    if let Some(step) = self.end_field()? {
+                        return Ok(step);
+                    }
+                }
+                State::Quoted => match memchr::memchr(b'"', &self.buffer[self.position..]) {
+                    Some(found) => {
+                        self.position += found + 1;
+                        self.state = State::QuoteSeen;
+                    }
+                    None => self.position = self.buffer.len(),
+                },
+                State::QuoteSeen => match byte {
+                    b'"' => {
+                        self.field.escaped = true;
+                        self.position += 1;
+                        self.state = State::Quoted;
+                    }
+                    b',' | b'\n' | b'\r' => {
+                        if let Some(step) = self.end_field()? {
+                            return Ok(step);
+                        }
+                    }
+                    _ => return Err(self.fault_here(Class::Quote, "text follows a closing quote")),
+                },
+            }
+        }
+    }
+
+    /// At a comma, a newline or a carriage return: ends the field, and at a newline the row.
+    fn end_field(&mut self) -> Result<Option<Step>, Fault> {
+        let end = self.position;
+        let next = match self.buffer[end] {
+            b',' => {
+                self.push_field(end);
+                self.position += 1;
+                self.state = State::FieldStart;
+                return Ok(None);
+            }
+            b'\n' => end + 1,
+            _ => match self.buffer.get(end + 1) {
+                Some(b'\n') => end + 2,
+                Some(_) => return Err(self.bare_return()),
+                None if self.finished => return Err(self.bare_return()),
+                None => return Ok(Some(Step::NeedMore)),
+            },
+        };
+        self.push_field(end);
+        Ok(Some(Step::Row { end, next }))
+    }
+
+    fn at_end(&mut self) -> Result<Step, Fault> {
+        if !self.finished || self.state == State::RowStart {
+            return Ok(Step::NeedMore);
+        }
+        let end = self.position;
+        match self.state {
+            State::Quoted => {
+                let opened = self.start + self.field.start;
+                return Err(self.fault_at(opened, Class::Quote, "a quote is opened and never closed: is the file cut short?"));
+            }
+            State::FieldStart => {
+                self.begin_field();
+                self.push_field(end);
+            }
+            _ => self.push_field(end),
+        }
+        Ok(Step::Row { end, next: end })
+    }
+
+    fn begin_field(&mut self) {
+        let quoted = self.buffer.get(self.position) == Some(&b'"');
+        self.field = Field { start: self.position - self.start, end: 0, quoted, escaped: false };
+        self.state = if quoted { State::Quoted } else { State::Unquoted };
+        self.position += usize::from(quoted);
+    }
+
+    fn push_field(&mut self, end: usize) {
+        self.fields.push(Field { end: end - self.start, ..self.field });
+    }
+
+    fn skip_line(&mut self, bytes: usize) {
+        self.position += bytes;
+        self.start = self.position;
+        self.line += 1;
+    }
+
+    /// A row must be UTF-8 without NUL.
+    fn check_text(&self, start: usize, end: usize) -> Result<(), Fault> {
+        let row = &self.buffer[start..end];
+        if let Some(nul) = memchr::memchr(0, row) {
+            return Err(self.fault_at(start + nul, Class::Encoding, "a NUL byte: the file is not plain text"));
+        }
+        std::str::from_utf8(row)
+            .map(drop)
+            .map_err(|e| self.fault_at(start + e.valid_up_to(), Class::Encoding, "bytes that are not UTF-8"))
+    }
+
+    fn bare_return(&self) -> Fault {
+        self.fault_here(Class::Quote, "a carriage return without a line feed, outside of quotes")
+    }
+
+    fn too_long(&self) -> Fault {
+        let mut reason = format!("the row is longer than {MAX_ROW_BYTES} bytes");
+        if matches!(self.state, State::Quoted) {
+            let opened = self.fault_at(self.start + self.field.start, Class::Limit, "");
+            reason.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));
+        }
+        Fault { class: Class::Limit, line: self.line, offset: self.base + self.start as u64, reason }
+    }
+
+    fn fault_here(&self, class: Class, what: &str) -> Fault {
+        self.fault_at(self.position, class, what)
+    }
+
+    /// A fault at `buffer[at]`: the line it stands on, the row's offset, and the field's number in the reason.
+    fn fault_at(&self, at: usize, class: Class, what: &str) -> Fault {
+        let within = &self.buffer[self.start..at.min(self.buffer.len())];
+        let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;
+        let column = self.fields.iter().take_while(|f| f.end < within.len()).count() + 1;
+        Fault { class, line, offset: self.base + self.start as u64, reason: format!("column {column}: {what}") }
+    }
+}

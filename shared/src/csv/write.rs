@@ -1,0 +1,21 @@
+//! Writing one field of CSV.
+
+/// Appends a field, quoted if a reader would need it: for commas, quotes and newlines (RFC 4180), and for blanks at either
+/// end, which a reader that trims would otherwise take away.
+pub fn write_field(out: &mut Vec<u8>, value: &[u8]) {
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let special = value.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'));
+    if !special && !blank(value.first()) && !blank(value.last()) {
+        out.extend_from_slice(value);
+        return;
+    }
+    out.push(b'"');
+    let mut rest = value;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        out.extend_from_slice(&rest[..=quote]);
+        out.push(b'"');
+        rest = &rest[quote + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}

@@ -1,0 +1,83 @@
+//! What a drop is: one version of one object.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// A drop's identity: a hash of bucket, key and version, 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DropId(String);
+
+impl DropId {
+    /// The identity of one version of one object.
+    #[must_use]
+    pub fn of(bucket: &str, key: &str, version: &str) -> Self {
+        let mut hash = Sha256::new();
+        for text in [bucket, key, version] {
+            // With its length before it, no two triples read alike.
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        DropId(hex::encode(&hash.finalize()[..16]))
+    }
+
+    /// The whole of it, as it stands in records, events and job names.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough of it to tell two drops apart, eight digits.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for DropId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for DropId {
+    /// Takes an identity from a job's name or an event; it is looked up, never trusted.
+    fn from(text: &str) -> Self {
+        DropId(text.to_owned())
+    }
+}
+
+/// The object of a drop, held to the version that was announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The version, in a versioned bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The ETag, which every read is held to; without quotes.
+    pub etag: String,
+    /// S3's number for this upload among those of its key: tells the same bytes dropped twice into an unversioned bucket
+    /// from one drop announced twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Source {
+    /// The drop this object is.
+    #[must_use]
+    pub fn id(&self) -> DropId {
+        match &self.version_id {
+            Some(version) => DropId::of(&self.bucket, &self.key, version),
+            None => {
+                let sequencer = self.sequencer.as_deref().unwrap_or_default();
+                DropId::of(&self.bucket, &self.key, &format!("{} {sequencer}", self.etag))
+            }
+        }
+    }
+}

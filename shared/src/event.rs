@@ -1,0 +1,230 @@
+//! Events: what comes in from S3, and what goes out on Moondrop's bus.
+
+use crate::drop::{DropId, Source};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The `source` of every event of ours.
+pub const EVENT_SOURCE: &str = "moondrop";
+/// The version of the events' details.
+pub const EVENT_SCHEMA: &str = "moondrop.event/1";
+
+/// An object announced: S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail. Only
+/// the fields that are read are declared. Keys in these events are plain, unlike in S3's own notifications.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Announced {
+    /// When the object was created, or the drop put back on the queue.
+    pub time: Timestamp,
+    /// What it is about.
+    pub detail: AnnouncedDetail,
+}
+
+/// Which object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnouncedDetail {
+    /// Its bucket.
+    pub bucket: Named,
+    /// The object itself.
+    pub object: AnnouncedObject,
+}
+
+/// A bucket by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+}
+
+/// The object of an announcement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AnnouncedObject {
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// Its ETag; S3 leaves it out of some events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Its version, in a versioned bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// S3's number for this upload among those of its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<String>,
+}
+
+impl Announced {
+    /// Reads the body of a queue's message.
+    ///
+    /// # Errors
+    /// If it is no such event; the message shows where it stopped, not what stood there.
+    pub fn read(body: &str) -> Result<Self> {
+        serde_json::from_str(body)
+            .map_err(|e| anyhow::anyhow!("line {}, column {}", e.line(), e.column()))
+            .context("the message is no \"Object Created\" event")
+    }
+}
+
+/// A job's end, as collect is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct JobEnded {
+    /// Which job.
+    pub detail: JobEndedDetail,
+}
+
+/// Which job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct JobEndedDetail {
+    /// Its drop.
+    pub drop: DropId,
+    /// Its part.
+    pub part: u32,
+}
+
+/// What Moondrop tells on its bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// A job's results can be collected. Said again until they are.
+    JobCompleted {
+        /// Its drop.
+        drop: DropId,
+        /// Its part.
+        part: u32,
+        /// The job; a part without a row to send has none.
+        job: Option<String>,
+    },
+    /// A job failed, was cancelled or is gone: its rows end without results. Said again until they are stored.
+    JobFailed {
+        /// Its drop.
+        drop: DropId,
+        /// Its part.
+        part: u32,
+        /// The job, if there ever was one.
+        job: Option<String>,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A drop is put back on the queue.
+    DropStalled {
+        /// The object.
+        source: Source,
+    },
+    /// A drop was checked and its parts planned.
+    DropAccepted(DropEvent),
+    /// A drop was refused.
+    DropRejected(DropEvent),
+    /// A drop reached its end and is published.
+    DropCompleted(DropEvent),
+}
+
+/// What users are told of a drop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DropEvent {
+    /// The drop; with the event's type, what tells an event said twice.
+    pub drop: DropId,
+    /// The bucket it was dropped into.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Its state, as in `status.json`.
+    pub state: &'static str,
+    /// The bucket of its results.
+    pub results_bucket: String,
+    /// The folder of its results.
+    pub folder: String,
+    /// Its rows, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// The stable word for what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// What is wrong, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Announcement {
+    /// The event's `detail-type`.
+    #[must_use]
+    pub fn detail_type(&self) -> &'static str {
+        match self {
+            Announcement::JobCompleted { .. } => "Job Completed",
+            Announcement::JobFailed { .. } => "Job Failed",
+            Announcement::DropStalled { .. } => "Drop Stalled",
+            Announcement::DropAccepted(_) => "Drop Accepted",
+            Announcement::DropRejected(_) => "Drop Rejected",
+            Announcement::DropCompleted(_) => "Drop Completed",
+        }
+    }
+
+    /// The event's `detail`.
+    #[must_use]
+    pub fn detail(&self) -> serde_json::Value {
+        use serde_json::json;
+        let mut detail = match self {
+            Announcement::JobCompleted { drop, part, job } => json!({"drop": drop, "part": part, "job": job}),
+            Announcement::JobFailed { drop, part, job, reason } => {
+                json!({"drop": drop, "part": part, "job": job, "reason": reason})
+            }
+            Announcement::DropStalled { source } => json!(AnnouncedDetail {
+                bucket: Named { name: source.bucket.clone() },
+                object: AnnouncedObject {
+                    key: source.key.clone(),
+                    size: source.size,
+                    etag: Some(source.etag.clone()),
+                    version_id: source.version_id.clone(),
+                    sequencer: source.sequencer.clone(),
+                },
+            }),
+            Announcement::DropAccepted(event) | Announcement::DropRejected(event) | Announcement::DropCompleted(event) => {
+                json!(event)
+            }
+        };
+        detail["schema"] = json!(EVENT_SCHEMA);
+        detail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the EventBridge documentation of Amazon S3 shows it ("Amazon S3 event messages for EventBridge").
+    const REAL: &str = r#"{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103","detail-type":"Object Created",
+        "source":"aws.s3","account":"111122223333","time":"2021-11-12T00:00:00Z","region":"ca-central-1",
+        "resources":["arn:aws:s3:::amzn-s3-demo-bucket1"],"detail":{"version":"0","bucket":{"name":"amzn-s3-demo-bucket1"},
+        "object":{"key":"incoming/a b+%2F.csv","size":5,"etag":"b1946ac92492d2347c6235b4d2611184",
+        "version-id":"IYV3p45BT0ac8hjHg1houSdS1a.Mro8e","sequencer":"617f08299329d189"},"request-id":"N4N7GDK58NMKJ12R",
+        "requester":"123456789012","source-ip-address":"1.2.3.4","reason":"PutObject"}}"#;
+
+    #[test]
+    fn a_real_event_is_read_and_its_key_is_taken_as_it_stands() {
+        let event = Announced::read(REAL).unwrap();
+        assert_eq!(event.detail.object.key, "incoming/a b+%2F.csv");
+        assert_eq!(event.detail.object.version_id.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
+    }
+
+    #[test]
+    fn a_drop_put_back_on_the_queue_is_announced_as_the_same_drop() {
+        let detail = Announced::read(REAL).unwrap().detail;
+        let source = Source {
+            bucket: detail.bucket.name.clone(),
+            key: detail.object.key.clone(),
+            version_id: detail.object.version_id.clone(),
+            etag: detail.object.etag.clone().unwrap(),
+            sequencer: detail.object.sequencer.clone(),
+            size: detail.object.size,
+        };
+        let again = Announcement::DropStalled { source }.detail();
+        assert_eq!(serde_json::from_value::<AnnouncedDetail>(again).unwrap(), detail);
+    }
+
+    #[test]
+    fn what_is_no_such_event_is_refused_without_being_shown() {
+        let error = format!("{:#}", Announced::read(r#"{"time":"secret"}"#).unwrap_err());
+        assert!(error.contains("Object Created") && !error.contains("secret"), "{error}");
+    }
+}

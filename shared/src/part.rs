@@ -1,0 +1,138 @@
+//! A part read again: its rows in order, each with its verdict, to be uploaded or joined. Decides nothing: what is rejected
+//! stands in `rejected.csv`.
+
+use crate::check::PlannedPart;
+use crate::csv::header::Header;
+use crate::csv::row::{Item, UPLOAD_HEADER, check_row};
+use crate::csv::scan::{Row, Scanner};
+use crate::rejected::{Rejection, Rejections};
+use anyhow::{Context, Result, ensure};
+
+/// A row of a part and what was decided about it.
+#[derive(Debug)]
+pub enum Verdict<'a> {
+    /// It goes to the API.
+    Accepted(Item<'a>),
+    /// It does not, for this reason.
+    Rejected(&'a Rejection),
+}
+
+/// Walks the rows of a part whose bytes are pushed through it.
+#[derive(Debug)]
+pub struct PartRows {
+    header: Header,
+    scanner: Scanner,
+    rejections: Rejections,
+    rows: u64,
+    accepted: u64,
+}
+
+impl PartRows {
+    /// For the bytes `part.offset..part.end` of the source.
+    #[must_use]
+    pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
+        let scanner = Scanner::new(part.offset, part.first_line, header.skip_blanks);
+        PartRows { header, scanner, rejections, rows: 0, accepted: 0 }
+    }
+
+    /// The header of the file.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Takes the next bytes; each row they complete is given to `each`.
+    ///
+    /// # Errors
+    /// If the bytes are not those that were checked.
+    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        self.scanner.push(bytes);
+        self.take(&mut each)
+    }
+
+    /// Says that the part has ended, and holds what was seen against the plan.
+    ///
+    /// # Errors
+    /// If the bytes were not those that were checked.
+    pub fn finish(&mut self, part: &PlannedPart, mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        self.scanner.finish();
+        self.take(&mut each)?;
+        ensure!(
+            self.rows == part.rows && self.accepted == part.accepted && self.rejections.left() == 0,
+            "the part has {} rows, {} of them to evaluate; {} and {} were planned",
+            self.rows,
+            self.accepted,
+            part.rows,
+            part.accepted
+        );
+        Ok(())
+    }
+
+    fn take(&mut self, each: &mut impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        while let Some(row) = self.scanner.next_row().context("the source is not as it was when it was checked")? {
+            self.rows += 1;
+            match self.rejections.at(row.offset) {
+                Some(rejection) => each(&self.header, &row, Verdict::Rejected(rejection)),
+                None => {
+                    self.accepted += 1;
+                    let item = check_row(&row, &self.header).context("the source is not as it was when it was checked")?;
+                    each(&self.header, &row, Verdict::Accepted(item));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Turns a part's source bytes into the bytes to upload: `ref_id,type,content`, accepted rows only.
+#[derive(Debug)]
+pub struct UploadEncoder {
+    rows: PartRows,
+    part: PlannedPart,
+    written: u64,
+    out: Vec<u8>,
+}
+
+impl UploadEncoder {
+    /// For the bytes `part.offset..part.end` of the source.
+    #[must_use]
+    pub fn new(header: Header, part: PlannedPart, rejections: Rejections) -> Self {
+        let rows = PartRows::new(header, &part, rejections);
+        UploadEncoder { rows, part, written: 0, out: UPLOAD_HEADER.to_vec() }
+    }
+
+    /// The upload's next bytes, out of the source's next bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not those that were checked.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let out = &mut self.out;
+        self.rows.push(bytes, |_, _, verdict| write_accepted(out, &verdict))?;
+        self.written += self.out.len() as u64;
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    /// The upload's last bytes. The whole is exactly as long as planned, or this is an error: the upload then ends short of its
+    /// announced length and is refused, rather than started on a part of the rows.
+    ///
+    /// # Errors
+    /// If the bytes were not those that were checked.
+    pub fn finish(&mut self) -> Result<Vec<u8>> {
+        let out = &mut self.out;
+        self.rows.finish(&self.part, |_, _, verdict| write_accepted(out, &verdict))?;
+        self.written += self.out.len() as u64;
+        ensure!(
+            self.written == self.part.upload_bytes,
+            "the upload has {} bytes; {} were planned",
+            self.written,
+            self.part.upload_bytes
+        );
+        Ok(std::mem::take(&mut self.out))
+    }
+}
+
+fn write_accepted(out: &mut Vec<u8>, verdict: &Verdict<'_>) {
+    if let Verdict::Accepted(item) = verdict {
+        item.write_upload(out);
+    }
+}

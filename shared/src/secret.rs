@@ -1,0 +1,30 @@
+//! Values that must not be printed.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A pre-signed URL: whoever has it can read or write what it points to. Its `Debug` shows nothing of it; it has no
+/// `Display`. It serializes as itself, for the one attribute of the ledger that holds it while it is needed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignedUrl(String);
+
+impl SignedUrl {
+    /// Takes an address as the API gave it.
+    #[must_use]
+    pub fn new(url: String) -> Self {
+        SignedUrl(url)
+    }
+
+    /// The address itself, to make the request with.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedUrl(…)")
+    }
+}
