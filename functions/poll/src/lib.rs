@@ -1,1 +1,42 @@
-//! x
+//! `poll`: every few minutes, asks after all open jobs at once, moves their records, and heals what is stuck.
+//!
+//! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or said twice
+//! before. With nothing open it makes no call to the API.
+
+mod ask;
+mod decide;
+mod heal;
+mod tick;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use moondrop_shared::aws::Services;
+use moondrop_shared::runtime::{Deadline, Failure, init_logs};
+use serde::Deserialize;
+
+/// The schedule's event, of which nothing is read.
+#[derive(Debug, Deserialize)]
+pub struct Scheduled {}
+
+/// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
+///
+/// # Errors
+/// If a setting is missing or bad, or the Runtime API is gone.
+pub async fn run() -> Result<(), lambda_runtime::Error> {
+    init_logs();
+    let services = &Services::from_env().await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Scheduled>| async move {
+        let deadline = Deadline::of(&event.context);
+        Box::pin(handle(services, Timestamp::now(), deadline)).await.map_err(Failure::from)
+    }))
+    .await
+}
+
+/// One tick.
+///
+/// # Errors
+/// If something could not be asked or recorded; the next tick does it.
+pub async fn handle(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
+    tick::tick(services, now, deadline).await
+}

@@ -1,0 +1,38 @@
+//! A job's results, fetched through a fresh signed address.
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use futures_util::Stream;
+use moondrop_shared::answers::Answers;
+use moondrop_shared::aws::Services;
+use moondrop_shared::job::JobState;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+/// Fetches a job's answers. If rows are missing they are fetched once more: a body cut short on a connection without a length
+/// ends as if it were whole.
+pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Result<Answers> {
+    let first = fetch_once(services, job).await?;
+    if first.len() as u64 >= expected {
+        return Ok(first);
+    }
+    tracing::warn!(job, answered = first.len(), expected, "results are missing; they are fetched once more");
+    let second = fetch_once(services, job).await?;
+    Ok(if second.len() > first.len() { second } else { first })
+}
+
+async fn fetch_once(services: &Services, job: &str) -> Result<Answers> {
+    let body = open(services, job).await?;
+    let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
+    // The csv crate reads synchronously: on a thread of its own it may wait for bytes.
+    tokio::task::spawn_blocking(move || Answers::read(reader)).await.context("read the results")?
+}
+
+/// Opens a job's results. Each time a fresh address is asked for: one lives four hours, and this may be days later.
+pub(crate) async fn open(services: &Services, job: &str) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>> {
+    let jobs = services.api.jobs(&[job]).await.context("ask for the results' address")?;
+    let Some(found) = jobs.into_iter().find(|j| j.id == job) else { bail!("the API does not know the job") };
+    match (found.state, found.output_file_url) {
+        (JobState::Completed, Some(url)) => services.transfer.download(&url).await.context("download the results"),
+        (state, _) => bail!("the job is {}, without results to fetch", state.as_str()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Asking after many jobs in few calls.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use moondrop_shared::batch_api::{ApiError, BatchApi, JOBS_PER_GET, Job};
+use std::collections::HashMap;
+
+/// Calls under way at once: 10,000 jobs are 100 calls.
+const CALLS_AT_ONCE: usize = 4;
+
+/// What the API says of the jobs that were asked after; `None` where it does not know one. A job whose call failed is not in
+/// it at all.
+pub(crate) type Answers = HashMap<String, Option<Job>>;
+
+/// Asks after jobs by their ids.
+///
+/// A 404 for many ids says only that one of them is unknown: they are asked after in halves, down to the one it is.
+pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError> {
+    stream::iter(ids.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect::<Vec<_>>())
+        .map(|chunk| ask_chunk(api, chunk))
+        .buffer_unordered(CALLS_AT_ONCE)
+        .try_fold(Answers::new(), |mut all, some| async move {
+            all.extend(some);
+            Ok(all)
+        })
+        .await
+}
+
+async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError> {
+    let mut answers = Answers::new();
+    let mut open = vec![ids];
+    while let Some(mut ids) = open.pop() {
+        let asked: Vec<&str> = ids.iter().map(String::as_str).collect();
+        match api.jobs(&asked).await {
+            Ok(jobs) => {
+                let mut known: HashMap<String, Job> = HashMap::new();
+                for job in jobs {
+                    // Jobs that were not asked after are passed over; of one told twice, what is further along counts.
+                    let further = known.get(&job.id).is_none_or(|k| k.state.rank() < job.state.rank());
+                    if further {
+                        known.insert(job.id.clone(), job);
+                    }
+                }
+                answers.extend(ids.into_iter().map(|id| {
+                    let job = known.remove(&id);
+                    (id, job)
+                }));
+            }
+            Err(ApiError::NotFound) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
+            Err(ApiError::NotFound) => {
+                let half = ids.split_off(ids.len() / 2);
+                open.extend([half, ids]);
+            }
+            // What is not known of these now, the next tick asks again.
+            Err(error @ ApiError::Key) => return Err(error),
+            Err(error) => {
+                let error = moondrop_shared::runtime::describe(&error.into());
+                tracing::warn!(jobs = ids.len(), error, "some jobs could not be asked after");
+            }
+        }
+    }
+    Ok(answers)
+}

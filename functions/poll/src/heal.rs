@@ -1,0 +1,137 @@
+//! Healing: drops that stand still, and jobs that no record knows.
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::{Job, UPLOAD_URL_LIFE};
+use moondrop_shared::event::Announcement;
+use moondrop_shared::job::{JobName, JobState};
+use moondrop_shared::ledger::Sweep;
+use moondrop_shared::record::{DropState, Meta, Part, PartState};
+use moondrop_shared::runtime::describe;
+
+/// The age from which an unfed job of ours that no record knows is an orphan.
+const ORPHAN_AFTER: SignedDuration = SignedDuration::from_hours(5);
+/// When an unfinished drop is warned of, and when it is an alarm.
+const WARN_AFTER: SignedDuration = SignedDuration::from_hours(48);
+const ALARM_AFTER: SignedDuration = SignedDuration::from_hours(72);
+
+/// What an open drop needs.
+#[derive(Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing: it is being worked on, or waits for its jobs.
+    Nothing,
+    /// Submit has to take it up again.
+    Submit,
+    /// All its parts may be collected: collect has to publish it.
+    Publish,
+}
+
+/// Puts back on its way every drop that no one works on.
+pub(crate) async fn heal_drops(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
+    let mut announcements = Vec::new();
+    for meta in drops {
+        warn_of_age(meta, now);
+        let idle = now.duration_since(meta.touched_at).unsigned_abs();
+        let own: Vec<&Part> = parts.iter().filter(|p| p.drop == meta.id).collect();
+        let announcement = match need(meta, &own, now) {
+            Need::Submit if idle >= services.settings.stalled_after => {
+                tracing::warn!(drop = %meta.id, state = meta.state.as_str(), "the drop stands still; it goes back on the queue");
+                Announcement::DropStalled { source: meta.source.clone() }
+            }
+            Need::Publish if idle >= services.settings.remind_after => {
+                // The index lags: only a consistent read can say that everything is collected.
+                let parts = services.ledger.parts(&meta.id).await?;
+                let Some(first) = parts.first() else { continue };
+                if !parts.iter().all(|p| p.state == PartState::Collected) {
+                    continue;
+                }
+                let (drop, part, job) = (meta.id.clone(), first.plan.number, first.job_id.clone());
+                Announcement::JobCompleted { drop, part, job }
+            }
+            _ => continue,
+        };
+        announcements.push(announcement);
+        services.ledger.touch(&Meta { touched_at: now, ..meta.clone() }).await?;
+    }
+    services.bus.put(&announcements).await
+}
+
+fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
+    // Submit also concludes a drop whose end was recorded by an attempt that then died.
+    if meta.state == DropState::Checking || meta.state.is_final() {
+        return Need::Submit;
+    }
+    let life = SignedDuration::try_from(UPLOAD_URL_LIFE).unwrap_or(SignedDuration::ZERO);
+    let young = |part: &Part| part.created_at.is_some_and(|at| now.duration_since(at) < life);
+    let hungry = open_parts.iter().any(|part| match part.state {
+        PartState::Planned => true,
+        PartState::Created => young(part),
+        _ => false,
+    });
+    let waiting = open_parts.iter().any(|part| matches!(part.state, PartState::Created | PartState::Abandoning));
+    match () {
+        () if hungry || (meta.state == DropState::Uploading && !waiting && !open_parts.is_empty()) => Need::Submit,
+        () if open_parts.is_empty() => Need::Publish,
+        () => Need::Nothing,
+    }
+}
+
+fn warn_of_age(meta: &Meta, now: Timestamp) {
+    let age = now.duration_since(meta.dropped_at);
+    if age > ALARM_AFTER {
+        tracing::error!(drop = %meta.id, hours = age.as_hours(), alarm = "drop_over_72h", "the drop is not finished");
+    } else if age > WARN_AFTER {
+        tracing::warn!(drop = %meta.id, hours = age.as_hours(), alarm = "drop_over_48h", "the drop is not finished");
+    }
+}
+
+/// Cancels jobs of this stack that wait for rows which will never come: made by an attempt that died before it could record
+/// them. Nothing was uploaded to them, since their address was never recorded.
+pub(crate) async fn sweep(services: &Services, now: Timestamp) -> Result<()> {
+    let due = services.ledger.due_sweeps(now).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let mut clean = true;
+    for job in services.api.waiting_jobs().await? {
+        let Some(name) = orphan(&job, &services.settings.stack, &due, now) else { continue };
+        if is_ours(services, &name, &job.id).await? {
+            continue;
+        }
+        match services.api.cancel(&job.id).await {
+            Ok(()) => tracing::info!(drop = %name.drop, part = name.part, job = job.id, "an orphaned job is cancelled"),
+            Err(error) => {
+                clean = false;
+                let error = describe(&error.into());
+                tracing::warn!(drop = %name.drop, part = name.part, job = job.id, error, "an orphaned job was not cancelled");
+            }
+        }
+    }
+    if clean {
+        for sweep in &due {
+            services.ledger.swept(sweep).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The name of a job that may be an orphan: it waits for rows, is this stack's, and is old, by its own time or, if it tells
+/// none, by its drop's.
+fn orphan(job: &Job, stack: &str, due: &[Sweep], now: Timestamp) -> Option<JobName> {
+    let name = JobName::parse(&job.name).filter(|name| name.stack == stack && job.state == JobState::Initialized)?;
+    let old = match job.created_at {
+        Some(at) => now.duration_since(at) > ORPHAN_AFTER,
+        None => due.iter().any(|sweep| sweep.drop == name.drop),
+    };
+    old.then_some(name)
+}
+
+/// Whether the ledger, read consistently, has this job as a part's own.
+async fn is_ours(services: &Services, name: &JobName, job: &str) -> Result<bool> {
+    let part = services.ledger.part(&name.drop, name.part).await?;
+    Ok(part.is_some_and(|part| {
+        let alive = matches!(part.state, PartState::Created | PartState::Abandoning | PartState::Uploaded);
+        alive && part.job_id.as_deref() == Some(job)
+    }))
+}

@@ -1,0 +1,160 @@
+//! One tick: ask, decide, record, announce, heal, report.
+
+use crate::ask::ask;
+use crate::decide::{Move, decide};
+use crate::heal;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::{ApiError, Job};
+use moondrop_shared::drop::DropId;
+use moondrop_shared::event::Announcement;
+use moondrop_shared::record::{Part, PartState};
+use moondrop_shared::runtime::{Deadline, describe};
+use std::collections::BTreeSet;
+
+pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
+    let mut parts = services.ledger.open_parts().await?;
+    let drops = services.ledger.open_drops().await?;
+    let mut changed = BTreeSet::new();
+
+    // A refused key stops the asking, not the healing: what has ended is announced all the same.
+    let asked = move_parts(services, &mut parts, now, deadline, &mut changed).await;
+    announce_ends(services, &parts, now).await?;
+    heal::heal_drops(services, &drops, &parts, now).await?;
+    let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
+    for drop in &changed {
+        services.reporter.try_report(drop, 0).await;
+    }
+    tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
+    asked.and(swept)
+}
+
+/// Asks after every job that is open, and moves its part.
+async fn move_parts(
+    services: &Services,
+    parts: &mut [Part],
+    now: Timestamp,
+    deadline: Deadline,
+    changed: &mut BTreeSet<DropId>,
+) -> Result<()> {
+    let is_open = |part: &Part| matches!(part.state, PartState::Created | PartState::Uploaded | PartState::Abandoning);
+    let ids: Vec<String> = parts.iter().filter(|p| is_open(p)).filter_map(|p| p.job_id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let answers = match ask(&services.api, ids).await {
+        Ok(answers) => answers,
+        Err(error @ ApiError::Key) => {
+            tracing::error!(alarm = "api_key_refused", "the API does not take the API key; renew it in its secret");
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for part in parts.iter_mut().filter(|p| is_open(p)) {
+        if deadline.is_near() {
+            break;
+        }
+        let Some(job) = part.job_id.as_ref().and_then(|id| answers.get(id)) else { continue };
+        let decided = decide(part, job.as_ref(), now);
+        let moved = carry_out(services, part, job.as_ref(), &decided).await;
+        match moved {
+            Ok(true) => drop(changed.insert(part.drop.clone())),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Does what was decided; whether the part's record changed in a way worth telling. `part` then stands as it is recorded.
+async fn carry_out(services: &Services, part: &mut Part, job: Option<&Job>, decided: &Move) -> Result<bool> {
+    let ledger = &services.ledger;
+    let number = part.plan.number;
+    match decided {
+        Move::Nothing => Ok(false),
+        Move::Record { job, state, failure } => {
+            if !ledger.record_job_state(part, job, *state, failure.as_ref()).await? {
+                return Ok(false);
+            }
+            if let Some(failure) = failure {
+                tracing::error!(drop = %part.drop, part = number, job = part.job_id, state = job.as_str(), alarm = "job_failed", "a job ended without results");
+                part.failure = Some(failure.clone());
+            }
+            part.state = state.unwrap_or(part.state);
+            Ok(true)
+        }
+        Move::NoteMissing(since) => {
+            if since.is_some() {
+                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, "the API does not know a job; it is held for an hour");
+            }
+            ledger.note_missing(part, *since).await
+        }
+        Move::Lose(failure) => {
+            let lost = ledger.lose(part, failure).await?;
+            if lost {
+                tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", "a job is lost; its rows end as missing");
+                (part.state, part.failure) = (PartState::Failed, Some(failure.clone()));
+            }
+            Ok(lost)
+        }
+        Move::Abandon => {
+            // The claim first: cancelling without it could hit a job that another attempt is feeding.
+            let claimed = ledger.abandon(part).await?;
+            if claimed {
+                part.state = PartState::Abandoning;
+                match job {
+                    Some(_) => cancel(services, part).await?,
+                    None => drop(plan_again(services, part).await?),
+                }
+            }
+            Ok(claimed)
+        }
+        Move::Cancel => cancel(services, part).await.map(|()| false),
+        Move::PlanAgain => plan_again(services, part).await,
+    }
+}
+
+async fn cancel(services: &Services, part: &Part) -> Result<()> {
+    let job = part.job_id.as_deref().context("a claimed part has no job")?;
+    match services.api.cancel(job).await {
+        // What became of it, the next tick sees; a job that cannot be cancelled has ended, or is gone.
+        Ok(()) | Err(ApiError::NotFound | ApiError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn plan_again(services: &Services, part: &mut Part) -> Result<bool> {
+    let planned = services.ledger.plan_again(part).await?;
+    if planned {
+        tracing::info!(drop = %part.drop, part = part.plan.number, job = part.job_id, "a job that was never fed is given up; the part gets another");
+        (part.state, part.job_id) = (PartState::Planned, None);
+    }
+    Ok(planned)
+}
+
+/// Tells collect of every part that has ended and is not collected: at once, and again if nothing comes of it.
+async fn announce_ends(services: &Services, parts: &[Part], now: Timestamp) -> Result<()> {
+    let remind_after = services.settings.remind_after;
+    let due = |part: &&Part| {
+        let waited = part.announced_at.map(|at| now.duration_since(at).unsigned_abs());
+        part.state.is_collectable() && waited.is_none_or(|waited| waited >= remind_after)
+    };
+    let ended: Vec<&Part> = parts.iter().filter(due).collect();
+    let announcements: Vec<Announcement> = ended.iter().map(|part| announcement(part)).collect();
+    services.bus.put(&announcements).await?;
+    for part in ended {
+        services.ledger.note_announced(part, now).await?;
+    }
+    Ok(())
+}
+
+fn announcement(part: &Part) -> Announcement {
+    let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
+    match &part.failure {
+        Some(failure) => Announcement::JobFailed { drop, part: number, job, reason: failure.reason.clone() },
+        None => Announcement::JobCompleted { drop, part: number, job },
+    }
+}
