@@ -1,2 +1,7 @@
 //! The `moondrop` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moondrop_local::cli::main()
+}

@@ -1,0 +1,169 @@
+//! The stack and the Batch API it works with, started together.
+
+use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::stack::{self, Redelivery, Stack, StackConfig};
+use anyhow::{Context, Result};
+use moondrop_shared::ledger::Ledger;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use url::Url;
+
+/// The policy of the sandbox, where none is named.
+pub const SANDBOX_POLICY: &str = "sandbox";
+const API_KEY_SECRET: &str = "moondrop/api-key";
+
+/// Which Batch API the jobs go to.
+#[derive(Debug, Clone)]
+pub enum Api {
+    /// The embedded one, whose evaluation is a stand-in by word lists.
+    Sandbox {
+        /// How long it takes over a job.
+        job_time: Duration,
+    },
+    /// A real one.
+    Remote {
+        /// Its address.
+        url: Url,
+        /// Its key.
+        key: SecretString,
+        /// The hosts its signed addresses may point to.
+        hosts: String,
+    },
+}
+
+/// What a machine is told when it starts.
+#[derive(Debug, Clone)]
+pub struct MachineConfig {
+    /// Where everything is kept.
+    pub state: PathBuf,
+    /// Which Batch API the jobs go to.
+    pub api: Api,
+    /// The policy that was named.
+    pub policy: Option<String>,
+    /// Rows a job.
+    pub rows_per_job: u64,
+    /// Whether bad rows hold back their file.
+    pub reject_file: bool,
+    /// How often jobs are asked after.
+    pub poll_every: Duration,
+    /// Program and leading arguments of a function's process.
+    pub function_command: Vec<OsString>,
+    /// More settings of the functions, or others in place of the machine's.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl MachineConfig {
+    /// A machine with the defaults for the rest; its functions' processes are this program again.
+    #[must_use]
+    pub fn new(state: impl Into<PathBuf>, api: Api) -> Self {
+        let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("moondrop"));
+        MachineConfig {
+            state: state.into(),
+            api,
+            policy: None,
+            rows_per_job: 25_000,
+            reject_file: false,
+            poll_every: Duration::from_millis(500),
+            function_command: vec![this.into(), "function".into()],
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// A running machine. It ends, with all its processes, when it is stopped or dropped.
+pub struct Machine {
+    /// AWS, and the functions.
+    pub stack: Stack,
+    /// The embedded Batch API, if it is the one in use.
+    pub sandbox: Option<Sandbox>,
+    /// The functions' ledger.
+    pub ledger: Ledger,
+}
+
+impl Machine {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or is in use by another machine.
+    pub async fn start(config: MachineConfig) -> Result<Self> {
+        std::fs::create_dir_all(&config.state).with_context(|| format!("create the folder {}", config.state.display()))?;
+        let mut settings = BTreeMap::from([
+            ("STACK".to_owned(), stack_name(&config.state)?),
+            ("RESULTS_BUCKET".to_owned(), stack::RESULTS.to_owned()),
+            ("TABLE".to_owned(), stack::TABLE.to_owned()),
+            ("EVENT_BUS".to_owned(), stack::BUS.to_owned()),
+            ("API_KEY_SECRET".to_owned(), API_KEY_SECRET.to_owned()),
+            ("ROWS_PER_JOB".to_owned(), config.rows_per_job.to_string()),
+            ("ON_BAD_ROWS".to_owned(), if config.reject_file { "reject_file" } else { "submit_valid" }.to_owned()),
+            // Minutes on AWS; here everything is a thousand times as near.
+            ("REMIND_AFTER_SECONDS".to_owned(), "10".to_owned()),
+            ("STALLED_AFTER_SECONDS".to_owned(), "15".to_owned()),
+        ]);
+        let mut policy = config.policy.clone();
+        let (sandbox, url, key) = match config.api {
+            Api::Sandbox { job_time } => {
+                policy.get_or_insert_with(|| SANDBOX_POLICY.to_owned());
+                let key = SecretString::from("sandbox-key");
+                let mut sandbox = SandboxConfig::new(config.state.join("sandbox"), key.clone());
+                sandbox.job_time = job_time;
+                sandbox.port = last_port(&config.state);
+                let sandbox = Sandbox::start(sandbox).await.context("start the sandbox")?;
+                std::fs::write(config.state.join("sandbox.port"), sandbox.port().to_string())
+                    .context("note the sandbox's port")?;
+                let url = sandbox.url();
+                (Some(sandbox), url, key)
+            }
+            Api::Remote { url, key, hosts } => {
+                settings.insert("SIGNED_URL_HOSTS".to_owned(), hosts);
+                (None, url.to_string(), key)
+            }
+        };
+        settings.insert("API_URL".to_owned(), url);
+        settings.extend(policy.map(|policy| ("DEFAULT_POLICY".to_owned(), policy)));
+        settings.extend(config.settings);
+        let mut stack = StackConfig::new(&config.state, config.function_command);
+        stack.environment = settings;
+        stack.secrets = BTreeMap::from([(API_KEY_SECRET.to_owned(), key)]);
+        stack.poll_every = config.poll_every;
+        // A day, against the 15 minutes of AWS Lambda: a debug build checking a large file is slow.
+        stack.function_timeout = Duration::from_secs(86_400);
+        stack.redelivery.max_receives = 1000;
+        stack.redelivery = Redelivery { max_delay: Duration::from_secs(10), ..stack.redelivery };
+        let stack = Stack::start(stack).await?;
+        let ledger = Ledger::new(stack.dynamodb(), stack::TABLE.to_owned());
+        Ok(Machine { stack, sandbox, ledger })
+    }
+
+    /// The functions' key of the Batch API gets a new value, as a rotation does.
+    pub fn rotate_key(&self, key: SecretString) {
+        self.stack.set_secret(API_KEY_SECRET, key);
+    }
+
+    /// Ends everything, and waits for the end.
+    pub async fn stop(self) {
+        self.stack.stop().await;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+/// A name of this folder's own: on a real API account, two of them must not sweep each other's jobs.
+fn stack_name(state: &Path) -> Result<String> {
+    let path = state.join("stack-name");
+    if let Ok(name) = std::fs::read_to_string(&path) {
+        return Ok(name);
+    }
+    let name = format!("local-{:08x}", fastrand::u32(..));
+    let temporary = state.join("stack-name.new");
+    std::fs::write(&temporary, &name).and_then(|()| std::fs::rename(&temporary, &path)).context("note the stack's name")?;
+    Ok(name)
+}
+
+/// The port the sandbox had: recorded upload addresses point to it.
+fn last_port(state: &Path) -> u16 {
+    std::fs::read_to_string(state.join("sandbox.port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,99 @@
+//! What came of it all: rows by outcome, labels by count, where the files are.
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use moondrop_shared::record::DropState;
+use moondrop_shared::status::Status;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Labels shown a drop.
+const LABELS_SHOWN: usize = 12;
+
+/// A drop that has reached its end.
+pub(crate) struct Finished {
+    /// The file.
+    pub(crate) name: String,
+    /// How it ended.
+    pub(crate) status: Status,
+    /// Where its published files are.
+    pub(crate) folder: PathBuf,
+    /// It was finished by a run before.
+    pub(crate) before: bool,
+}
+
+/// Writes the summary to standard output.
+pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", outcomes(finished))?;
+    for drop in finished {
+        writeln!(out)?;
+        writeln!(out, "{}", drop.name)?;
+        if drop.before {
+            writeln!(out, "  was finished before; --again evaluates it anew")?;
+        }
+        if let Some(trouble) = &drop.status.trouble {
+            writeln!(out, "  {}: {}", trouble.class, trouble.reason)?;
+            writeln!(out, "  {}", trouble.next)?;
+        }
+        for line in labels(&drop.status) {
+            writeln!(out, "  {line}")?;
+        }
+        let files = &drop.status.files;
+        for (file, name) in [(&files.results, "results.csv"), (&files.rejected, "rejected.csv")] {
+            if file.is_some() {
+                writeln!(out, "  {}", drop.folder.join(name).display())?;
+            }
+        }
+        writeln!(out, "  {}", drop.folder.join("status.json").display())?;
+    }
+    if sandbox {
+        writeln!(out)?;
+        writeln!(out, "Evaluated by the sandbox: labels by word lists, a stand-in. Use --api-url for the real API.")?;
+    }
+    Ok(())
+}
+
+fn outcomes(finished: &[Finished]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["file", "state", "rows", "evaluated", "failed", "rejected", "missing"]);
+    for drop in finished {
+        let rows = &drop.status.rows;
+        let o = rows.outcomes;
+        let total = rows.total.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        let counts = [o.evaluated, o.failed, o.rejected, o.missing].map(|n| n.to_string());
+        let mut cells = vec![drop.name.clone(), state(drop.status.state), total];
+        cells.extend(counts);
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn state(state: DropState) -> String {
+    state.as_str().replace('_', " ")
+}
+
+/// The commonest labels, with the histogram of their scores as a row of small bars.
+fn labels(status: &Status) -> Vec<String> {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let mut labels: Vec<_> = status.labels.iter().collect();
+    labels.sort_by_key(|(name, count)| (std::cmp::Reverse(count.rows), (*name).clone()));
+    let width = labels.iter().take(LABELS_SHOWN).map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<String> = labels
+        .iter()
+        .take(LABELS_SHOWN)
+        .map(|(name, count)| {
+            let most = count.histogram.iter().max().copied().unwrap_or(0).max(1);
+            let bars: String = count.histogram.iter().map(|n| BARS[(n * 8).div_ceil(most).min(8) as usize]).collect();
+            format!("{name:width$} {:>9}  scores 0▕{bars}▏1", count.rows)
+        })
+        .collect();
+    if labels.len() > LABELS_SHOWN {
+        lines.push(format!("and {} more labels in status.json", labels.len() - LABELS_SHOWN));
+    }
+    lines
+}
