@@ -19,7 +19,7 @@ use super::{INDEX, TABLE};
 /// Opens the database, which is made if it is not there.
 pub(crate) fn open(file: &Path) -> Result<Database> {
     let path = file.to_str().with_context(|| format!("{} is not UTF-8", file.display()))?;
-    // SQLite in WAL mode with full synchronisation: what was answered outlives a kill.
+    // dynoxide keeps SQLite in WAL mode: what was answered outlives a kill.
     Database::new(path).map_err(|e| anyhow!("opening {}: {e}", file.display()))
 }
 
