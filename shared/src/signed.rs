@@ -147,7 +147,8 @@ mod tests {
         let url = SignedUrl::new("http://127.0.0.1:1/secret-path?X-Amz-Signature=secret".to_owned());
         let transfer = transfer("http://127.0.0.1:9");
         let Err(error) = transfer.download(&url).await else { panic!("nothing listens on port 1") };
-        let shown = format!("{error} {error:?} {:#} {url:?}", anyhow::Error::new(error));
+        let error = anyhow::Error::new(error);
+        let shown = format!("{error} {error:?} {error:#} {url:?}");
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

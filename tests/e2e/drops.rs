@@ -1,0 +1,180 @@
+//! Files dropped into the bucket come out row for row.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use moondrop_shared::record::DropState;
+use moondrop_tests::rows::{assert_all_rows, good_file, read, with_error};
+use moondrop_tests::world::{World, assert_state};
+use std::collections::BTreeSet;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part_has_one_job() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 40).await;
+    let (a, b) = (good_file(100), good_file(130));
+    let one = world.drop_file("incoming/one.csv", a.clone()).await;
+    let two = world.drop_file("incoming/hate-policy/two.csv", b.clone()).await;
+    let (one, two) = (world.end_of(&one).await, world.end_of(&two).await);
+    for (ended, source, parts) in [(&one, &a, 3), (&two, &b, 4)] {
+        assert_state(ended, DropState::Completed);
+        assert_all_rows(source, ended.results());
+        assert_eq!(ended.status.parts.len(), parts);
+        assert_eq!(ended.status.rows.outcomes.evaluated, ended.status.rows.total.unwrap());
+        assert!(ended.rejected.is_none());
+    }
+    assert_eq!(two.status.policy.as_deref(), Some("hate-policy"), "the folder is the policy");
+    let fed = world.fed_jobs();
+    assert_eq!(fed.len(), 7);
+    assert_eq!(fed.iter().collect::<BTreeSet<_>>().len(), 7, "no part has two jobs: {fed:?}");
+    let kinds: Vec<String> =
+        world.machine.stack.events().iter().map(|e| e["detail-type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "Drop Completed").count(), 2, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| *kind == "Drop Accepted").count(), 2, "{kinds:?}");
+    let left: Vec<String> = world.keys().await.into_iter().filter(|key| key.starts_with("work/")).collect();
+    assert!(left.is_empty(), "work files are left: {left:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_with_blanks_plus_percent_and_other_scripts_are_carried_as_they_are() {
+    let world = World::start(BINARY).await;
+    for name in ["a b+c.csv", "per%2Fcent %41.csv", "Übung 世界.csv", "dir/with & sign=1/x.CSV"] {
+        let ended = world.carry(&format!("incoming/{name}"), good_file(3)).await;
+        assert_state(&ended, DropState::Completed);
+        let path = &name[..name.len() - 4];
+        let files = &ended.status.files;
+        assert!(files.results.as_ref().unwrap().starts_with(&format!("results/{path}/2")), "{files:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_of_five_megabytes_and_newlines_at_a_parts_boundary_come_out_to_the_byte() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let large = "x y\n".repeat(5 * 1024 * 1024 / 4);
+    let mut file = String::from("ref_id,type,content\n");
+    file.push_str("1,text,plain\n2,text,\"ends\nwith,\n\"\n3,text,\"\n\nbegins\"\n");
+    file.push_str(&format!("4,text,\"{large}\"\n5,text,\"\n\"\"\n\"\n6,text,last"));
+    let ended = world.carry("incoming/large.csv", file.clone()).await;
+    assert_state(&ended, DropState::Completed);
+    assert_all_rows(file.as_bytes(), ended.results());
+    let boundaries: Vec<u64> = ended.status.parts.iter().map(|part| part.first_line).collect();
+    assert_eq!(boundaries, [2, 6, 1_310_730], "the lines of rows 1, 3 and 5");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_kept() {
+    let world = World::start(BINARY).await;
+    let reordered =
+        "\u{feff}lang,content,type,\"my, column\",ref_id\r\nde,\"Grüß Gott\",text,\" a \",r1\r\n\r\nen,hi there ,text,,r2\r\n";
+    let ended = world.carry("incoming/reordered.csv", reordered).await;
+    assert_state(&ended, DropState::Completed);
+    let text = String::from_utf8(ended.results().to_vec()).unwrap();
+    let expected = "ref_id,type,labels,content,error,lang,\"my, column\"\n\
+                    r1,text,[],\"Grüß Gott\",,de,\" a \"\nr2,text,[],hi there ,,en,\n";
+    assert_eq!(text, expected);
+
+    let spaced = "ref_id, type, content\n1, text, hello\n2, text, \"a, b\"\n";
+    let ended = world.carry("incoming/spaced.csv", spaced).await;
+    assert_state(&ended, DropState::Completed);
+    let text = String::from_utf8(ended.results().to_vec()).unwrap();
+    assert_eq!(text, "ref_id,type,labels,content,error\n1,text,[],hello,\n2,text,[],\"a, b\",\n");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ref_id_doubled_across_parts_is_rejected_where_it_stands_again() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 3).await;
+    let mut file = good_file(8);
+    file.extend_from_slice(b"r1,text,again\nr9,text,fine\nr1,text,and again\n");
+    let ended = world.carry("incoming/doubled.csv", file.clone()).await;
+    assert_state(&ended, DropState::CompletedWithErrors);
+    let rows = assert_all_rows(&file, ended.results());
+    let rejected = with_error(&rows, "rejected: E_REF_ID ");
+    assert_eq!(rejected.iter().map(|r| r["content"].as_str()).collect::<Vec<_>>(), ["again", "and again"]);
+    assert!(ended.rejected().lines().skip(1).all(|line| line.contains("stands on line 3 already")), "{}", ended.rejected());
+    assert_eq!(ended.status.rows.outcomes.rejected, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_dropped_again_is_another_drop_and_the_first_ones_results_stay() {
+    let world = World::start(BINARY).await;
+    let first = world.carry("incoming/posts.csv", good_file(3)).await;
+    let second = world.carry("incoming/posts.csv", good_file(4)).await;
+    let (a, b) = (first.status.files.results.unwrap(), second.status.files.results.unwrap());
+    assert_ne!(a, b);
+    assert_eq!(read(&world.read(&a).await.unwrap()).len(), 3);
+    assert_eq!(read(&world.read(&b).await.unwrap()).len(), 4);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_repeated_many_times_evaluates_nothing_twice() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 5).await;
+    let id = world.drop_file("incoming/posts.csv", good_file(12)).await;
+    for _ in 0..10 {
+        world.machine.stack.announce("drops", "incoming/posts.csv").await.unwrap();
+    }
+    let ended = world.end_of(&id).await;
+    world.machine.stack.announce("drops", "incoming/posts.csv").await.unwrap();
+    assert_state(&ended, DropState::Completed);
+    let fed = world.fed_jobs();
+    assert_eq!(fed.len(), 3, "{fed:?}");
+    assert_eq!(world.keys().await.iter().filter(|key| key.ends_with("results.csv")).count(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unjoined() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 10).await;
+    let id = world.drop_file("incoming/gone.csv", good_file(25)).await;
+    world.wait_for(&id, "its jobs to run", |meta| meta.state == DropState::Evaluating).await;
+    world.machine.stack.s3().delete_object().bucket("drops").key("incoming/gone.csv").send().await.unwrap();
+    let ended = world.end_of(&id).await;
+    let status = &ended.status;
+    // Parts that were joined before it was deleted are whole; the others hold the same rows in the API's order.
+    assert_eq!(status.rows.outcomes.evaluated, 25);
+    let mut ids: Vec<String> = read(ended.results()).iter().map(|row| row["ref_id"].clone()).collect();
+    ids.sort();
+    let mut expected: Vec<String> = (0..25).map(|i| format!("r{i}")).collect();
+    expected.sort();
+    assert_eq!(ids, expected);
+    assert!(status.parts.iter().any(|part| part.unjoined), "{status:?}");
+    assert_eq!(status.state, DropState::CompletedWithErrors);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_overwritten_while_its_jobs_run_ends_its_own_drop_and_begins_another() {
+    let world = World::start(BINARY).await;
+    let first = world.drop_file("incoming/over.csv", good_file(5)).await;
+    world.wait_for(&first, "its job to run", |meta| meta.state == DropState::Evaluating).await;
+    let second = world.drop_file("incoming/over.csv", good_file(7)).await;
+    let (first, second) = (world.end_of(&first).await, world.end_of(&second).await);
+    assert_eq!(first.status.rows.outcomes.evaluated, 5);
+    assert_eq!(read(first.results()).len(), 5, "not one row of the file that took its place");
+    assert_state(&second, DropState::Completed);
+    assert_all_rows(&good_file(7), second.results());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_and_keys_are_in_no_log() {
+    let world = World::start(BINARY).await;
+    let file = "ref_id,type,content\n1,text,MARKER-content\n2,video,MARKER-bad\n3,image_url,MARKER-url\n";
+    let ended = world.carry("incoming/marked.csv", file).await;
+    assert_state(&ended, DropState::CompletedWithErrors);
+    let bad = world.carry("incoming/bad.csv", "ref_id,type,content\n1,text,\"MARKER-open\n").await;
+    assert_state(&bad, DropState::Rejected);
+    let logs = world.logs();
+    assert!(logs.contains("the part is uploaded"), "there are logs to look at");
+    for secret in ["MARKER", "sandbox-key", "X-Amz-Signature"] {
+        assert!(!logs.contains(secret), "{secret} stands in a log");
+        assert!(!ended.rejected().contains("MARKER"));
+        assert!(!serde_json::to_string(&bad.status).unwrap().contains("MARKER"));
+    }
+    world.stop().await;
+}

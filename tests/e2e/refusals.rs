@@ -1,0 +1,162 @@
+//! Files and rows that are not fit: each is told why, and nothing is spent or lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use moondrop_shared::record::DropState;
+use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
+use moondrop_tests::world::{World, assert_state};
+use serde_json::json;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is_made() {
+    let world = World::start(BINARY).await;
+    let cases: [(&str, &[u8], &str, &str); 9] = [
+        ("empty", b"", "E_EMPTY", "1,0,,E_EMPTY,"),
+        ("header-only", b"ref_id,type,content\n", "E_EMPTY", "1,0,,E_EMPTY,"),
+        ("no-column", b"ref_id,type\n1,text\n", "E_HEADER", "1,0,,E_HEADER,"),
+        ("semicolons", b"ref_id;type;content\n1;text;x\n", "E_HEADER", "1,0,,E_HEADER,"),
+        ("gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "E_ENCODING", "1,0,,E_ENCODING,"),
+        ("utf16", b"\xff\xfer\0e\0f\0_\0i\0d\0", "E_ENCODING", "1,0,,E_ENCODING,"),
+        ("open-quote", b"ref_id,type,content\n1,text,x\n2,text,\"y\n3,text,z\n", "E_QUOTE", "3,29,,E_QUOTE,"),
+        ("fields", b"ref_id,type,content\n1,text,x\n2,text,a,b\n", "E_FIELDS", "3,29,,E_FIELDS,"),
+        ("nul", b"ref_id,type,content\n1,text,x\0y\n", "E_ENCODING", "2,20,,E_ENCODING,"),
+    ];
+    for (name, file, class, line) in cases {
+        let ended = world.carry(&format!("incoming/{name}.csv"), file).await;
+        assert_state(&ended, DropState::Rejected);
+        assert!(ended.results.is_none(), "{name}");
+        let trouble = ended.status.trouble.as_ref().unwrap();
+        assert_eq!(trouble.class, class, "{name}");
+        assert!(trouble.next.contains("Nothing was sent"), "{name}: {trouble:?}");
+        let lines: Vec<&str> = ended.rejected().lines().collect();
+        assert_eq!(lines[0], "line,byte_offset,ref_id,class,reason");
+        assert!(lines.len() == 2 && lines[1].starts_with(line), "{name}: {lines:?}");
+    }
+    assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty(), "nothing is spent on a file that is refused");
+    let rejected = world.machine.stack.events();
+    let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
+    assert_eq!(rejected.len(), cases.len());
+    assert!(rejected.iter().all(|e| e["detail"]["class"].as_str().unwrap().starts_with("E_")));
+    world.stop().await;
+}
+
+const BAD_ROWS: &str = "ref_id,type,content\n\
+    a,text,fine\n\
+    b,video,x\n\
+    c,text,\n\
+    ,text,x\n\
+    d,image_url,not an address\n\
+    a,text,again\n\
+    e,image_url,https://example.com/x.png\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_rows_stand_at_their_place_with_their_reason_and_the_others_are_evaluated() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let ended = world.carry("incoming/bad.csv", BAD_ROWS).await;
+    assert_state(&ended, DropState::CompletedWithErrors);
+    let rows = assert_all_rows(BAD_ROWS.as_bytes(), ended.results());
+    let starts = [
+        "",
+        "rejected: E_TYPE ",
+        "rejected: E_CONTENT ",
+        "rejected: E_REF_ID ",
+        "rejected: E_CONTENT ",
+        "rejected: E_REF_ID ",
+        "",
+    ];
+    for (row, start) in rows.iter().zip(starts) {
+        assert!(row["error"].starts_with(start) && row["error"].is_empty() == start.is_empty(), "{row:?}");
+    }
+    let lines: Vec<&str> = ended.rejected().lines().skip(1).map(|l| l.split(",E_").next().unwrap()).collect();
+    assert_eq!(lines, ["3,32,b", "4,42,c", "5,50,", "6,58,d", "7,85,a"]);
+    // Two of the four parts have nothing to send, and so no job.
+    assert_eq!(world.fed_jobs().len(), 2);
+    assert_eq!(ended.status.rows.outcomes.rejected, 5);
+    assert_eq!(ended.status.rows.outcomes.evaluated, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_rows_hold_back_the_file_if_the_setting_says_so() {
+    let world = World::start_with(BINARY, |config| config.reject_file = true).await;
+    let ended = world.carry("incoming/bad.csv", BAD_ROWS).await;
+    assert_state(&ended, DropState::Rejected);
+    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_ROWS");
+    assert_eq!(ended.rejected().lines().count(), 6);
+    assert!(ended.results.is_none() && world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
+    let good = world.carry("incoming/good.csv", good_file(3)).await;
+    assert_state(&good, DropState::Completed);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
+    let world = World::start(BINARY).await;
+    let file = "ref_id,type,content\n1,video,x\n2,text, \n";
+    let ended = world.carry("incoming/bad.csv", file).await;
+    assert_state(&ended, DropState::Failed);
+    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_NOTHING");
+    let rows = assert_all_rows(file.as_bytes(), ended.results());
+    assert_eq!(with_error(&rows, "rejected: ").len(), 2);
+    assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_a_policy_is_refused_in_clear_words() {
+    let no_default = |config: &mut moondrop_local::machine::MachineConfig| {
+        config.settings.insert("DEFAULT_POLICY".to_owned(), String::new());
+        config.settings.insert("POLICY_ALIASES".to_owned(), r#"{"hate":"policy-7"}"#.to_owned());
+    };
+    let world = World::start_with(BINARY, no_default).await;
+    let ended = world.carry("incoming/posts.csv", good_file(2)).await;
+    assert_state(&ended, DropState::Rejected);
+    let trouble = ended.status.trouble.as_ref().unwrap();
+    assert_eq!(trouble.class, "E_POLICY");
+    assert!(trouble.reason.contains("folder"), "{trouble:?}");
+    let aliased = world.carry("incoming/hate/posts.csv", good_file(2)).await;
+    assert_state(&aliased, DropState::Completed);
+    assert_eq!(aliased.status.policy.as_deref(), Some("policy-7"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
+    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let file = "ref_id,type,content\n1,text,a\n2,text,b\n3,video,c\n4,text,d\n";
+    let ended = world.carry("incoming/invalid-policy/posts.csv", file).await;
+    assert_state(&ended, DropState::Failed);
+    let rows = assert_all_rows(file.as_bytes(), ended.results());
+    assert_eq!(with_error(&rows, "failed: the API refuses to make a job: INVALID_POLICY").len(), 3);
+    assert_eq!(with_error(&rows, "rejected: E_TYPE").len(), 1);
+    assert_eq!((ended.status.rows.outcomes.failed, ended.status.rows.outcomes.rejected), (3, 1));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_so() {
+    let world = World::start(BINARY).await;
+    // What the queue delivers late: the object that was announced is not the one that stands there now.
+    world.carry("incoming/posts.csv", good_file(2)).await;
+    let mut late = world.source("incoming/posts.csv").await;
+    late.etag = "0123456789abcdef0123456789abcdef".to_owned();
+    let event = json!({"bucket": {"name": "drops"}, "object": {"key": late.key, "size": late.size, "etag": late.etag,
+        "sequencer": late.sequencer}});
+    world.put_event("Drop Stalled", &event).await;
+    let ended = world.end_of(&late.id()).await;
+    assert_state(&ended, DropState::Failed);
+    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_GONE");
+    assert_eq!(world.fed_jobs().len(), 1, "the rows that stand there now were not evaluated for it");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_no_event_becomes_a_dead_letter_and_the_others_go_on() {
+    let world = World::start(BINARY).await;
+    world.put_event("Drop Stalled", &json!({"bucket": "nonsense"})).await;
+    let ended = world.carry("incoming/posts.csv", good_file(2)).await;
+    assert_state(&ended, DropState::Completed);
+    world.stop().await;
+}

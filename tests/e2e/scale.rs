@@ -1,0 +1,83 @@
+//! Size: many rows make the jobs they should and one file of results, in memory that does not grow with the file.
+//!
+//! `MOONDROP_SCALE_ROWS` sets the number of rows; the peak memory of each function's process is printed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use moondrop_local::stack::Function;
+use moondrop_tests::rows::assert_all_rows;
+use moondrop_tests::world::World;
+use std::collections::BTreeMap;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
+
+/// What a function's process may take beyond its fixed amount, a million rows.
+const MIB_A_MILLION_ROWS: f64 = 14.0;
+
+/// About 220 bytes a row, one in ten an image.
+fn source(rows: usize) -> Vec<u8> {
+    const WORDS: [&str; 12] =
+        ["moon", "cheap pills", "photo", "hello", "Übung", "世界", "weather", "kill", "love", "a quiet evening", "free", "cat"];
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut file = b"ref_id,type,content,lang,author\n".to_vec();
+    for i in 0..rows {
+        if i % 10 == 9 {
+            file.extend_from_slice(
+                format!("post-{i:09},image_url,https://img.example.com/{i}/photo.jpg,en,user{i}\n").as_bytes(),
+            );
+            continue;
+        }
+        let words: Vec<&str> = (0..32).map(|_| WORDS[random.usize(..WORDS.len())]).collect();
+        let words = words.join(" ");
+        file.extend_from_slice(format!("post-{i:09},text,\"{words}, she said\n\",en,user{i}\n").as_bytes());
+    }
+    file
+}
+
+/// The most memory each process has had, in MiB, by function.
+fn peaks(world: &World) -> BTreeMap<&'static str, f64> {
+    let mut peaks = BTreeMap::new();
+    for function in Function::ALL {
+        for id in world.machine.stack.process_ids(function) {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+            let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+            let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+            let peak: &mut f64 = peaks.entry(function.name()).or_default();
+            *peak = peak.max(kib / 1024.0);
+        }
+    }
+    peaks
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded_memory() {
+    let rows: usize = std::env::var("MOONDROP_SCALE_ROWS").map_or(100_000, |text| text.parse().unwrap());
+    let world = World::start(BINARY).await;
+    // Two parts of full size show the fixed amount: with their results in several pieces.
+    let first = world.carry("incoming/first.csv", source(50_000)).await;
+    assert!(first.results.is_some());
+    let before = peaks(&world);
+
+    let file = source(rows);
+    let path = world.dir().join("many.csv");
+    std::fs::write(&path, &file).unwrap();
+    let key = "incoming/many.csv";
+    let placed = moondrop_local::place::place(&world.machine, &path, key, false).await.unwrap();
+    let ended = world.end_of(placed.id()).await;
+    // The sandbox finds no image where an address says 404.
+    let outcomes = ended.status.rows.outcomes;
+    assert_eq!((outcomes.evaluated + outcomes.failed, outcomes.missing), (rows as u64, 0));
+    assert_eq!(ended.status.parts.len(), rows.div_ceil(25_000));
+    assert_all_rows(&file, ended.results());
+    assert_eq!(world.keys().await.iter().filter(|key| key.contains("many") && key.ends_with("results.csv")).count(), 1);
+
+    let after = peaks(&world);
+    println!("{rows} rows, {} bytes; peak memory in MiB: {before:.1?} after 50,000 rows, {after:.1?} after all", file.len());
+    for (function, peak) in &after {
+        let grown = peak - before[function];
+        let allowed = 8.0 + MIB_A_MILLION_ROWS * rows as f64 / 1e6;
+        assert!(grown <= allowed, "{function} grew by {grown:.1} MiB; {allowed:.1} are allowed");
+    }
+    world.stop().await;
+}

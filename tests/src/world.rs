@@ -1,0 +1,216 @@
+//! A whole Moondrop: the three functions as processes, S3, DynamoDB, EventBridge and the Batch API behind real sockets.
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::primitives::ByteStream;
+use moondrop_local::machine::{Api, Machine, MachineConfig};
+use moondrop_local::stack::{DROPS, RESULTS};
+use moondrop_shared::drop::{DropId, Source};
+use moondrop_shared::event::Announced;
+use moondrop_shared::keys::Key;
+use moondrop_shared::record::{DropState, Meta};
+use moondrop_shared::status::Status;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long anything is waited for before a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A running Moondrop in a folder of its own.
+pub struct World {
+    /// The machine.
+    pub machine: Machine,
+    dir: TempDir,
+}
+
+/// A drop at its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its `status.json`.
+    pub status: Status,
+    /// Its `results.csv`, if there is one.
+    pub results: Option<Vec<u8>>,
+    /// Its `rejected.csv`, if there is one.
+    pub rejected: Option<Vec<u8>>,
+}
+
+impl Ended {
+    /// `results.csv`; fails the test if there is none.
+    #[must_use]
+    pub fn results(&self) -> &[u8] {
+        self.results.as_deref().unwrap_or_else(|| panic!("no results.csv: {:?}", self.status))
+    }
+
+    /// `rejected.csv`, as text; fails the test if there is none.
+    #[must_use]
+    pub fn rejected(&self) -> &str {
+        std::str::from_utf8(self.rejected.as_deref().expect("a rejected.csv")).unwrap()
+    }
+}
+
+impl World {
+    /// Starts a Moondrop whose functions are `binary`, in a hurry.
+    pub async fn start(binary: &str) -> World {
+        Self::start_with(binary, |_| {}).await
+    }
+
+    /// Starts a Moondrop with other settings.
+    pub async fn start_with(binary: &str, change: impl FnOnce(&mut MachineConfig)) -> World {
+        let dir = TempDir::new().unwrap();
+        let mut config = MachineConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
+        config.function_command = vec![binary.into(), "function".into()];
+        config.poll_every = Duration::from_millis(50);
+        change(&mut config);
+        World { machine: Machine::start(config).await.unwrap(), dir }
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Drops a file; gives the drop.
+    pub async fn drop_file(&self, key: &str, body: impl Into<Vec<u8>>) -> DropId {
+        let put = self.machine.stack.s3().put_object().bucket(DROPS).key(key);
+        put.body(ByteStream::from(body.into())).send().await.unwrap();
+        self.source(key).await.id()
+    }
+
+    /// The object under a key, as it was announced.
+    pub async fn source(&self, key: &str) -> Source {
+        let event = self.machine.stack.announcement(DROPS, key).await.unwrap();
+        let object = Announced::read(&event.to_string()).unwrap().detail.object;
+        Source {
+            bucket: DROPS.to_owned(),
+            key: object.key,
+            version_id: object.version_id,
+            etag: object.etag.unwrap(),
+            sequencer: object.sequencer,
+            size: object.size,
+        }
+    }
+
+    /// Waits until a drop is as it should be.
+    pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&Meta) -> bool) -> Meta {
+        let since = Instant::now();
+        loop {
+            if let Some(meta) = self.machine.ledger.meta(id).await.unwrap()
+                && is(&meta)
+            {
+                return meta;
+            }
+            assert!(since.elapsed() < PATIENCE, "waited too long for: {what}\n{}", self.logs());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits for a drop's end.
+    pub async fn end_of(&self, id: &DropId) -> Ended {
+        let meta = self.wait_for(id, "the drop's end", |meta| meta.closed_at.is_some()).await;
+        let folder = meta.folder.as_str();
+        let status = self.read(&Key::Status { folder }.to_string()).await.expect("a status.json");
+        Ended {
+            status: serde_json::from_slice(&status).unwrap(),
+            results: self.read(&Key::Results { folder }.to_string()).await,
+            rejected: self.read(&Key::Rejected { folder }.to_string()).await,
+        }
+    }
+
+    /// Drops a file and waits for its end.
+    pub async fn carry(&self, key: &str, body: impl Into<Vec<u8>>) -> Ended {
+        let id = self.drop_file(key, body).await;
+        self.end_of(&id).await
+    }
+
+    /// An object of the results bucket.
+    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
+        let got = self.machine.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
+        Some(got.body.collect().await.unwrap().to_vec())
+    }
+
+    /// The keys of the results bucket.
+    pub async fn keys(&self) -> Vec<String> {
+        let listed = self.machine.stack.s3().list_objects_v2().bucket(RESULTS).send().await.unwrap();
+        listed.contents().iter().filter_map(|o| o.key()).map(str::to_owned).collect()
+    }
+
+    /// The jobs that ever received rows, by name: each part's name must stand here once.
+    #[must_use]
+    pub fn fed_jobs(&self) -> Vec<String> {
+        let jobs = self.machine.sandbox.as_ref().expect("a sandbox").jobs();
+        let mut fed: Vec<String> = jobs.into_iter().filter(|job| job.uploads > 0).map(|job| job.name).collect();
+        fed.sort();
+        fed
+    }
+
+    /// What the functions have logged.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let logs = ["submit", "poll", "collect"].map(|name| self.dir().join("logs").join(format!("{name}.log")));
+        logs.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+    }
+
+    /// Ends it all.
+    pub async fn stop(self) {
+        self.machine.stop().await;
+    }
+}
+
+/// Asserts a state, with the whole status where it is another.
+pub fn assert_state(ended: &Ended, state: DropState) {
+    assert_eq!(ended.status.state, state, "{}", serde_json::to_string_pretty(&ended.status).unwrap());
+}
+
+/// Runs the command `binary` to its end; gives its exit code and what it printed on standard output and standard error.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn command(binary: &str, dir: &Path, args: &[&str]) -> Result<(i32, String, String)> {
+    let done = std::process::Command::new(binary).args(args).current_dir(dir).output().context("start the command")?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok((done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr)))
+}
+
+/// The only file of this name below a folder; fails the test if there is none, or more than one.
+#[must_use]
+pub fn find_one(dir: &Path, name: &str) -> Vec<u8> {
+    let found = find_all(dir, name);
+    assert_eq!(found.len(), 1, "files named {name}: {found:?}");
+    std::fs::read(&found[0]).unwrap()
+}
+
+/// Every file of this name below a folder, in order.
+#[must_use]
+pub fn find_all(dir: &Path, name: &str) -> Vec<std::path::PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|n| n == name) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+impl World {
+    /// Puts an event on Moondrop's bus, as the functions do.
+    pub async fn put_event(&self, kind: &str, detail: &serde_json::Value) {
+        let entry = serde_json::json!({"EventBusName": "moondrop", "Source": "moondrop", "DetailType": kind,
+            "Detail": detail.to_string()});
+        let put = reqwest::Client::new()
+            .post(&self.machine.stack.endpoints().events)
+            .header("x-amz-target", "AWSEvents.PutEvents")
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(serde_json::json!({"Entries": [entry]}).to_string());
+        let answer = put.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+}
