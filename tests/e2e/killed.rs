@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_local::sandbox::{Sandbox, SandboxConfig};
 use moondrop_tests::rows::assert_all_rows;
-use moondrop_tests::world::{command, find_one};
-use secrecy::SecretString;
+use moondrop_tests::world::{command, fed_jobs, find_one};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -32,13 +30,7 @@ fn run_args(state: &str) -> [&str; 9] {
 
 /// What is left of a run: its results, and how often each part was fed.
 async fn look(dir: &Path) -> (Vec<u8>, BTreeMap<String, u32>) {
-    let sandbox = SandboxConfig::new(dir.join(".moondrop/sandbox"), SecretString::from("sandbox-key"));
-    let sandbox = Sandbox::start(sandbox).await.unwrap();
-    let mut fed = BTreeMap::new();
-    for job in sandbox.jobs().into_iter().filter(|job| job.uploads > 0) {
-        *fed.entry(job.name).or_default() += 1;
-    }
-    sandbox.stop().await;
+    let fed = fed_jobs(&dir.join(".moondrop")).await;
     (find_one(&dir.join("moondrop-results"), "results.csv"), fed)
 }
 

@@ -3,12 +3,15 @@
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
 use moondrop_local::machine::{Api, Machine, MachineConfig};
+use moondrop_local::sandbox::{Sandbox, SandboxConfig};
 use moondrop_local::stack::{DROPS, RESULTS};
 use moondrop_shared::drop::{DropId, Source};
 use moondrop_shared::event::Announced;
 use moondrop_shared::keys::Key;
 use moondrop_shared::record::{DropState, Meta};
 use moondrop_shared::status::Status;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -172,6 +175,18 @@ pub fn command(binary: &str, dir: &Path, args: &[&str]) -> Result<(i32, String, 
     let done = std::process::Command::new(binary).args(args).current_dir(dir).output().context("start the command")?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok((done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr)))
+}
+
+/// How often each part was fed, by its jobs' name: the sandbox of a state folder whose run has ended is asked.
+pub async fn fed_jobs(state: &Path) -> BTreeMap<String, u32> {
+    let sandbox = SandboxConfig::new(state.join("sandbox"), SecretString::from("sandbox-key"));
+    let sandbox = Sandbox::start(sandbox).await.unwrap();
+    let mut fed = BTreeMap::new();
+    for job in sandbox.jobs().into_iter().filter(|job| job.uploads > 0) {
+        *fed.entry(job.name).or_default() += 1;
+    }
+    sandbox.stop().await;
+    fed
 }
 
 /// The only file of this name below a folder; fails the test if there is none, or more than one.

@@ -110,7 +110,7 @@ async fn take(machine: &Machine, inbox: &Path, taken: &Path, path: &Path) -> Res
     };
     let kept = taken.join(format!("{}-{}", placed.id().short(), name.replace(std::path::MAIN_SEPARATOR, "-")));
     std::fs::rename(path, &kept).with_context(|| format!("move {} to {}", path.display(), kept.display()))?;
-    writeln!(std::io::stdout(), "dropped {name}")?;
+    say(&format!("dropped {name}"));
     Ok(())
 }
 
@@ -124,8 +124,13 @@ async fn publish(machine: &Machine, outbox: &Path, published: &mut HashSet<DropI
         }
         let Some(meta) = machine.ledger.meta(&id).await? else { continue };
         let folder = export(machine, &meta, outbox).await?;
-        writeln!(std::io::stdout(), "{}: {}", meta.state.as_str().replace('_', " "), folder.display())?;
+        say(&format!("{}: {}", meta.state.as_str().replace('_', " "), folder.display()));
         published.insert(id);
     }
     Ok(())
+}
+
+/// Says what happens. That no one listens any more is no reason to end.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

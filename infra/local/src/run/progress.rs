@@ -90,7 +90,7 @@ fn words(status: &Status) -> String {
         state => state.as_str().replace('_', " "),
     };
     if let Some(trouble) = &status.trouble {
-        words.push_str(&format!(" ({}: {} {})", trouble.class, trouble.reason, trouble.next));
+        words.push_str(&format!(" ({}: {}. {})", trouble.class, trouble.reason, trouble.next));
     }
     words
 }
