@@ -46,7 +46,7 @@ impl Answers {
         let mut record = csv::ByteRecord::new();
         while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
             let text = |i: usize| record.get(i).map(String::from_utf8_lossy).unwrap_or_default();
-            let key: Box<[u8]> = record.get(ref_id).unwrap_or_default().into();
+            let key: Box<[u8]> = record.get(ref_id).unwrap_or_default().trim_ascii().into();
             let answer =
                 Answer { labels: text(labels).into(), error: error.map(text).unwrap_or_default().into(), taken: false };
             held += key.len() + answer.labels.len() + answer.error.len();

@@ -13,6 +13,19 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use std::time::Duration;
 
+/// The clients of AWS.
+#[derive(Debug, Clone)]
+pub struct AwsClients {
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// EventBridge.
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    /// Secrets Manager.
+    pub secrets_manager: aws_sdk_secretsmanager::Client,
+}
+
 /// Everything a function reaches the world through.
 #[derive(Debug, Clone)]
 pub struct Services {
@@ -51,16 +64,31 @@ impl Services {
             )
             .load()
             .await;
-        let s3 = aws_sdk_s3::Client::new(&config);
-        let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&config), settings.table.clone());
-        let store = Store::new(s3.clone(), settings.results_bucket.clone());
-        let key = ApiKey::new(aws_sdk_secretsmanager::Client::new(&config), settings.api_key_secret.clone());
+        Self::new(
+            settings,
+            AwsClients {
+                s3: aws_sdk_s3::Client::new(&config),
+                dynamodb: aws_sdk_dynamodb::Client::new(&config),
+                eventbridge: aws_sdk_eventbridge::Client::new(&config),
+                secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
+            },
+        )
+    }
+
+    /// Builds the adapters on these clients.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(settings: Settings, clients: AwsClients) -> Result<Self> {
+        let ledger = Ledger::new(clients.dynamodb, settings.table.clone());
+        let store = Store::new(clients.s3.clone(), settings.results_bucket.clone());
+        let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());
         Ok(Services {
-            bus: Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone()),
+            bus: Bus::new(clients.eventbridge, settings.event_bus.clone()),
             api: BatchApi::new(settings.api_url.clone(), key)?,
             transfer: Transfer::new(&settings)?,
             reporter: Reporter::new(ledger.clone(), store.clone()),
-            s3,
+            s3: clients.s3,
             ledger,
             store,
             settings,

@@ -314,5 +314,11 @@ fn plain_text(head: &[u8]) -> Result<&[u8], Fault> {
             return Err(Fault::of_file(Class::Encoding, format!("the file is {kind}, not CSV in UTF-8")));
         }
     }
+    if head.iter().take(2).any(|b| *b == 0) {
+        return Err(Fault::of_file(
+            Class::Encoding,
+            "the file begins with NUL bytes, as UTF-16 without its mark does; it is not UTF-8",
+        ));
+    }
     Ok(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head))
 }

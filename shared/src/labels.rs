@@ -24,7 +24,11 @@ pub fn read_labels(text: &str) -> Result<Vec<Label>, ()> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let Ok(Value::Array(values)) = serde_json::from_str(text) else { return Err(()) };
+    let values = match serde_json::from_str(text) {
+        Ok(Value::Array(values)) => values,
+        Ok(Value::Null) => return Ok(Vec::new()),
+        _ => return Err(()),
+    };
     values
         .iter()
         .map(|value| {

@@ -23,6 +23,7 @@ pub struct PartRows {
     header: Header,
     scanner: Scanner,
     rejections: Rejections,
+    bytes: u64,
     rows: u64,
     accepted: u64,
 }
@@ -32,7 +33,7 @@ impl PartRows {
     #[must_use]
     pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
         let scanner = Scanner::new(part.offset, part.first_line, header.skip_blanks);
-        PartRows { header, scanner, rejections, rows: 0, accepted: 0 }
+        PartRows { header, scanner, rejections, bytes: 0, rows: 0, accepted: 0 }
     }
 
     /// The header of the file.
@@ -46,6 +47,7 @@ impl PartRows {
     /// # Errors
     /// If the bytes are not those that were checked.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        self.bytes += bytes.len() as u64;
         self.scanner.push(bytes);
         self.take(&mut each)
     }
@@ -55,6 +57,9 @@ impl PartRows {
     /// # Errors
     /// If the bytes were not those that were checked.
     pub fn finish(&mut self, part: &PlannedPart, mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        // First of all: cut within its last row, a part can still have as many rows as planned.
+        let planned = part.end - part.offset;
+        ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
         self.scanner.finish();
         self.take(&mut each)?;
         ensure!(

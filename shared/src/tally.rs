@@ -2,11 +2,15 @@
 
 use crate::labels::Label;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// How many different labels a tally names; what comes beyond is counted as `(other labels)`. A policy has a few dozen, and
 /// a part's tally has to fit its record.
 pub const MAX_LABELS: usize = 500;
+
+/// The longest name of a label that a tally names, in bytes; a longer one is counted as `(other labels)`. A name takes six
+/// times its bytes in JSON at the worst, its counts about 100: 500 × 700 = 350 KB, and a DynamoDB item holds 400 KB.
+pub const MAX_LABEL_BYTES: usize = 100;
 const OTHER: &str = "(other labels)";
 
 /// Rows by outcome: the four of the promise, which add up to the rows that came in.
@@ -57,12 +61,13 @@ pub struct Tally {
 impl Tally {
     /// Counts a row's labels, each once.
     pub fn count_labels(&mut self, labels: &[Label]) {
-        for (i, label) in labels.iter().enumerate() {
-            if labels[..i].iter().any(|l| l.name == label.name) {
+        let mut counted = HashSet::new();
+        for label in labels {
+            let room = self.labels.len() < MAX_LABELS && label.name.len() <= MAX_LABEL_BYTES;
+            let name = if room || self.labels.contains_key(&label.name) { label.name.as_str() } else { OTHER };
+            if !counted.insert(name) {
                 continue;
             }
-            let known = self.labels.contains_key(&label.name) || self.labels.len() < MAX_LABELS;
-            let name = if known { label.name.as_str() } else { OTHER };
             let count = self.labels.entry(name.to_owned()).or_default();
             count.rows += 1;
             // Saturating: a score below 0 counts as 0, one above 1 as 1.

@@ -82,6 +82,8 @@ async fn look(
             if deadline.is_near() {
                 bail!("the time of one invocation is too short to check the file: {} rows were read", checker.rows());
             }
+            // A long check is no stall.
+            services.ledger.touch(&Meta { touched_at: Timestamp::now(), ..meta.clone() }).await?;
             services.reporter.try_report(&meta.id, checker.rows()).await;
             reported = Instant::now();
         }

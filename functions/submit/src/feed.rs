@@ -66,6 +66,7 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
             }
         }
         if reported.elapsed() > REPORT_EVERY {
+            services.ledger.touch(&Meta { touched_at: Timestamp::now(), ..meta.clone() }).await?;
             services.reporter.try_report(&meta.id, 0).await;
             reported = Instant::now();
         }

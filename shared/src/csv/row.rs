@@ -42,7 +42,7 @@ impl Kind {
 /// A row that keeps the rules, but for the uniqueness of its `ref_id`, which only the whole file shows.
 #[derive(Debug)]
 pub struct Item<'a> {
-    /// The row's identifier.
+    /// The row's identifier, without blanks at either end: a reader that trims must not find two rows with one.
     pub ref_id: Cow<'a, [u8]>,
     /// Text or image.
     pub kind: Kind,
@@ -84,8 +84,8 @@ pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), Fault> {
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
 pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, Fault> {
     let fault = |class, reason: String| Fault { class, line: row.line, offset: row.offset, reason };
-    let ref_id = row.value(header.ref_id);
-    if ref_id.trim_ascii().is_empty() {
+    let ref_id = trimmed(row.value(header.ref_id));
+    if ref_id.is_empty() {
         return Err(fault(Class::RefId, "`ref_id` is empty".to_owned()));
     }
     if ref_id.len() > MAX_REF_ID_BYTES {
@@ -96,7 +96,7 @@ pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, Fault> 
         return Err(fault(Class::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
     let content = row.value(header.content);
-    if content.trim_ascii().is_empty() {
+    if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
         return Err(fault(Class::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
     }
     if kind == Kind::ImageUrl
@@ -105,6 +105,13 @@ pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, Fault> 
         return Err(fault(Class::Content, format!("`content` is not the address of an image: {reason}")));
     }
     Ok(Item { ref_id, kind, content })
+}
+
+fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match value {
+        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.trim_ascii()),
+        Cow::Owned(bytes) => Cow::Owned(bytes.trim_ascii().to_vec()),
+    }
 }
 
 fn check_image_url(content: &[u8]) -> Result<(), String> {

@@ -172,7 +172,6 @@ impl Scanner {
         let (end, next) = match self.scan()? {
             Step::NeedMore if self.position - self.start > MAX_ROW_BYTES => return Err(self.too_long()),
             Step::NeedMore => return Ok(None),
-            Step::Row { end, .. } if end - self.start > MAX_ROW_BYTES => return Err(self.too_long()),
             Step::Row { end, next } => (end, next),
         };
         let (start, line) = (self.start, self.line);
@@ -192,7 +191,9 @@ impl Scanner {
 
     fn scan(&mut self) -> Result<Step, Fault> {
         loop {
-            let Some(&byte) = self.buffer.get(self.position) else { return self.at_end() };
+            // Behind the longest row nothing is looked at: what is wrong there must not depend on how the bytes came.
+            let window = &self.buffer[..self.buffer.len().min(self.start + MAX_ROW_BYTES + 1)];
+            let Some(&byte) = window.get(self.position) else { return self.at_end() };
             match self.state {
                 State::RowStart => match byte {
                     b'\n' => self.skip_line(1),
@@ -216,9 +217,9 @@ impl Scanner {
                     }
                 }
                 State::Unquoted => {
-                    let rest = &self.buffer[self.position..];
+                    let rest = &window[self.position..];
                     let Some(found) = rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"')) else {
-                        self.position = self.buffer.len();
+                        self.position = window.len();
                         continue;
                     };
                     self.position += found;
@@ -229,12 +230,12 @@ impl Scanner {
                         return Ok(step);
                     }
                 }
-                State::Quoted => match memchr::memchr(b'"', &self.buffer[self.position..]) {
+                State::Quoted => match memchr::memchr(b'"', &window[self.position..]) {
                     Some(found) => {
                         self.position += found + 1;
                         self.state = State::QuoteSeen;
                     }
-                    None => self.position = self.buffer.len(),
+                    None => self.position = window.len(),
                 },
                 State::QuoteSeen => match byte {
                     b'"' => {
@@ -276,7 +277,8 @@ impl Scanner {
     }
 
     fn at_end(&mut self) -> Result<Step, Fault> {
-        if !self.finished || self.state == State::RowStart {
+        let too_long = self.position - self.start > MAX_ROW_BYTES;
+        if !self.finished || too_long || self.state == State::RowStart {
             return Ok(Step::NeedMore);
         }
         let end = self.position;
