@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+pub mod front;
 pub mod rows;
+pub mod stage;
 pub mod world;
 
 /// The example file of the README.

@@ -1,0 +1,267 @@
+//! A front before the servers: everything a function sends goes through it and is counted, and one request meets a fault.
+//!
+//! It is a reverse proxy over real sockets. It keeps the `Host` header, so that signatures hold, and puts its own address into
+//! the Batch API's signed URLs, so that uploads and downloads pass through it as well.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What a request meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// It is lost on its way.
+    LoseRequest,
+    /// It takes effect, and its answer is lost.
+    LoseAnswer,
+    /// Its sender dies before it takes effect.
+    DieBefore,
+    /// It takes effect, and its sender dies.
+    DieAfter,
+    /// It is answered 503 without effect.
+    Unavailable,
+    /// It is answered 429 without effect.
+    Busy,
+    /// It is answered 429 without effect, with a `Retry-After`.
+    BusyFor,
+    /// It takes effect, and its answer's body is cut midway.
+    CutBody,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Fault; 8] = [
+        Fault::LoseRequest,
+        Fault::LoseAnswer,
+        Fault::DieBefore,
+        Fault::DieAfter,
+        Fault::Unavailable,
+        Fault::Busy,
+        Fault::BusyFor,
+        Fault::CutBody,
+    ];
+}
+
+/// What all the fronts of a stage share: how many requests there were, and which of them meet which fault.
+#[derive(Debug, Default)]
+pub struct Plan {
+    count: AtomicU64,
+    faults: Mutex<Vec<(u64, Fault)>>,
+    steps: Mutex<Vec<String>>,
+}
+
+impl Plan {
+    /// Begins anew: the requests at these numbers, counted from 1, will meet these faults.
+    pub fn arm(&self, faults: &[(u64, Fault)]) {
+        *self.faults.lock().unwrap() = faults.to_vec();
+        self.steps.lock().unwrap().clear();
+        self.count.store(0, Ordering::SeqCst);
+    }
+
+    /// How many requests there were since.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// What was sent since: a line a request, with the fault it met.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        self.steps.lock().unwrap().clone()
+    }
+
+    fn take(&self, who: &str, request: &Request<Incoming>) -> Option<Fault> {
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let faults = self.faults.lock().unwrap();
+        let fault = faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
+        let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let path = request.uri().path();
+        let met = fault.map(|fault| format!(" <- {fault:?}")).unwrap_or_default();
+        self.steps.lock().unwrap().push(format!("{number} {who} {} {path} {target}{met}", request.method()));
+        fault
+    }
+}
+
+/// The addresses one function's process reaches the world by, and the way it dies.
+#[derive(Debug)]
+pub struct Front {
+    /// S3.
+    pub s3: String,
+    /// DynamoDB.
+    pub dynamodb: String,
+    /// EventBridge and Secrets Manager.
+    pub events: String,
+    /// The Batch API.
+    pub api: String,
+    dead: watch::Sender<u64>,
+    _servers: JoinSet<()>,
+}
+
+/// The servers behind a front.
+#[derive(Debug, Clone)]
+pub struct Behind {
+    /// S3.
+    pub s3: String,
+    /// DynamoDB.
+    pub dynamodb: String,
+    /// EventBridge and Secrets Manager.
+    pub events: String,
+    /// The Batch API.
+    pub api: String,
+}
+
+impl Front {
+    /// Sets up a front for the process called `who`.
+    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>) -> Front {
+        let dead = watch::Sender::new(0);
+        let mut servers = JoinSet::new();
+        let mut addresses = Vec::new();
+        for (name, upstream) in
+            [("s3", &behind.s3), ("dynamodb", &behind.dynamodb), ("events", &behind.events), ("api", &behind.api)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = format!("http://{}", listener.local_addr().unwrap());
+            let proxy = Proxy {
+                who: format!("{who} {name}"),
+                own: address.clone(),
+                upstream: upstream.trim_end_matches('/').to_owned(),
+                client: Client::builder(TokioExecutor::new()).build_http(),
+                plan: Arc::clone(plan),
+                dead: dead.clone(),
+            };
+            servers.spawn(serve(listener, Arc::new(proxy)));
+            addresses.push(address);
+        }
+        let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
+        Front { s3, dynamodb, events, api, dead, _servers: servers }
+    }
+
+    /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.
+    pub async fn alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut dead = self.dead.subscribe();
+        dead.mark_unchanged();
+        tokio::select! {
+            biased;
+            _ = dead.changed() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+struct Proxy {
+    who: String,
+    own: String,
+    upstream: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    plan: Arc<Plan>,
+    dead: watch::Sender<u64>,
+}
+
+type Body = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+
+async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let proxy = Arc::clone(&proxy);
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let proxy = Arc::clone(&proxy);
+                async move { proxy.pass(request).await }
+            });
+            // An error is a connection that was broken on purpose.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+impl Proxy {
+    async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
+        let broken = || Err(std::io::Error::other("broken on purpose"));
+        let fault = self.plan.take(&self.who, &request);
+        match fault {
+            Some(Fault::LoseRequest) => return broken(),
+            Some(Fault::DieBefore) => {
+                self.dead.send_modify(|deaths| *deaths += 1);
+                return broken();
+            }
+            Some(Fault::Unavailable) => return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, false)),
+            Some(Fault::Busy) => return Ok(refusal(StatusCode::TOO_MANY_REQUESTS, false)),
+            Some(Fault::BusyFor) => return Ok(refusal(StatusCode::TOO_MANY_REQUESTS, true)),
+            None | Some(Fault::LoseAnswer | Fault::DieAfter | Fault::CutBody) => {}
+        }
+        let (head, body) = self.forward(request).await.map_err(std::io::Error::other)?;
+        match fault {
+            Some(Fault::LoseAnswer) => broken(),
+            Some(Fault::DieAfter) => {
+                self.dead.send_modify(|deaths| *deaths += 1);
+                broken()
+            }
+            Some(Fault::CutBody) => Ok(cut(head, &body)),
+            _ => Ok(Response::from_parts(head, whole(body))),
+        }
+    }
+
+    /// Sends a request on and takes its answer whole.
+    async fn forward(&self, request: Request<Incoming>) -> anyhow::Result<(hyper::http::response::Parts, Bytes)> {
+        let (mut head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
+        head.uri = format!("{}{path}", self.upstream).parse::<Uri>()?;
+        if self.who.ends_with(" api") {
+            // The sandbox signs no host, and its own is what it puts into addresses.
+            head.headers.remove(HOST);
+        }
+        // A body sent in pieces goes on as it came: that is what the Batch API's storage refuses.
+        let sent_whole = !head.headers.contains_key(TRANSFER_ENCODING);
+        if sent_whole && !body.is_empty() {
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+        let answer = self.client.request(Request::from_parts(head, Full::new(body))).await?;
+        let (mut head, body) = answer.into_parts();
+        let mut body = body.collect().await?.to_bytes();
+        if self.who.ends_with(" api") {
+            let text = String::from_utf8_lossy(&body);
+            if text.contains(&self.upstream) {
+                body = text.replace(&self.upstream, &self.own).into();
+            }
+        }
+        if head.headers.contains_key(CONTENT_LENGTH) && !body.is_empty() {
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+        Ok((head, body))
+    }
+}
+
+fn whole(body: Bytes) -> Body {
+    Full::new(body).map_err(|never| match never {}).boxed()
+}
+
+fn refusal(status: StatusCode, for_a_time: bool) -> Response<Body> {
+    let mut response = Response::new(whole(Bytes::new()));
+    *response.status_mut() = status;
+    if for_a_time {
+        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+/// Half of the body, and then the connection breaks.
+fn cut(mut head: hyper::http::response::Parts, body: &Bytes) -> Response<Body> {
+    head.headers.insert(CONTENT_LENGTH, body.len().max(1).into());
+    let half = body.slice(..body.len() / 2);
+    let pieces = [Ok(Frame::data(half)), Err(std::io::Error::other("cut on purpose"))];
+    Response::from_parts(head, BodyExt::boxed(StreamBody::new(futures_util::stream::iter(pieces))))
+}

@@ -1,0 +1,276 @@
+//! A stage: the servers, and functions that are called one by one, each a process of its own in all that matters: its own
+//! clients, its own connections, and a death at which nothing more of it is done.
+
+use crate::front::{Behind, Front, Plan};
+use anyhow::Result;
+use aws_credential_types::Credentials;
+use aws_sdk_s3::primitives::ByteStream;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_local::sandbox::{JobState, Sandbox, SandboxConfig};
+use moondrop_local::stack::{BUS, DROPS, Processes, REGION, RESULTS, Stack, StackConfig, TABLE};
+use moondrop_shared::aws::{AwsClients, Services};
+use moondrop_shared::drop::{DropId, Source};
+use moondrop_shared::event::Announced;
+use moondrop_shared::keys::Key;
+use moondrop_shared::ledger::Ledger;
+use moondrop_shared::record::{DropState, Meta, PartState};
+use moondrop_shared::runtime::Deadline;
+use moondrop_shared::settings::Settings;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const SECRET: &str = "moondrop/api-key";
+const KEY: &str = "MARKER-api-key";
+/// The stack's name in the jobs' names.
+const STACK: &str = "stage";
+
+/// The servers, with no function running on its own.
+pub struct Stage {
+    /// S3, DynamoDB, EventBridge, Secrets Manager.
+    pub stack: Stack,
+    /// The Batch API.
+    pub sandbox: Sandbox,
+    /// What the requests of all processes meet.
+    pub plan: Arc<Plan>,
+    /// The ledger, looked at without a front.
+    pub ledger: Ledger,
+    behind: Behind,
+    settings: BTreeMap<&'static str, String>,
+    told: std::sync::Mutex<usize>,
+    _dir: TempDir,
+}
+
+/// One process of a function.
+pub struct Process {
+    /// Its way to the world.
+    pub front: Front,
+    services: Services,
+}
+
+impl Stage {
+    /// Sets the stage; `settings` are the functions' own, over the defaults.
+    pub async fn set(settings: &[(&'static str, &str)]) -> Stage {
+        let dir = TempDir::new().unwrap();
+        // `poll` always has a process; this one waits for ever.
+        let idle = vec!["sleep".into(), "infinity".into()];
+        let mut config = StackConfig::new(dir.path(), idle);
+        config.function_command = vec!["sh".into(), "-c".into(), "cat".into()];
+        config.processes = Processes { submit: 0, collect: 0 };
+        config.poll_every = Duration::from_secs(86_400);
+        config.secrets = BTreeMap::from([(SECRET.to_owned(), SecretString::from(KEY))]);
+        let stack = Stack::start(config).await.unwrap();
+        let mut config = SandboxConfig::new(dir.path().join("sandbox"), SecretString::from(KEY));
+        config.job_time = Duration::ZERO;
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let endpoints = stack.endpoints();
+        let behind = Behind {
+            s3: endpoints.s3.clone(),
+            dynamodb: endpoints.dynamodb.clone(),
+            events: endpoints.events.clone(),
+            api: sandbox.url(),
+        };
+        let mut all = BTreeMap::from([
+            ("STACK", STACK.to_owned()),
+            ("RESULTS_BUCKET", RESULTS.to_owned()),
+            ("TABLE", TABLE.to_owned()),
+            ("EVENT_BUS", BUS.to_owned()),
+            ("API_KEY_SECRET", SECRET.to_owned()),
+            ("DEFAULT_POLICY", "policy".to_owned()),
+        ]);
+        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let ledger = Ledger::new(stack.dynamodb(), TABLE.to_owned());
+        let plan = Arc::new(Plan::default());
+        Stage { stack, sandbox, plan, ledger, behind, settings: all, told: std::sync::Mutex::new(0), _dir: dir }
+    }
+
+    /// A new process, as cold as Lambda starts one.
+    pub async fn process(&self, who: &str) -> Process {
+        let front = Front::new(who, &self.behind, &self.plan).await;
+        let settings = Settings::read(|name| match name {
+            "API_URL" => Some(front.api.clone()),
+            name => self.settings.get(name).cloned(),
+        });
+        let services = Services::new(settings.unwrap(), clients(&front)).unwrap();
+        Process { front, services }
+    }
+
+    /// Puts a file into the drop bucket; gives what S3 announces of it.
+    pub async fn put(&self, key: &str, body: &[u8]) -> (Value, DropId) {
+        let put = self.stack.s3().put_object().bucket(DROPS).key(key);
+        put.body(ByteStream::from(body.to_vec())).send().await.unwrap();
+        let event = self.stack.announcement(DROPS, key).await.unwrap();
+        let object = Announced::read(&event.to_string()).unwrap().detail.object;
+        let source = Source {
+            bucket: DROPS.to_owned(),
+            key: object.key,
+            version_id: object.version_id,
+            etag: object.etag.unwrap(),
+            sequencer: object.sequencer,
+            size: object.size,
+        };
+        (event, source.id())
+    }
+
+    /// The events that were put on the bus since the last call.
+    pub fn new_events(&self) -> Vec<Value> {
+        let events = self.stack.events();
+        let mut told = self.told.lock().unwrap();
+        let new = events[*told..].to_vec();
+        *told = events.len();
+        new
+    }
+
+    /// Delivers an announcement to one process after the other, or to both at once.
+    pub async fn redeliver_at_once(&self, event: &Value) {
+        let (a, b) = (self.process("submit A").await, self.process("submit B").await);
+        tokio::join!(a.submit(event), b.submit(event));
+    }
+
+    /// Ticks poll and lets collect and submit do what it tells, until the drop is closed. The ticks are five minutes apart
+    /// by their own clock. Gives the number of ticks, or `None` if the drop does not come to its end.
+    pub async fn drive(&self, drop: &DropId, check: impl AsyncFn()) -> Option<u32> {
+        let mut now = Timestamp::now();
+        for tick in 0..24 {
+            self.process("poll").await.poll(now).await;
+            check().await;
+            for event in self.new_events() {
+                match event["detail-type"].as_str() {
+                    Some("Job Completed" | "Job Failed") => drop_result(self.process("collect").await.collect(&event).await),
+                    Some("Drop Stalled") => self.process("submit").await.submit(&event).await,
+                    _ => {}
+                }
+                check().await;
+            }
+            if self.ledger.meta(drop).await.unwrap().is_some_and(|meta| meta.closed_at.is_some()) {
+                return Some(tick);
+            }
+            now += SignedDuration::from_mins(5);
+        }
+        None
+    }
+
+    /// Ticks poll hours later, when jobs that no record knows are swept.
+    pub async fn sweep(&self) {
+        self.process("poll").await.poll(Timestamp::now() + SignedDuration::from_hours(6)).await;
+    }
+
+    /// An object of the results bucket.
+    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
+        let got = self.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
+        Some(got.body.collect().await.unwrap().to_vec())
+    }
+
+    /// Every published `results.csv` of the folder a drop has.
+    pub async fn published(&self, meta: &Meta) -> Option<Vec<u8>> {
+        self.read(&Key::Results { folder: &meta.folder }.to_string()).await
+    }
+
+    /// Holds the promises against what there is, for a drop at its end; gives what is broken.
+    pub async fn broken_promises(&self, drop: &DropId, parts: usize, expected: &Published) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut promise = |holds: bool, what: String| {
+            if !holds {
+                broken.push(what);
+            }
+        };
+        let meta = self.ledger.meta(drop).await.unwrap().expect("a record");
+        promise(meta.closed_at.is_some() && meta.state == expected.state, format!("the drop ended as {:?}", meta.state));
+        let records = self.ledger.parts(drop).await.unwrap();
+        promise(records.len() == parts, format!("{} parts", records.len()));
+        promise(records.iter().all(|part| part.state == PartState::Collected), format!("{records:?}"));
+        let folder = meta.folder.as_str();
+        let results = self.published(&meta).await;
+        promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
+        let rejected = self.read(&Key::Rejected { folder }.to_string()).await;
+        promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
+        let status = self.read(&Key::Status { folder }.to_string()).await.unwrap_or_default();
+        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+        promise(status["state"] == json!(meta.state.as_str()), format!("status.json says {}", status["state"]));
+
+        let own = format!("moondrop:{STACK}:{drop}:");
+        let jobs = self.sandbox.jobs().into_iter().filter(|job| job.name.starts_with(&own));
+        let mut fed: BTreeMap<String, u32> = BTreeMap::new();
+        for job in jobs {
+            if job.uploads > 0 {
+                *fed.entry(job.name).or_default() += 1;
+            } else {
+                promise(job.state == JobState::Cancelled, format!("an unfed job of {} is {:?}", job.name, job.state));
+            }
+        }
+        promise(fed.len() == parts && fed.values().all(|n| *n == 1), format!("jobs fed: {fed:?}"));
+
+        let completed: BTreeSet<String> = self
+            .stack
+            .events()
+            .iter()
+            .filter(|event| event["detail-type"] == "Drop Completed" && event["detail"]["drop"] == json!(drop))
+            .map(|event| event["detail"].to_string())
+            .collect();
+        promise(completed.len() == 1, format!("Drop Completed said: {completed:?}"));
+        let open = self.ledger.open_parts().await.unwrap().len() + self.ledger.open_drops().await.unwrap().len();
+        promise(open == 0, format!("{open} records are left open"));
+        broken
+    }
+}
+
+fn drop_result(_: Option<Result<()>>) {}
+
+/// What a drop is to come out as.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its end.
+    pub state: DropState,
+    /// `results.csv`.
+    pub results: Vec<u8>,
+    /// `rejected.csv`.
+    pub rejected: Vec<u8>,
+}
+
+impl Process {
+    /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives the stage delivers again.
+    pub async fn submit(&self, event: &Value) {
+        let messages = json!({"Records": [{"messageId": "1", "body": event.to_string()}]});
+        let messages = serde_json::from_value(messages).unwrap();
+        let deadline = Deadline::after(Duration::from_secs(900));
+        self.front.alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline))).await;
+    }
+
+    /// Ticks; `None` if the process died.
+    pub async fn poll(&self, now: Timestamp) -> Option<Result<()>> {
+        let deadline = Deadline::after(Duration::from_secs(900));
+        self.front.alive(Box::pin(moondrop_poll::handle(&self.services, now, deadline))).await
+    }
+
+    /// Delivers a job's end; `None` if the process died.
+    pub async fn collect(&self, event: &Value) -> Option<Result<()>> {
+        let ended = serde_json::from_value(event.clone()).unwrap();
+        self.front.alive(Box::pin(moondrop_collect::handle(&self.services, &ended))).await
+    }
+}
+
+/// Clients of AWS that go through a front, and try again as the functions' do, but without waiting long.
+fn clients(front: &Front) -> AwsClients {
+    macro_rules! client {
+        ($service:ident, $endpoint:expr) => {{
+            use $service::config::{BehaviorVersion, Config, Region, retry::RetryConfig};
+            let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(5));
+            let config = Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::from_static(REGION))
+                .credentials_provider(Credentials::new("test", "test", None, None, "stage"))
+                .retry_config(retry)
+                .endpoint_url($endpoint);
+            $service::Client::from_conf(config.build())
+        }};
+    }
+    AwsClients {
+        s3: client!(aws_sdk_s3, &front.s3),
+        dynamodb: client!(aws_sdk_dynamodb, &front.dynamodb),
+        eventbridge: client!(aws_sdk_eventbridge, &front.events),
+        secrets_manager: client!(aws_sdk_secretsmanager, &front.events),
+    }
+}
