@@ -23,6 +23,7 @@ struct Answer {
 pub struct Answers {
     by_ref_id: HashMap<Box<[u8]>, Answer>,
     doubled: u64,
+    cut_short: bool,
 }
 
 impl Answers {
@@ -32,7 +33,8 @@ impl Answers {
     /// If it has no `ref_id` and `labels` columns (a page of HTML, say), cannot be read to its end, or holds more than
     /// [`MAX_ANSWER_BYTES`].
     pub fn read(results: impl Read) -> Result<Self> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(results);
+        let mut results = LastByte { inner: results, last: None };
+        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(&mut results);
         let headers = reader.byte_headers().context("the results cannot be read")?.clone();
         let column = |name: &str| {
             headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes())
@@ -45,6 +47,11 @@ impl Answers {
         let mut held = 0;
         let mut record = csv::ByteRecord::new();
         while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
+            if record.len() != headers.len() {
+                // Half a row is no answer: least of all one without labels, which would read as clean.
+                answers.cut_short = true;
+                continue;
+            }
             let text = |i: usize| record.get(i).map(String::from_utf8_lossy).unwrap_or_default();
             let key: Box<[u8]> = record.get(ref_id).unwrap_or_default().trim_ascii().into();
             let answer =
@@ -56,7 +63,15 @@ impl Answers {
                 Entry::Vacant(place) => drop(place.insert(answer)),
             }
         }
+        drop(reader);
+        answers.cut_short |= !matches!(results.last, Some(b'\n' | b'\r'));
         Ok(answers)
+    }
+
+    /// Whether the results may end before their end: within a row, or without a newline.
+    #[must_use]
+    pub fn may_be_cut_short(&self) -> bool {
+        self.cut_short
     }
 
     /// How many rows are answered for.
@@ -91,5 +106,19 @@ impl Answers {
     pub fn count_rest(&self, tally: &mut Tally) {
         tally.foreign += self.by_ref_id.values().filter(|a| !a.taken).count() as u64;
         tally.doubled += self.doubled;
+    }
+}
+
+/// Passes bytes on and remembers the last.
+struct LastByte<R> {
+    inner: R,
+    last: Option<u8>,
+}
+
+impl<R: Read> Read for LastByte<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.last = buffer[..read].last().copied().or(self.last);
+        Ok(read)
     }
 }

@@ -89,6 +89,10 @@ pub struct JobError {
 }
 
 impl JobError {
+    fn is_coded(&self) -> bool {
+        !matches!(self.error_code.as_str(), "" | "BATCH_JOB_ERROR_UNSPECIFIED")
+    }
+
     /// What it says, for a person; `None` if it says nothing.
     #[must_use]
     pub fn words(&self) -> Option<String> {
@@ -161,7 +165,7 @@ impl BatchApi {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_secs(30))
             .build()
             .context("set up the client for the Batch API")?;
         Ok(BatchApi { client, base, key })
@@ -175,8 +179,9 @@ impl BatchApi {
         let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
         let response = self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await?;
         let created: CreateResponse = read(response).await?;
-        if let Some(words) = created.error.and_then(|e| e.words()) {
-            return Err(ApiError::Refused(words));
+        if let Some((error, words)) = created.error.and_then(|e| e.words().map(|words| (e, words))) {
+            // Without a code it does not say that it would again.
+            return Err(if error.is_coded() { ApiError::Refused(words) } else { ApiError::Unknown(anyhow!("{words}")) });
         }
         match created.input_file_upload_url {
             Some(upload_url) if !created.batch_job_id.is_empty() && !upload_url.expose().is_empty() => {
@@ -229,7 +234,7 @@ impl BatchApi {
         url
     }
 
-    /// One call, tried again as `again` allows, in all at most [`ATTEMPTS`] times and some two minutes.
+    /// One call, tried again as `again` allows, in all at most [`ATTEMPTS`] times.
     async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>, again: Again) -> Result<Response, ApiError> {
         let backoff =
             ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(Duration::from_millis(200));

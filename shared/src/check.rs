@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// The most parts a drop may have: a part's number has five digits in its record's key.
 pub const MAX_PARTS: usize = 99_999;
 
+/// The most rows a file may have: their hashes then take some 760 MiB of memory. Ours.
+pub const MAX_ROWS: u64 = 100_000_000;
+
 /// Where a part ends: at either limit, whichever is met first. A part has one row at the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartLimits {
@@ -255,6 +258,10 @@ fn is_first<'a>(look: &mut Look, row: &Row<'_>, item: Item<'a>) -> Result<Item<'
 impl Planner {
     fn add(&mut self, row: &Row<'_>, upload: u64, rejection: Option<u64>) -> Result<(), Fault> {
         self.rows += 1;
+        if self.rows > MAX_ROWS {
+            let reason = format!("the file has more than {MAX_ROWS} rows: drop it in several files");
+            return Err(Fault { class: Class::Limit, line: row.line, offset: row.offset, reason });
+        }
         self.rejected += u64::from(rejection.is_some());
         let fits = self.parts.last().is_some_and(|part| {
             part.rows < self.limits.rows

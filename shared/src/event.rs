@@ -43,8 +43,8 @@ pub struct AnnouncedObject {
     /// Its key.
     pub key: String,
     /// Its size in bytes.
-    #[serde(default)]
-    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// Its ETag; S3 leaves it out of some events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
@@ -173,7 +173,7 @@ impl Announcement {
                 bucket: Named { name: source.bucket.clone() },
                 object: AnnouncedObject {
                     key: source.key.clone(),
-                    size: source.size,
+                    size: Some(source.size),
                     etag: Some(source.etag.clone()),
                     version_id: source.version_id.clone(),
                     sequencer: source.sequencer.clone(),
@@ -216,7 +216,7 @@ mod tests {
             version_id: detail.object.version_id.clone(),
             etag: detail.object.etag.clone().unwrap(),
             sequencer: detail.object.sequencer.clone(),
-            size: detail.object.size,
+            size: detail.object.size.unwrap(),
         };
         let again = Announcement::DropStalled { source }.detail();
         assert_eq!(serde_json::from_value::<AnnouncedDetail>(again).unwrap(), detail);

@@ -178,17 +178,26 @@ impl Ledger {
         self.update(update.only_if("attribute_exists(#open)")).await
     }
 
-    /// Notes that a drop is being worked on, or has been put back on the queue, and what it waits for.
+    /// Notes that a drop is being worked on, or has been put back on the queue, if it stands as in `meta`.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn touch(&self, meta: &Meta) -> Result<bool> {
-        let update = Update::of(&meta.id, META).set("touched_at", &meta.touched_at)?;
+    pub async fn touch(&self, meta: &Meta, now: Timestamp) -> Result<bool> {
+        let update = Update::of(&meta.id, META).set("touched_at", &now)?;
+        self.update(update.only_if("#state = :state").value(":state", &meta.state)?).await
+    }
+
+    /// Notes what a drop waits for, or that it waits no more, as in `meta`, if it stands as there.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn note_trouble(&self, meta: &Meta) -> Result<bool> {
+        let update = Update::of(&meta.id, META);
         let update = match &meta.trouble {
             Some(trouble) => update.set("trouble", trouble)?,
             None => update.remove("trouble"),
         };
-        self.update(update.only_if("attribute_exists(#open)")).await
+        self.update(update.only_if("#state = :state").value(":state", &meta.state)?).await
     }
 
     /// PLANNED → CREATED: records the job and its upload address. Of several attempts one wins; the losers cancel their own
@@ -263,8 +272,8 @@ impl Ledger {
         self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
     }
 
-    /// Records what the API says of a part's job, if it is further along than what was recorded: states only move forward.
-    /// `state` is what that makes of the part, if anything.
+    /// Records what the API says of a part's job, if it is further along than what was recorded, and the part stands as it did
+    /// when that was decided: states only move forward. `state` is what it makes of the part, if anything.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -282,8 +291,8 @@ impl Ledger {
         if let Some(failure) = failure {
             update = update.set("failure", failure)?;
         }
-        let update = update.only_if("#job_id = :job AND #job_rank < :rank").value(":rank", &job.rank())?;
-        self.update(update.value(":job", &part.job_id)?).await
+        let update = update.only_if("#job_id = :job AND #job_rank < :rank AND #state = :was");
+        self.update(update.value(":rank", &job.rank())?.value(":job", &part.job_id)?.value(":was", &part.state)?).await
     }
 
     /// Notes since when the API does not know a part's job, or that it does again.

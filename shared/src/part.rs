@@ -114,6 +114,8 @@ impl UploadEncoder {
         let out = &mut self.out;
         self.rows.push(bytes, |_, _, verdict| write_accepted(out, &verdict))?;
         self.written += self.out.len() as u64;
+        let (written, planned) = (self.written, self.part.upload_bytes);
+        ensure!(written <= planned, "the upload has over {written} bytes; {planned} were planned");
         Ok(std::mem::take(&mut self.out))
     }
 

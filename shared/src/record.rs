@@ -75,6 +75,9 @@ pub struct Trouble {
     pub next: String,
 }
 
+/// The class of the trouble with a key that the API does not take.
+pub const KEY_REFUSED: &str = "E_API_KEY";
+
 /// When each stage was reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
@@ -256,6 +259,13 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether its rows are with a job, or were.
+    #[must_use]
+    pub fn is_fed(&self) -> bool {
+        let fed = !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
+        fed && self.job_id.is_some() && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
+    }
+
     /// A part as it is first written. One without a row to send needs no job and is ready to be collected.
     #[must_use]
     pub fn planned(drop: DropId, plan: PlannedPart) -> Self {

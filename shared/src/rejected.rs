@@ -3,6 +3,7 @@
 //! It is written once, when a drop is planned, and read again by whoever feeds or collects a part: what stands in it decides,
 //! nothing is decided twice.
 
+use crate::csv::row::MAX_REF_ID_BYTES;
 use crate::csv::write::write_field;
 use crate::fault::{Class, Fault};
 use anyhow::{Context, Result};
@@ -13,12 +14,22 @@ pub const REJECTED_HEADER: &[u8] = b"line,byte_offset,ref_id,class,reason\n";
 /// Appends the line for a fault. `ref_id` is empty where the row has none that could be read.
 pub fn write_rejection(out: &mut Vec<u8>, fault: &Fault, ref_id: &[u8]) {
     out.extend_from_slice(format!("{},{},", fault.line, fault.offset).as_bytes());
-    write_field(out, ref_id);
+    write_field(out, &ref_id[..shown(ref_id)]);
     out.push(b',');
     out.extend_from_slice(fault.class.as_str().as_bytes());
     out.push(b',');
     write_field(out, fault.reason.as_bytes());
     out.push(b'\n');
+}
+
+/// How much of a `ref_id` is shown: one that is too long is not repeated whole.
+fn shown(ref_id: &[u8]) -> usize {
+    let mut end = ref_id.len().min(MAX_REF_ID_BYTES);
+    // Not within a character.
+    while end < ref_id.len() && end > 0 && ref_id[end] & 0xC0 == 0x80 {
+        end -= 1;
+    }
+    end
 }
 
 /// A rejected row, as `rejected.csv` tells it.

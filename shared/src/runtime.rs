@@ -10,7 +10,14 @@ pub const LAST_STRETCH: Duration = Duration::from_secs(30);
 
 /// Sets up logs: JSON, a line an event, on standard output, from level `RUST_LOG` (default `info`).
 pub fn init_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // The clients' own traces show requests, with content, keys and addresses: whatever level is asked for, not these.
+    const CLIENTS: [&str; 8] = ["aws_config", "aws_runtime", "aws_sdk", "aws_smithy", "h2", "hyper", "reqwest", "rustls"];
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    for client in CLIENTS {
+        if let Ok(directive) = format!("{client}=info").parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_env_filter(filter);
     // A second call, as in tests, changes nothing.
     let _ = logs.try_init();
@@ -62,9 +69,15 @@ impl Deadline {
         Deadline(Instant::now() + time)
     }
 
+    /// What is left before the last stretch.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).saturating_sub(LAST_STRETCH)
+    }
+
     /// Whether too little is left to begin anything new.
     #[must_use]
     pub fn is_near(&self) -> bool {
-        self.0.saturating_duration_since(Instant::now()) < LAST_STRETCH
+        self.left().is_zero()
     }
 }

@@ -24,10 +24,14 @@ pub enum SignedError {
     Other(#[from] anyhow::Error),
 }
 
+/// An upload slower than this, in bytes a second over all, is given up and tried again.
+const SLOWEST_UPLOAD: u64 = 64 * 1024;
+
 /// Moves data through signed URLs.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    client: Client,
+    uploads: Client,
+    downloads: Client,
     hosts: Vec<String>,
     loopback: bool,
 }
@@ -38,13 +42,12 @@ impl Transfer {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(settings: &Settings) -> Result<Self> {
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
-            .build()
-            .context("set up the client for signed addresses")?;
-        Ok(Transfer { client, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) })
+        let client = || Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(Duration::from_secs(10));
+        let set_up = "set up the client for signed addresses";
+        // reqwest's read time-out counts the sending of a request as well: for an upload it would be a limit in all.
+        let uploads = client().build().context(set_up)?;
+        let downloads = client().read_timeout(Duration::from_secs(60)).build().context(set_up)?;
+        Ok(Transfer { uploads, downloads, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) })
     }
 
     /// Uploads a body of exactly `length` bytes. S3 refuses a body of unknown length on a pre-signed PUT, so it goes with a
@@ -56,8 +59,8 @@ impl Transfer {
     where
         S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
     {
-        let request =
-            self.client.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body)).send();
+        let request = self.uploads.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
+        let request = request.timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
         match response.status() {
             status if status.is_success() => Ok(()),
@@ -74,7 +77,7 @@ impl Transfer {
         &self,
         url: &SignedUrl,
     ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, SignedError> {
-        let request = self.client.get(self.allowed(url)?).send();
+        let request = self.downloads.get(self.allowed(url)?).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("download the results"))?;
         match response.status() {
             status if status.is_success() => {}

@@ -172,7 +172,7 @@ impl Status {
             times: meta.times.clone(),
             sizes: Sizes {
                 source: meta.source.size,
-                uploaded: parts.iter().filter(|p| p.uploaded_at.is_some()).map(|p| p.plan.upload_bytes).sum(),
+                uploaded: parts.iter().filter(|p| p.is_fed()).map(|p| p.plan.upload_bytes).sum(),
                 results: meta.results_bytes,
             },
             updated_at: now,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many different `ref_id`s may stand on more than one row: each is kept whole in the second look, so this bounds its
-/// memory to some 30 MB. A file beyond it is refused; most likely it was appended to itself.
+/// memory to some 30 MB with identifiers of a usual length (270 MB with the longest). A file beyond it is refused; most likely it was appended to itself.
 pub const MAX_DOUBLED_REF_IDS: usize = 250_000;
 
 const BUCKETS: usize = 256;

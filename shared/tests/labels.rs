@@ -152,7 +152,7 @@ fn results_are_read_by_column_name_in_any_order_and_behind_a_mark() {
         "error,content,labels,ref_id\r\n,a,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",1\r\n",
         "\u{feff}ref_id, labels , error\n1,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",\n",
         "\u{feff}\"ref_id\",\"labels\"\n1,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"",
-        "labels,ref_id,new\n\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",1\n",
+        "labels,ref_id,new\n\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",1,\n",
     ] {
         let (labels, error, tally) = answer(results.as_bytes());
         assert_eq!((labels.as_str(), error.as_str()), (r#"[{"name":"spam","score":0.5}]"#, ""), "{results}");
@@ -175,8 +175,18 @@ fn labels_that_cannot_be_read_are_handed_on_and_counted() {
 }
 
 #[test]
-fn an_answer_cut_short_or_in_another_encoding_is_still_an_answer() {
-    assert_eq!(answer(b"ref_id,labels,error\n1\n").2.rows.evaluated, 1);
+fn half_a_row_is_no_answer_and_a_missing_newline_may_be_a_cut() {
+    let read = |results: &'static str| Answers::read(results.as_bytes()).unwrap();
+    for cut in ["ref_id,labels,error\n1\n", "ref_id,labels,error\n1,[]\n", "ref_id,labels,error\n2,[],\n1,[]"] {
+        let mut answers = read(cut);
+        assert!(answers.take(b"1", &mut Tally::default()).is_none() && answers.may_be_cut_short(), "{cut}");
+    }
+    assert!(read("ref_id,labels,error\n1,[],").may_be_cut_short());
+    assert!(!read("ref_id,labels,error\n1,[],\n").may_be_cut_short());
+}
+
+#[test]
+fn an_answer_in_another_encoding_is_still_an_answer() {
     assert_eq!(answer(b"ref_id,labels,error\n1,,caf\xe9\n").1, "caf\u{fffd}");
 }
 

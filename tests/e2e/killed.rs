@@ -1,17 +1,17 @@
 //! `moondrop run`, killed again and again, ends with the same bytes and one fed job a part.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::world::{command, fed_jobs, find_one};
-use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
-const KILLS: u32 = 12;
+const KILLS: usize = 12;
 const PARTS: usize = 6;
 
 /// A file of six parts with some bad rows.
@@ -24,44 +24,64 @@ fn source() -> Vec<u8> {
     file
 }
 
-fn run_args(state: &str) -> [&str; 9] {
-    ["run", "posts.csv", "--rows-per-job", "100", "--job-time", "700ms", "--poll-every", "50ms", state]
+fn run_args(file: &str) -> Vec<String> {
+    ["run", file, "--rows-per-job", "100", "--job-time", "500ms", "--poll-every", "50ms"].map(str::to_owned).to_vec()
 }
 
-/// What is left of a run: its results, and how often each part was fed.
-async fn look(dir: &Path) -> (Vec<u8>, BTreeMap<String, u32>) {
-    let fed = fed_jobs(&dir.join(".moondrop")).await;
-    (find_one(&dir.join("moondrop-results"), "results.csv"), fed)
+/// Runs the command and kills it at a moment of the way; what it last said if it was still at work then.
+async fn run_and_kill(dir: &Path, args: &[String], moment: Duration) -> Option<String> {
+    let said = dir.join("stderr");
+    let mut run = Command::new(BINARY);
+    let run = run.args(args).current_dir(dir).stdout(Stdio::null()).stderr(File::create(&said).unwrap());
+    let mut run = run.spawn().unwrap();
+    // The moment is the point of the test; there is nothing to wait for.
+    tokio::time::sleep(moment).await;
+    let ended = run.try_wait().unwrap();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let said = std::fs::read_to_string(said).unwrap();
+    assert!(ended.is_none_or(|ended| ended.success()), "a run failed by itself: {said}");
+    ended.is_none().then(|| said.lines().last().unwrap_or_default().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_a_dozen_times_at_random_moments_a_run_ends_with_the_same_bytes_and_one_started_job_a_part() {
     let (undisturbed, killed) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    for dir in [&undisturbed, &killed] {
-        std::fs::write(dir.path().join("posts.csv"), source()).unwrap();
-    }
-    let args = run_args("--state=.moondrop");
-    let (code, out, err) = command(BINARY, undisturbed.path(), &args).unwrap();
+    let file = |number: usize| format!("posts-{number}.csv");
+    std::fs::write(undisturbed.path().join(file(0)), source()).unwrap();
+    let args = run_args(&file(0));
+    let began = Instant::now();
+    let (code, out, err) = command(BINARY, undisturbed.path(), &args.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     assert_eq!(code, 0, "{out}{err}");
-    let (expected, fed) = look(undisturbed.path()).await;
-    assert_eq!(fed.len(), PARTS);
+    let whole_way = began.elapsed();
+    let expected = find_one(&undisturbed.path().join("moondrop-results"), "results.csv");
     assert_all_rows(&source(), &expected);
 
+    // Each file is run, killed and run again until it is finished; then comes the next.
     let mut random = fastrand::Rng::with_seed(20_261_123);
-    for kill in 0..KILLS {
-        let mut run = Command::new(BINARY);
-        let run = run.args(args).current_dir(killed.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut run = run.spawn().unwrap();
-        // The moment is the point of the test; there is nothing to wait for.
-        tokio::time::sleep(Duration::from_millis(random.u64(20..400))).await;
-        run.kill().unwrap();
-        let ended = run.wait().unwrap();
-        assert!(ended.code().is_none_or(|code| code == 0), "kill {kill}: the run failed by itself: {ended}");
+    let (mut kills, mut files) = (Vec::new(), 0);
+    while kills.len() < KILLS {
+        std::fs::write(killed.path().join(file(files)), source()).unwrap();
+        while kills.len() < KILLS {
+            let moment = whole_way.mul_f64(0.05 + 0.95 * random.f64());
+            match run_and_kill(killed.path(), &run_args(&file(files)), moment).await {
+                Some(said) => kills.push(said),
+                None => break,
+            }
+        }
+        files += 1;
     }
-    let (code, out, err) = command(BINARY, killed.path(), &args).unwrap();
-    assert_eq!(code, 0, "{out}{err}");
-    let (results, fed) = look(killed.path()).await;
-    assert!(results == expected, "the same bytes");
-    assert_eq!(fed.len(), PARTS, "each part was fed");
+    for number in 0..files {
+        let args = run_args(&file(number));
+        let (code, out, err) = command(BINARY, killed.path(), &args.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        assert_eq!(code, 0, "{kills:#?}{out}{err}");
+        let published = killed.path().join(format!("moondrop-results/results/posts-{number}"));
+        assert!(find_one(&published, "results.csv") == expected, "the same bytes, after {kills:#?}");
+    }
+    let fed = fed_jobs(&killed.path().join(".moondrop")).await;
+    assert_eq!(fed.len(), PARTS * files, "each part was fed, after {kills:#?}");
     assert!(fed.values().all(|&jobs| jobs == 1), "no part was fed to two jobs: {fed:?}");
+    println!("{files} files, killed at: {kills:#?}");
+    let at_work = kills.iter().filter(|said| said.contains("uploading") || said.contains("evaluating")).count();
+    assert!(at_work >= 3, "some kills fall into the middle of the work: {kills:#?}");
 }

@@ -154,9 +154,13 @@ async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_no_event_becomes_a_dead_letter_and_the_others_go_on() {
-    let world = World::start(BINARY).await;
+    let world = World::start_with(BINARY, |config| config.redelivery.max_receives = 2).await;
     world.put_event("Drop Stalled", &json!({"bucket": "nonsense"})).await;
     let ended = world.carry("incoming/posts.csv", good_file(2)).await;
     assert_state(&ended, DropState::Completed);
+    while world.machine.stack.dead_letters().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(world.machine.stack.dead_letters()[0].to_string().contains("nonsense"));
     world.stop().await;
 }

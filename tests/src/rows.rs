@@ -33,12 +33,13 @@ pub fn with_error<'a>(rows: &'a [Row], begins: &str) -> Vec<&'a Row> {
     rows.iter().filter(|row| row["error"].starts_with(begins)).collect()
 }
 
-/// A file of `n` good rows in the API's own columns.
+/// A file of `n` good rows in the API's own columns, some of which get labels.
 #[must_use]
 pub fn good_file(n: usize) -> Vec<u8> {
     let mut file = b"ref_id,type,content\n".to_vec();
     for i in 0..n {
-        file.extend_from_slice(format!("r{i},text,\"post {i}, with a comma\"\n").as_bytes());
+        let more = ["", " buy cheap pills", " I will kill you"][i % 3];
+        file.extend_from_slice(format!("r{i},text,\"post {i}, with a comma{more}\"\n").as_bytes());
     }
     file
 }

@@ -110,7 +110,7 @@ impl Stage {
             version_id: object.version_id,
             etag: object.etag.unwrap(),
             sequencer: object.sequencer,
-            size: object.size,
+            size: object.size.unwrap_or_default(),
         };
         (event, source.id())
     }

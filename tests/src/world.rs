@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything is waited for before a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -92,7 +92,7 @@ impl World {
             version_id: object.version_id,
             etag: object.etag.unwrap(),
             sequencer: object.sequencer,
-            size: object.size,
+            size: object.size.unwrap_or_default(),
         }
     }
 
@@ -138,6 +138,21 @@ impl World {
     pub async fn keys(&self) -> Vec<String> {
         let listed = self.machine.stack.s3().list_objects_v2().bucket(RESULTS).send().await.unwrap();
         listed.contents().iter().filter_map(|o| o.key()).map(str::to_owned).collect()
+    }
+
+    /// Asserts that every row of the results carries what the API answered for it, and no other row's labels.
+    pub fn assert_answers(&self, results: &[u8]) {
+        let outputs = find_all_ending(&self.dir().join("sandbox"), ".csv");
+        let rows = outputs.iter().flat_map(|path| crate::rows::read(&std::fs::read(path).unwrap()));
+        let answers: BTreeMap<String, crate::rows::Row> =
+            rows.filter(|row| row.contains_key("labels")).map(|row| (row["content"].clone(), row)).collect();
+        let mut compared = 0;
+        for row in crate::rows::read(results).iter().filter(|row| !row["error"].starts_with("rejected: ")) {
+            let answer = &answers[&row["content"]];
+            assert_eq!((&row["labels"], &row["error"]), (&answer["labels"], &answer["error"]), "{row:?}");
+            compared += 1;
+        }
+        assert!(compared > 0, "there are answers to compare");
     }
 
     /// The jobs that ever received rows, by name: each part's name must stand here once.
@@ -200,13 +215,21 @@ pub fn find_one(dir: &Path, name: &str) -> Vec<u8> {
 /// Every file of this name below a folder, in order.
 #[must_use]
 pub fn find_all(dir: &Path, name: &str) -> Vec<std::path::PathBuf> {
+    let mut found = find_all_ending(dir, name);
+    found.retain(|path| path.file_name().is_some_and(|n| n == name));
+    found
+}
+
+/// Every file below a folder whose name ends so, in order.
+#[must_use]
+pub fn find_all_ending(dir: &Path, end: &str) -> Vec<std::path::PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.file_name().is_some_and(|n| n == name) {
+            } else if path.to_string_lossy().ends_with(end) {
                 found.push(path);
             }
         }

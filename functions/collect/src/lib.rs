@@ -12,10 +12,12 @@ mod unjoined;
 use anyhow::{Context, Result};
 use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::conclude::conclude;
 use moondrop_shared::event::JobEnded;
-use moondrop_shared::record::PartState;
-use moondrop_shared::runtime::{Failure, init_logs};
+use moondrop_shared::record::{KEY_REFUSED, Meta, PartState, Trouble};
+use moondrop_shared::runtime::{Failure, describe, init_logs};
+use moondrop_shared::signed::SignedError;
 
 /// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
 ///
@@ -48,12 +50,57 @@ pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
         tracing::warn!(%drop, part = number, "a job ended whose part has no record");
         return Ok(());
     };
+    if meta.plan.is_none() {
+        // A part without a row to send has ended before its drop is planned to the end.
+        return Ok(());
+    }
     if record.state.is_collectable() {
-        part::collect(services, &meta, &record).await.with_context(|| format!("collect part {number} of the drop {drop}"))?;
-        services.reporter.try_report(drop, 0).await;
+        let collected = part::collect(services, &meta, &record).await;
+        let collected = collected.with_context(|| format!("collect part {number} of the drop {drop}"));
+        tell_of_trouble(services, &meta, &collected).await;
+        collected?;
     } else if record.state != PartState::Collected {
         tracing::info!(%drop, part = number, state = record.state.as_str(), "the part has not ended");
         return Ok(());
     }
-    publish::publish_if_last(services, meta).await.with_context(|| format!("publish the drop {drop}"))
+    let published = publish::publish_if_last(services, meta.clone()).await;
+    let published = published.with_context(|| format!("publish the drop {drop}"));
+    if published.is_err() {
+        tell_of_trouble(services, &meta, &published).await;
+    }
+    published
+}
+
+/// Writes what keeps the results from coming, or that nothing does, into the drop's record and status.
+async fn tell_of_trouble(services: &Services, meta: &Meta, done: &Result<()>) {
+    let trouble = done.as_ref().err().map(trouble);
+    if trouble != meta.trouble
+        && let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await
+    {
+        tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
+    }
+    services.reporter.try_report(&meta.id, 0).await;
+}
+
+fn trouble(error: &anyhow::Error) -> Trouble {
+    let signed = error.chain().find_map(|cause| cause.downcast_ref());
+    let api = error.chain().find_map(|cause| cause.downcast_ref());
+    let (class, reason, next) = match (signed, api) {
+        (Some(SignedError::Host(host)), _) => (
+            "E_HOST",
+            format!("the API keeps the results at {host}, which SIGNED_URL_HOSTS does not allow"),
+            "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.",
+        ),
+        (_, Some(ApiError::Key)) => (
+            KEY_REFUSED,
+            "the API does not take the API key".to_owned(),
+            "It needs you to renew the key in its secret; the drop goes on by itself within minutes.",
+        ),
+        _ => (
+            "E_RESULTS",
+            "results could not be fetched, read or stored".to_owned(),
+            "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.",
+        ),
+    };
+    Trouble { class: class.to_owned(), reason, next: next.to_owned() }
 }

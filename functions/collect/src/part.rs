@@ -33,7 +33,11 @@ pub(crate) async fn collect(services: &Services, meta: &Meta, part: &Part) -> Re
     if services.ledger.record_collected(part, &collected).await? {
         let rows = collected.tally.rows;
         tracing::info!(drop = %meta.id, part = part.plan.number, job = part.job_id, evaluated = rows.evaluated, failed = rows.failed, rejected = rows.rejected, missing = rows.missing, foreign, doubled, "the part is collected");
-    } else {
+        return Ok(());
+    }
+    // Another attempt was first; or it was this one, and the write was sent again after its answer was lost.
+    let recorded = services.ledger.part(&meta.id, part.plan.number).await?.and_then(|part| part.collected);
+    if recorded.is_none_or(|recorded| recorded.key != collected.key) {
         services.store.delete(&collected.key).await?;
     }
     Ok(())

@@ -12,12 +12,18 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 /// ends as if it were whole.
 pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Result<Answers> {
     let first = fetch_once(services, job).await?;
-    if first.len() as u64 >= expected {
+    if first.len() as u64 >= expected && !first.may_be_cut_short() {
         return Ok(first);
     }
-    tracing::warn!(job, answered = first.len(), expected, "results are missing; they are fetched once more");
+    tracing::warn!(
+        job,
+        answered = first.len(),
+        expected,
+        "results are missing or may be cut short; they are fetched once more"
+    );
     let second = fetch_once(services, job).await?;
-    Ok(if second.len() > first.len() { second } else { first })
+    let better = (second.len(), !second.may_be_cut_short()) > (first.len(), !first.may_be_cut_short());
+    Ok(if better { second } else { first })
 }
 
 async fn fetch_once(services: &Services, job: &str) -> Result<Answers> {

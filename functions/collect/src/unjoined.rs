@@ -17,11 +17,12 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 /// Stores what there is. Rows of a failed job and rejected rows are counted, but cannot be told: only the source had them.
 pub(crate) async fn write(services: &Services, meta: &Meta, part: &Part, key: &str) -> Result<(WrittenObject, Tally)> {
     let extra = rows::header(meta)?.extra.len();
+    let accepted = part.plan.accepted;
     let (lines, tally) = match (&part.failure, &part.job_id) {
         (None, Some(job)) => {
             let body = results::open(services, job).await?;
             let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-            tokio::task::spawn_blocking(move || rewrite(reader, extra)).await.context("read the results")??
+            tokio::task::spawn_blocking(move || rewrite(reader, extra, accepted)).await.context("read the results")??
         }
         _ => (Vec::new(), Tally::default()),
     };
@@ -40,11 +41,12 @@ fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
     tally
 }
 
-/// The API's results with the columns in our order, and as many empty ones behind them as the source had extra.
-fn rewrite(results: impl std::io::Read, extra: usize) -> Result<(Vec<u8>, Tally)> {
+/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as the source had extra.
+fn rewrite(results: impl std::io::Read, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(results);
     let headers = reader.byte_headers().context("the results cannot be read")?.clone();
-    let column = |name: &str| headers.iter().position(|h| h.trim_ascii() == name.as_bytes());
+    let column =
+        |name: &str| headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes());
     let columns = RESULT_COLUMNS.map(column);
     let [Some(ref_id), _, Some(labels), _, error] = columns else {
         anyhow::bail!("what came as results has no columns `ref_id` and `labels`");
@@ -55,6 +57,10 @@ fn rewrite(results: impl std::io::Read, extra: usize) -> Result<(Vec<u8>, Tally)
         let field = |at: Option<usize>| at.and_then(|i| record.get(i)).unwrap_or_default();
         if !seen.insert(field(Some(ref_id)).to_vec()) {
             tally.doubled += 1;
+            continue;
+        }
+        if seen.len() as u64 > accepted {
+            tally.foreign += 1;
             continue;
         }
         if field(error).trim_ascii().is_empty() {

@@ -28,7 +28,7 @@ pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Result<Answers, Api
 async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError> {
     let mut answers = Answers::new();
     let mut open = vec![ids];
-    while let Some(mut ids) = open.pop() {
+    while let Some(ids) = open.pop() {
         let asked: Vec<&str> = ids.iter().map(String::as_str).collect();
         match api.jobs(&asked).await {
             Ok(jobs) => {
@@ -40,16 +40,22 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError
                         known.insert(job.id.clone(), job);
                     }
                 }
-                answers.extend(ids.into_iter().map(|id| {
+                let asked = ids.len();
+                let (told, untold): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| known.contains_key(id));
+                answers.extend(told.into_iter().map(|id| {
                     let job = known.remove(&id);
                     (id, job)
                 }));
+                // An answer may hold fewer jobs than were asked after: only one asked after alone is unknown.
+                match untold.len() {
+                    0 => {}
+                    1 if asked == 1 => answers.extend(untold.into_iter().map(|id| (id, None))),
+                    n if n < asked => open.push(untold),
+                    _ => open.extend(halves(untold)),
+                }
             }
             Err(ApiError::NotFound) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
-            Err(ApiError::NotFound) => {
-                let half = ids.split_off(ids.len() / 2);
-                open.extend([half, ids]);
-            }
+            Err(ApiError::NotFound | ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
             // What is not known of these now, the next tick asks again.
             Err(error @ ApiError::Key) => return Err(error),
             Err(error) => {
@@ -59,4 +65,9 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError
         }
     }
     Ok(answers)
+}
+
+fn halves(mut ids: Vec<String>) -> [Vec<String>; 2] {
+    let half = ids.split_off(ids.len() / 2);
+    [half, ids]
 }

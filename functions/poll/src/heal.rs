@@ -52,7 +52,7 @@ pub(crate) async fn heal_drops(services: &Services, drops: &[Meta], parts: &[Par
             _ => continue,
         };
         announcements.push(announcement);
-        services.ledger.touch(&Meta { touched_at: now, ..meta.clone() }).await?;
+        services.ledger.touch(meta, now).await?;
     }
     services.bus.put(&announcements).await
 }

@@ -6,10 +6,10 @@ use crate::heal;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{ApiError, Job};
+use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announcement;
-use moondrop_shared::record::{Part, PartState};
+use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
 use moondrop_shared::runtime::{Deadline, describe};
 use std::collections::BTreeSet;
 
@@ -18,16 +18,21 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     let drops = services.ledger.open_drops().await?;
     let mut changed = BTreeSet::new();
 
-    // A refused key stops the asking, not the healing: what has ended is announced all the same.
+    // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
     let asked = move_parts(services, &mut parts, now, deadline, &mut changed).await;
-    announce_ends(services, &parts, now).await?;
-    heal::heal_drops(services, &drops, &parts, now).await?;
+    tell_of_key(services, &drops, &asked, &mut changed).await;
+    let announced = announce_ends(services, &parts, now).await;
+    let healed = heal::heal_drops(services, &drops, &parts, now).await;
     let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
     for drop in &changed {
         services.reporter.try_report(drop, 0).await;
     }
-    tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
-    asked.and(swept)
+    if drops.is_empty() && parts.is_empty() {
+        tracing::debug!("ticked, with nothing open");
+    } else {
+        tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
+    }
+    asked.and(announced).and(healed).and(swept)
 }
 
 /// Asks after every job that is open, and moves its part.
@@ -43,21 +48,15 @@ async fn move_parts(
     if ids.is_empty() {
         return Ok(());
     }
-    let answers = match ask(&services.api, ids).await {
-        Ok(answers) => answers,
-        Err(error @ ApiError::Key) => {
-            tracing::error!(alarm = "api_key_refused", "the API does not take the API key; renew it in its secret");
-            return Err(error.into());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let asked = tokio::time::timeout(deadline.left(), ask(&services.api, ids)).await;
+    let answers = asked.context("the API took too long to tell of the jobs")??;
     for part in parts.iter_mut().filter(|p| is_open(p)) {
         if deadline.is_near() {
             break;
         }
         let Some(job) = part.job_id.as_ref().and_then(|id| answers.get(id)) else { continue };
         let decided = decide(part, job.as_ref(), now);
-        let moved = carry_out(services, part, job.as_ref(), &decided).await;
+        let moved = carry_out(services, part, &decided).await;
         match moved {
             Ok(true) => drop(changed.insert(part.drop.clone())),
             Ok(false) => {}
@@ -69,8 +68,31 @@ async fn move_parts(
     Ok(())
 }
 
+/// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again.
+async fn tell_of_key(services: &Services, drops: &[Meta], asked: &Result<()>, changed: &mut BTreeSet<DropId>) {
+    let refused = asked.as_ref().is_err_and(|error| matches!(error.downcast_ref(), Some(ApiError::Key)));
+    if refused {
+        tracing::error!(alarm = "api_key_refused", "the API does not take the API key; renew it in its secret");
+    }
+    for meta in drops.iter().filter(|meta| meta.state == DropState::Evaluating) {
+        let told = meta.trouble.as_ref().is_some_and(|trouble| trouble.class == KEY_REFUSED);
+        if told == refused {
+            continue;
+        }
+        let trouble = refused.then(|| Trouble {
+            class: KEY_REFUSED.to_owned(),
+            reason: "the API does not take the API key".to_owned(),
+            next: "It needs you to renew the key in its secret; the drop goes on by itself within minutes.".to_owned(),
+        });
+        if let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await {
+            tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
+        }
+        changed.insert(meta.id.clone());
+    }
+}
+
 /// Does what was decided; whether the part's record changed in a way worth telling. `part` then stands as it is recorded.
-async fn carry_out(services: &Services, part: &mut Part, job: Option<&Job>, decided: &Move) -> Result<bool> {
+async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Result<bool> {
     let ledger = &services.ledger;
     let number = part.plan.number;
     match decided {
@@ -105,10 +127,7 @@ async fn carry_out(services: &Services, part: &mut Part, job: Option<&Job>, deci
             let claimed = ledger.abandon(part).await?;
             if claimed {
                 part.state = PartState::Abandoning;
-                match job {
-                    Some(_) => cancel(services, part).await?,
-                    None => drop(plan_again(services, part).await?),
-                }
+                cancel(services, part).await?;
             }
             Ok(claimed)
         }

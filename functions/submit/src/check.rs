@@ -83,7 +83,7 @@ async fn look(
                 bail!("the time of one invocation is too short to check the file: {} rows were read", checker.rows());
             }
             // A long check is no stall.
-            services.ledger.touch(&Meta { touched_at: Timestamp::now(), ..meta.clone() }).await?;
+            services.ledger.touch(meta, Timestamp::now()).await?;
             services.reporter.try_report(&meta.id, checker.rows()).await;
             reported = Instant::now();
         }

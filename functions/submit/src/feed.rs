@@ -18,15 +18,18 @@ use moondrop_shared::signed::SignedError;
 use moondrop_shared::source::{SourceReader, is_gone};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The age at which an upload address is used no more: 15 minutes before it runs out, so that a long upload still ends in
 /// time.
 const URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);
 /// From when on a job that was never fed is an orphan: an hour after its address has run out, and some.
-const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
+const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
 /// How often `status.json` tells how far the uploads have come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What stops one part stops the others: the key, the limit of requests, the network.
+const STOPS_ALL: [&str; 3] = ["E_API_KEY", "E_API_BUSY", "E_API"];
 
 /// What became of a part here.
 enum Fed {
@@ -54,21 +57,34 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
         .map(|part| Box::pin(feed_part(services, meta, &header, part, deadline, &stop)))
         .buffer_unordered(services.settings.uploads_at_once);
     let (mut left, mut waits, mut trouble) = (0, 0, None);
-    let mut reported = Instant::now();
-    while let Some(fed) = feeding.next().await {
-        match fed? {
-            Fed::Done => {}
-            Fed::Waits => waits += 1,
-            Fed::Left => left += 1,
-            Fed::Later(why) => {
+    let mut heartbeat = tokio::time::interval(REPORT_EVERY);
+    heartbeat.tick().await;
+    loop {
+        let fed = tokio::select! {
+            fed = feeding.next() => fed,
+            _ = heartbeat.tick() => {
+                // A long upload is no stall.
+                services.ledger.touch(meta, Timestamp::now()).await?;
+                services.reporter.try_report(&meta.id, 0).await;
+                continue;
+            }
+        };
+        match fed {
+            None => break,
+            Some(Ok(Fed::Done)) => {}
+            Some(Ok(Fed::Waits)) => waits += 1,
+            Some(Ok(Fed::Left)) => left += 1,
+            Some(Ok(Fed::Later(why))) => {
                 left += 1;
                 trouble.get_or_insert(why);
             }
-        }
-        if reported.elapsed() > REPORT_EVERY {
-            services.ledger.touch(&Meta { touched_at: Timestamp::now(), ..meta.clone() }).await?;
-            services.reporter.try_report(&meta.id, 0).await;
-            reported = Instant::now();
+            // One part's failure is no other's.
+            Some(Err(error)) => {
+                tracing::warn!(drop = %meta.id, error = describe(&error), "a part could not be fed");
+                left += 1;
+                let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
+                trouble.get_or_insert(new_trouble("E_PART", "a part of the file could not be read or recorded", again));
+            }
         }
     }
     drop(feeding);
@@ -79,7 +95,8 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
         meta.times.uploaded_at = Some(meta.touched_at);
         services.ledger.move_drop(meta, DropState::Uploading).await?;
     } else {
-        services.ledger.touch(meta).await?;
+        services.ledger.touch(meta, meta.touched_at).await?;
+        services.ledger.note_trouble(meta).await?;
     }
     services.reporter.try_report(&meta.id, 0).await;
     match &meta.trouble {
@@ -103,26 +120,32 @@ async fn feed_part(
         }
         let fed = match part.state {
             PartState::Planned => match create(services, meta, &part).await? {
-                None => {
-                    let number = part.plan.number;
-                    part = services.ledger.part(&meta.id, number).await?.context("the part has no record")?;
+                Created::Recorded(now) => {
+                    part = now;
                     continue;
                 }
-                Some(fed) => fed,
+                Created::Not(fed) => fed,
             },
             PartState::Created => upload(services, meta, header, &part).await?,
             _ => Fed::Done,
         };
-        if matches!(fed, Fed::Later(_)) {
-            // What stops one part stops the others: the key, the limit of requests, the network.
+        if matches!(&fed, Fed::Later(trouble) if STOPS_ALL.contains(&trouble.class.as_str())) {
             stop.store(true, Ordering::Relaxed);
         }
         return Ok(fed);
     }
 }
 
-/// Creates a job and records it. `None` if the record is to be looked at again: a job stands in it, ours or another's.
-async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Option<Fed>> {
+/// What became of a job that was to be created.
+enum Created {
+    /// One is recorded, this attempt's or another's: the part as it stands now.
+    Recorded(Part),
+    /// None is.
+    Not(Fed),
+}
+
+/// Creates a job and records it.
+async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created> {
     let settings = &services.settings;
     let name = JobName { stack: settings.stack.clone(), drop: meta.id.clone(), part: part.plan.number }.to_string();
     let policy = meta.policy.as_deref().context("the drop has no policy")?;
@@ -130,33 +153,35 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Option<
     let created_at = Timestamp::now();
     let refused = match services.api.create(&name, policy).await {
         Ok(job) => {
-            // Exactly once: of all attempts, the one that gets its job recorded feeds it; the others' are cancelled unfed.
-            if !services.ledger.record_job(part, &job.id, &job.upload_url, created_at).await? {
+            // Exactly once: of all attempts, the one that gets its job recorded feeds it; the others' are cancelled unfed. The
+            // record decides, not the write's answer: that may be the refusal of a write sent twice.
+            let recorded = services.ledger.record_job(part, &job.id, &job.upload_url, created_at).await?;
+            let now = services.ledger.part(&meta.id, part.plan.number).await?.context("the part has no record")?;
+            if !recorded && now.job_id.as_deref() != Some(&job.id) {
                 tracing::info!(drop = %meta.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
                 cancel(services, meta, part, &job.id).await;
             }
-            return Ok(None);
+            return Ok(Created::Recorded(now));
         }
         Err(ApiError::Refused(words)) => words,
-        Err(ApiError::NotFound) => "404 the API does not know the policy, or the address".to_owned(),
         Err(ApiError::Key) => {
-            return Ok(Some(later(
+            return Ok(Created::Not(later(
                 "E_API_KEY",
                 "the API does not take the API key",
                 "It needs you to renew the key in its secret; the drop goes on by itself within minutes.",
             )));
         }
         Err(ApiError::Busy { .. }) => {
-            return Ok(Some(later(
+            return Ok(Created::Not(later(
                 "E_API_BUSY",
                 "the API takes no more requests for now (429)",
                 "It will be tried again by itself; a daily limit may take until tomorrow.",
             )));
         }
-        Err(error @ (ApiError::Unreachable(_) | ApiError::Unknown(_))) => {
+        Err(error @ (ApiError::Unreachable(_) | ApiError::Unknown(_) | ApiError::NotFound)) => {
             let error = describe(&error.into());
             tracing::warn!(drop = %meta.id, part = part.plan.number, error, "no job was created, or none we know of");
-            return Ok(Some(later(
+            return Ok(Created::Not(later(
                 "E_API",
                 "the API could not be reached, or gave no clear answer",
                 "It will be tried again by itself.",
@@ -166,7 +191,7 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Option<
     tracing::error!(drop = %meta.id, part = part.plan.number, "the API refuses to make a job");
     let failure = PartFailure { lost: false, reason: format!("the API refuses to make a job: {refused}") };
     services.ledger.refuse_part(part, &failure).await?;
-    Ok(Some(Fed::Done))
+    Ok(Created::Not(Fed::Done))
 }
 
 /// Uploads the part's rows to the recorded address.
@@ -255,5 +280,9 @@ async fn cancel(services: &Services, meta: &Meta, part: &Part, job: &str) {
 }
 
 fn later(class: &str, reason: &str, next: &str) -> Fed {
-    Fed::Later(Trouble { class: class.to_owned(), reason: reason.to_owned(), next: next.to_owned() })
+    Fed::Later(new_trouble(class, reason, next))
+}
+
+fn new_trouble(class: &str, reason: &str, next: &str) -> Trouble {
+    Trouble { class: class.to_owned(), reason: reason.to_owned(), next: next.to_owned() }
 }

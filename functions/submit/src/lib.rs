@@ -84,8 +84,11 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
     if meta.state.is_final() {
         return if meta.closed_at.is_none() { conclude(services, &meta).await } else { Ok(()) };
     }
-    meta.touched_at = Timestamp::now();
-    services.ledger.touch(&meta).await?;
+    if meta.trouble.take().is_some() {
+        // What it waited for is about to be tried again.
+        services.ledger.note_trouble(&meta).await?;
+    }
+    services.ledger.touch(&meta, Timestamp::now()).await?;
     if meta.state == DropState::Checking {
         services.reporter.try_report(&id, 0).await;
         check::check_and_plan(services, &mut meta, deadline).await.with_context(|| format!("check the drop {id}"))?;
@@ -100,26 +103,20 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
 async fn describe_drop(services: &Services, announced: Announced) -> Result<Option<Meta>> {
     let Announced { time, detail } = announced;
     let object = detail.object;
-    let (etag, size) = match object.etag {
-        Some(etag) => (source::unquoted(&etag).to_owned(), object.size),
-        None => match source::head(&services.s3, &detail.bucket.name, &object.key, object.version_id.as_deref()).await {
+    let version_id = object.version_id.filter(|version| !version.is_empty() && version != "null");
+    let (etag, size) = match (object.etag, object.size) {
+        (Some(etag), Some(size)) => (source::unquoted(&etag).to_owned(), size),
+        _ => match source::head(&services.s3, &detail.bucket.name, &object.key, version_id.as_deref()).await {
             Ok(known) => known,
             Err(error) if source::is_gone(&error) => {
-                tracing::warn!("an announced object is gone, and its event had no ETag to know it by");
+                tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
                 return Ok(None);
             }
             Err(error) => return Err(error),
         },
     };
     let settings = &services.settings;
-    let source = Source {
-        bucket: detail.bucket.name,
-        key: object.key,
-        version_id: object.version_id,
-        etag,
-        sequencer: object.sequencer,
-        size,
-    };
+    let source = Source { bucket: detail.bucket.name, key: object.key, version_id, etag, sequencer: object.sequencer, size };
     let now = Timestamp::now();
     Ok(Some(Meta {
         schema: SCHEMA,

@@ -195,7 +195,8 @@ impl Common {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time such as 2s, 500ms or 1m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())
+    let time = Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())?;
+    if time.is_zero() { Err("a time cannot be zero".to_owned()) } else { Ok(time) }
 }
 
 fn policy(text: &str) -> Result<String, String> {

@@ -50,12 +50,20 @@ pub fn key_for(path: &Path, policy: Option<&str>) -> Result<String> {
     let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
         return Err(Usage(format!("{} has no name in UTF-8", path.display())).into());
     };
-    let below = policy.map_or_else(|| name.to_owned(), |policy| format!("{policy}/{name}"));
-    if below.len() > LONGEST_PATH {
-        let over = below.len() - LONGEST_PATH;
-        return Err(Usage(format!("the name of {} is {over} bytes too long for the local store", path.display())).into());
+    key_below(&policy.map_or_else(|| name.to_owned(), |policy| format!("{policy}/{name}")))
+}
+
+/// The key of a drop by its path below `incoming/`.
+///
+/// # Errors
+/// [`Usage`] if the local S3 could not keep its results' keys.
+pub fn key_below(path: &str) -> Result<String> {
+    if path.len() > LONGEST_PATH {
+        let bytes = path.len();
+        let problem = format!("{path} has {bytes} bytes, with its policy; the local store keeps names of up to {LONGEST_PATH}");
+        return Err(Usage(problem).into());
     }
-    Ok(format!("{INCOMING}{below}"))
+    Ok(format!("{INCOMING}{path}"))
 }
 
 /// Drops a file, unless it stands there from a run before: then it is announced again, and whatever is left to do is done.
@@ -99,7 +107,7 @@ async fn known_drop(machine: &Machine, key: &str) -> Result<(DropId, Option<Meta
         version_id: object.version_id,
         etag: object.etag.context("the local S3 told no ETag")?,
         sequencer: object.sequencer,
-        size: object.size,
+        size: object.size.unwrap_or_default(),
     };
     let id = source.id();
     let meta = machine.ledger.meta(&id).await?;

@@ -4,7 +4,7 @@
 use crate::cli::{EXIT_OK, UpArgs};
 use crate::export::export;
 use crate::machine::{Machine, MachineConfig};
-use crate::place::place;
+use crate::place::{key_below, place};
 use crate::stack::{ACCESS_KEY, DROPS, REGION, RESULTS, SECRET_KEY};
 use anyhow::{Context, Result};
 use moondrop_shared::drop::DropId;
@@ -14,6 +14,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// How long a file of the inbox must not have changed to be taken for whole.
+const QUIET_FOR: Duration = Duration::from_secs(2);
 /// How often the inbox and the bus are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -39,7 +41,7 @@ pub async fn up(args: UpArgs, config: MachineConfig) -> Result<u8> {
 fn say_hello(machine: &Machine, inbox: &Path, outbox: &Path) -> Result<()> {
     let endpoints = machine.stack.endpoints();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Moondrop is up. Ctrl-C ends it; nothing is lost.\n")?;
+    writeln!(out, "Moondrop is up. Ctrl-C ends it; what is under way goes on when it is started again.\n")?;
     writeln!(out, "S3          {}   buckets {DROPS} and {RESULTS}", endpoints.s3)?;
     writeln!(out, "DynamoDB    {}", endpoints.dynamodb)?;
     writeln!(out, "EventBridge {}", endpoints.events)?;
@@ -55,61 +57,78 @@ fn say_hello(machine: &Machine, inbox: &Path, outbox: &Path) -> Result<()> {
 }
 
 async fn keep(machine: &Machine, inbox: &Path, taken: &Path, outbox: &Path) -> Result<()> {
-    let mut seen = BTreeMap::new();
+    let mut refused = BTreeMap::new();
     let mut published = HashSet::new();
+    let mut failing = false;
     loop {
-        let now = list(inbox)?;
-        for (path, stamp) in &now {
-            // A file that has not changed between two looks is taken for whole.
-            if seen.get(path) == Some(stamp) {
-                take(machine, inbox, taken, path).await?;
+        for (path, stamp) in list(inbox) {
+            if !stamp.is_quiet() || refused.get(&path) == Some(&stamp) {
+                continue;
+            }
+            if let Err(error) = take(machine, inbox, taken, &path, &stamp).await {
+                say(&format!("{} stays in the inbox: {error:#}", path.display()));
+                refused.insert(path, stamp);
             }
         }
-        seen = now;
         publish(machine, outbox, &mut published).await?;
+        let failure = machine.stack.failure();
+        if let (Some(why), false) = (&failure, failing) {
+            say(&format!("a function does not run: {why}"));
+        }
+        failing = failure.is_some();
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 /// Size and time of change.
-type Stamp = (u64, Option<SystemTime>);
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    changed: Option<SystemTime>,
+}
 
-/// The files of the inbox, also in its folders, which name policies.
-fn list(inbox: &Path) -> Result<BTreeMap<PathBuf, Stamp>> {
+impl Stamp {
+    fn of(file: &std::fs::Metadata) -> Self {
+        Stamp { bytes: file.len(), changed: file.modified().ok() }
+    }
+
+    /// Whether the file has not changed for long enough to be taken for whole.
+    fn is_quiet(&self) -> bool {
+        let age = self.changed.and_then(|at| at.elapsed().ok());
+        age.is_none_or(|age| age >= QUIET_FOR)
+    }
+}
+
+/// The files of the inbox, also in its folders, which name policies. What cannot be looked at is passed over.
+fn list(inbox: &Path) -> BTreeMap<PathBuf, Stamp> {
     let mut files = BTreeMap::new();
     let mut folders = vec![inbox.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
-            let path = entry.context("list the inbox")?.path();
-            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-            // One that went away meanwhile is passed over.
-            match std::fs::metadata(&path) {
-                Ok(found) if found.is_dir() => folders.push(path),
-                Ok(found) if !hidden => drop(files.insert(path, (found.len(), found.modified().ok()))),
-                _ => {}
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            // Not through links: they may lead round in circles.
+            let Ok(found) = entry.metadata() else { continue };
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if found.is_dir() {
+                folders.push(entry.path());
+            } else if found.is_file() {
+                files.insert(entry.path(), Stamp::of(&found));
             }
         }
     }
-    Ok(files)
+    files
 }
 
 /// Drops a file of the inbox and moves it out of there.
-async fn take(machine: &Machine, inbox: &Path, taken: &Path, path: &Path) -> Result<()> {
-    let below = path.strip_prefix(inbox).context("a file of the inbox")?;
-    let Some(name) = below.to_str() else {
-        eprintln!("moondrop: {} has no name in UTF-8 and stays in the inbox", path.display());
-        return Ok(());
-    };
-    let key = format!("{INCOMING}{}", name.replace(std::path::MAIN_SEPARATOR, "/"));
-    let placed = match place(machine, path, &key, true).await {
-        Ok(placed) => placed,
-        Err(error) => {
-            eprintln!("moondrop: {name} stays in the inbox: {error:#}");
-            return Ok(());
-        }
-    };
+async fn take(machine: &Machine, inbox: &Path, taken: &Path, path: &Path, stamp: &Stamp) -> Result<()> {
+    let name = path.strip_prefix(inbox).ok().and_then(|below| below.to_str()).context("its name is not in UTF-8")?;
+    let key = key_below(&name.replace(std::path::MAIN_SEPARATOR, "/"))?;
+    let placed = place(machine, path, &key, true).await?;
+    let now = std::fs::metadata(path).context("look at it once more")?;
+    anyhow::ensure!(Stamp::of(&now) == *stamp, "it changed while it was taken; what it was then is evaluated");
     let kept = taken.join(format!("{}-{}", placed.id().short(), name.replace(std::path::MAIN_SEPARATOR, "-")));
-    std::fs::rename(path, &kept).with_context(|| format!("move {} to {}", path.display(), kept.display()))?;
+    std::fs::rename(path, &kept).with_context(|| format!("move it to {}", kept.display()))?;
     say(&format!("dropped {name}"));
     Ok(())
 }

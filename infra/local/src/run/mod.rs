@@ -9,9 +9,10 @@ use crate::machine::{Api, Machine, MachineConfig};
 use crate::place::{Placed, key_for, place};
 use crate::stack::RESULTS;
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, Meta};
+use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Trouble};
 use moondrop_shared::status::Status;
 use moondrop_shared::store::Store;
 use progress::Progress;
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use summary::Finished;
 
+/// Troubles that do not go away while this command runs: the key and the settings are its own.
+const NEEDS_USER: [&str; 2] = [KEY_REFUSED, "E_HOST"];
 /// How often the drops are looked at for the progress shown.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -29,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// [`Usage`] for what the command line got wrong; others for what keeps the machine from running.
 pub async fn run(args: RunArgs, config: MachineConfig) -> Result<u8> {
     let files = check_files(&args.files, config.policy.as_deref())?;
+    // Before anything is evaluated, and paid for.
+    std::fs::create_dir_all(&args.out).with_context(|| format!("create the folder {}", args.out.display()))?;
+    tempfile_in(&args.out)?;
     let sandbox = matches!(config.api, Api::Sandbox { .. });
     let machine = Machine::start(config).await?;
     let finished = tokio::select! {
@@ -45,6 +51,13 @@ pub async fn run(args: RunArgs, config: MachineConfig) -> Result<u8> {
     summary::show(&finished, sandbox)?;
     let unhappy = |f: &Finished| matches!(f.status.state, DropState::Rejected | DropState::Failed);
     Ok(if finished.iter().any(unhappy) { EXIT_DROP } else { EXIT_OK })
+}
+
+/// Whether files can be written there.
+fn tempfile_in(out: &Path) -> Result<()> {
+    let probe = out.join(".moondrop-probe");
+    let wrote = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+    wrote.with_context(|| format!("write into the folder {}", out.display()))
 }
 
 /// Files and the keys they are dropped under.
@@ -71,6 +84,7 @@ fn check_files(files: &[PathBuf], policy: Option<&str>) -> Result<Files> {
 
 /// Drops the files and follows them to their ends.
 async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<Finished>> {
+    let began = Timestamp::now();
     let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
     let progress = Progress::new(&names);
     let mut placed = Vec::new();
@@ -88,7 +102,19 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
                 continue;
             }
             let Some(meta) = machine.ledger.meta(placed.id()).await? else { continue };
-            let Some(status) = read_status(&results, &meta).await? else { continue };
+            let Some(status) = read_status(&results, &meta).await? else {
+                let name = &names[i];
+                anyhow::ensure!(
+                    meta.closed_at.is_none(),
+                    "{name} was finished, but its results are gone from the state folder; --again evaluates it anew"
+                );
+                continue;
+            };
+            if let Some(trouble) =
+                status.trouble.as_ref().filter(|t| !status.state.is_final() && NEEDS_USER.contains(&t.class.as_str()))
+            {
+                bail!("{}: {}. Mend it and run the same command again: it goes on where it was", trouble.class, trouble.reason);
+            }
             progress.show(i, &status);
             if meta.closed_at.is_some() && status.state.is_final() {
                 progress.finish(i, &status);
@@ -99,6 +125,12 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
     }
     progress.clear();
     Ok(finished.into_iter().flatten().collect())
+}
+
+/// The trouble of an unfinished drop that only the user can end. One from before this run began says nothing yet.
+fn needs_user(meta: &Meta, began: Timestamp) -> Option<&Trouble> {
+    let tried = meta.touched_at > began && !meta.state.is_final();
+    meta.trouble.as_ref().filter(|trouble| tried && NEEDS_USER.contains(&trouble.class.as_str()))
 }
 
 async fn finish(machine: &Machine, placed: &Placed, meta: &Meta, status: Status, name: &str, out: &Path) -> Result<Finished> {

@@ -37,7 +37,7 @@ impl Progress {
         match &self.bars {
             Some((_, bars)) => {
                 let rows = &status.rows;
-                bars[index].set_length(rows.total.unwrap_or(0));
+                bars[index].set_length(rows.total.unwrap_or(u64::MAX));
                 bars[index].set_position(rows.outcomes.total());
                 bars[index].set_message(words);
             }

@@ -30,7 +30,7 @@ pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
         writeln!(out)?;
         writeln!(out, "{}", drop.name)?;
         if drop.before {
-            writeln!(out, "  was finished before; --again evaluates it anew")?;
+            writeln!(out, "  was finished before, with the options of then; --again evaluates it anew")?;
         }
         if let Some(trouble) = &drop.status.trouble {
             writeln!(out, "  {}: {}", trouble.class, trouble.reason)?;
@@ -47,7 +47,7 @@ pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
         }
         writeln!(out, "  {}", drop.folder.join("status.json").display())?;
     }
-    if sandbox {
+    if sandbox && finished.iter().any(|drop| drop.status.rows.outcomes.evaluated > 0) {
         writeln!(out)?;
         writeln!(out, "Evaluated by the sandbox: labels by word lists, a stand-in. Use --api-url for the real API.")?;
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use s3s::{S3Result, s3_error};
 
 /// The longest file name of the file systems in use.
@@ -33,6 +35,12 @@ pub(crate) fn check(root: &Path, bucket: &str, key: &str, multipart: bool) -> S3
         return Err(s3_error!(InvalidArgument, "The local S3 keeps objects as files: no key can be the folder of another"));
     }
     Ok(())
+}
+
+/// Where `s3s-fs` keeps what belongs to an object: its `metadata` (attributes) or `internal` (ETag and checksums).
+pub(crate) fn sidecar(root: &Path, bucket: &str, key: &str, kind: &str) -> std::path::PathBuf {
+    let [bucket, key] = [bucket, key].map(|name| URL_SAFE_NO_PAD.encode(name));
+    root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json"))
 }
 
 /// The longest key of a bucket, in bytes.

@@ -212,7 +212,12 @@ impl Stack {
     /// Ends the functions' processes and the servers, and waits for their end.
     pub async fn stop(mut self) {
         self.ended.disarm().cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        self.objects.calls().close();
+        let all = async {
+            while self.tasks.join_next().await.is_some() {}
+            // An object being stored is stored to the end.
+            self.objects.calls().wait().await;
+        };
         if tokio::time::timeout(GRACE, all).await.is_err() {
             tracing::warn!("a server was still answering when the stack was stopped");
         }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use super::{ACCOUNT, DEFAULT_BUS, DROPS, RESULTS, envelope::envelope, events::Buses, keys, locks::Locks};
 
@@ -23,6 +24,7 @@ struct Inner {
     root: PathBuf,
     files: FileSystem,
     locks: Locks,
+    calls: TaskTracker,
     buses: Arc<Buses>,
 }
 
@@ -34,7 +36,12 @@ impl Objects {
             std::fs::create_dir_all(&path).with_context(|| format!("creating the bucket {}", path.display()))?;
         }
         let files = FileSystem::new(root).map_err(|e| anyhow!("opening S3 in {}: {e:?}", root.display()))?;
-        Ok(Self(Arc::new(Inner { root: root.to_owned(), files, locks: Locks::default(), buses })))
+        Ok(Self(Arc::new(Inner { root: root.to_owned(), files, locks: Locks::default(), calls: TaskTracker::new(), buses })))
+    }
+
+    /// Answers that are being made: they are to be made to their end, even if the stack is stopped.
+    pub(crate) fn calls(&self) -> &TaskTracker {
+        &self.0.calls
     }
 
     /// What is done as `s3s-fs` does it.
@@ -94,6 +101,26 @@ impl Objects {
         Ok(envelope("aws.s3", "Object Created", time, &[format!("arn:aws:s3:::{bucket}")], &detail))
     }
 
+    /// Makes a write safe against our own sudden end. `s3s-fs` puts an object in its place first and what belongs to it
+    /// afterwards: so the attributes of a new object are written beforehand, and the ETag and checksums of one that is replaced
+    /// are forgotten (the ETag is then told from the bytes).
+    fn make_ready(&self, bucket: &str, key: &str, attributes: Option<&Attributes<'_>>) -> S3Result<()> {
+        let internal = |e: std::io::Error| s3_error!(e, InternalError);
+        match (self.0.root.join(bucket).join(key).exists(), attributes) {
+            (true, _) => match std::fs::remove_file(keys::sidecar(&self.0.root, bucket, key, "internal")) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(internal(e)),
+                _ => Ok(()),
+            },
+            (false, Some(attributes)) => {
+                let target = keys::sidecar(&self.0.root, bucket, key, "metadata");
+                let temporary = self.0.root.join(format!(".ready-{:032x}", fastrand::u128(..)));
+                let json = serde_json::to_vec(attributes).map_err(|e| s3_error!(e, InternalError))?;
+                std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, target)).map_err(internal)
+            }
+            (false, None) => Ok(()),
+        }
+    }
+
     fn check(&self, bucket: &str, key: &str, multipart: bool) -> S3Result<()> {
         // `s3s-fs` would make the bucket's folder along with the object's.
         if !self.0.root.join(bucket).is_dir() {
@@ -101,6 +128,13 @@ impl Objects {
         }
         keys::check(&self.0.root, bucket, key, multipart)
     }
+}
+
+/// What `s3s-fs` keeps of an object beside its bytes, as far as it is used here.
+#[derive(serde::Serialize)]
+struct Attributes<'a> {
+    user_metadata: &'a Option<Metadata>,
+    content_type: &'a Option<ContentType>,
 }
 
 /// Grows with the time of writing, and is the same however often it is asked for.
@@ -176,6 +210,8 @@ impl Objects {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key, false)?;
         let _writing = self.0.locks.write(&bucket, &key).await;
+        let attributes = Attributes { user_metadata: &request.input.metadata, content_type: &request.input.content_type };
+        self.make_ready(&bucket, &key, Some(&attributes))?;
         let response = self.0.files.put_object(request).await?;
         self.stored(&bucket, &key, "PutObject").await;
         Ok(response)
@@ -222,6 +258,7 @@ impl Objects {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key, true)?;
         let _writing = self.0.locks.write(&bucket, &key).await;
+        self.make_ready(&bucket, &key, None)?;
         let mut response = self.0.files.complete_multipart_upload(request).await?;
         // An answer that is still to come would be a 200 that may fail in its body: we wait for it, and then tell.
         if let Some(outcome) = response.output.future.take() {

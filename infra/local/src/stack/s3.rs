@@ -7,15 +7,16 @@ use s3s::{S3, S3Request, S3Response, S3Result, auth::SimpleAuth, dto::*, service
 use super::{ACCESS_KEY, SECRET_KEY, objects::Objects};
 
 pub(crate) fn router(objects: Objects) -> Router {
+    let calls = objects.calls().clone();
     let mut builder = S3ServiceBuilder::new(objects);
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     let service = builder.build();
     Router::new().fallback(move |request: Request| {
-        let service = service.clone();
+        let (service, calls) = (service.clone(), calls.clone());
         async move {
             // In a task of its own, because a client that goes away ends its handler at the next await: between the
             // renaming of an object and the saving of its ETag, or before the event of what has been stored.
-            let call = tokio::spawn(async move { service.call(request.map(s3s::Body::http_body_unsync)).await });
+            let call = calls.spawn(async move { service.call(request.map(s3s::Body::http_body_unsync)).await });
             match call.await {
                 Ok(Ok(response)) => response.map(Body::new),
                 failed => {
