@@ -121,7 +121,7 @@ async fn feed_part(
         let fed = match part.state {
             PartState::Planned => match create(services, meta, &part).await? {
                 Created::Recorded(now) => {
-                    part = now;
+                    part = *now;
                     continue;
                 }
                 Created::Not(fed) => fed,
@@ -139,7 +139,7 @@ async fn feed_part(
 /// What became of a job that was to be created.
 enum Created {
     /// One is recorded, this attempt's or another's: the part as it stands now.
-    Recorded(Part),
+    Recorded(Box<Part>),
     /// None is.
     Not(Fed),
 }
@@ -161,7 +161,7 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
                 tracing::info!(drop = %meta.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
                 cancel(services, meta, part, &job.id).await;
             }
-            return Ok(Created::Recorded(now));
+            return Ok(Created::Recorded(Box::new(now)));
         }
         Err(ApiError::Refused(words)) => words,
         Err(ApiError::Key) => {

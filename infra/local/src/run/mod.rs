@@ -110,9 +110,7 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
                 );
                 continue;
             };
-            if let Some(trouble) =
-                status.trouble.as_ref().filter(|t| !status.state.is_final() && NEEDS_USER.contains(&t.class.as_str()))
-            {
+            if let Some(trouble) = needs_user(&meta, began) {
                 bail!("{}: {}. Mend it and run the same command again: it goes on where it was", trouble.class, trouble.reason);
             }
             progress.show(i, &status);
