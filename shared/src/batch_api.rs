@@ -8,7 +8,9 @@ use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use reqwest::{Client, Method, Response, StatusCode, header};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 use url::Url;
 
@@ -56,27 +58,28 @@ pub struct NewJob {
     pub upload_url: SignedUrl,
 }
 
-/// A job as the API tells of it.
+/// A job as the API tells of it. Proto3 JSON may tell any field as `null`, an empty address as `""`, and an enum's value that
+/// the gateway has no name for as a number: one odd job must not make an answer for a hundred unreadable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// Its id.
-    #[serde(rename = "batchJobId", default)]
+    #[serde(rename = "batchJobId", default, deserialize_with = "word")]
     pub id: String,
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub name: String,
     /// Its state.
-    #[serde(default = "unspecified")]
+    #[serde(default = "unspecified", deserialize_with = "state")]
     pub state: JobState,
-    /// When it was created.
-    #[serde(default)]
+    /// When it was created; `None` too if that is no time.
+    #[serde(default, deserialize_with = "time")]
     pub created_at: Option<Timestamp>,
     /// Why it failed.
     #[serde(default)]
     pub error: Option<JobError>,
     /// Where its results are, once it is completed; fresh with each GET.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "address")]
     pub output_file_url: Option<SignedUrl>,
 }
 
@@ -84,7 +87,9 @@ pub struct Job {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobError {
+    #[serde(deserialize_with = "word")]
     error_code: String,
+    #[serde(deserialize_with = "word")]
     error_message: String,
 }
 
@@ -107,6 +112,32 @@ fn unspecified() -> JobState {
     JobState::Unspecified
 }
 
+/// A text or an enum's value; `null` is empty, and a number its digits.
+fn word<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    })
+}
+
+fn state<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> {
+    let word = word(from)?;
+    Ok(if word.is_empty() { JobState::Unspecified } else { JobState::from(word) })
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(word(from)?.parse().ok())
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SignedUrl>, D::Error> {
+    Ok(Some(word(from)?).filter(|url| !url.is_empty()).map(SignedUrl::new))
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest<'a> {
@@ -117,24 +148,24 @@ struct CreateRequest<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CreateResponse {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     batch_job_id: String,
     #[serde(default)]
     error: Option<JobError>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "address")]
     input_file_upload_url: Option<SignedUrl>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GetResponse {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     batch_jobs: Vec<Job>,
 }
 
 #[derive(Deserialize)]
 struct RpcStatus {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     message: String,
 }
 
@@ -184,9 +215,7 @@ impl BatchApi {
             return Err(if error.is_coded() { ApiError::Refused(words) } else { ApiError::Unknown(anyhow!("{words}")) });
         }
         match created.input_file_upload_url {
-            Some(upload_url) if !created.batch_job_id.is_empty() && !upload_url.expose().is_empty() => {
-                Ok(NewJob { id: created.batch_job_id, upload_url })
-            }
+            Some(upload_url) if !created.batch_job_id.is_empty() => Ok(NewJob { id: created.batch_job_id, upload_url }),
             _ => Err(ApiError::Unknown(anyhow!("the API's answer lacks the job's id or upload address"))),
         }
     }

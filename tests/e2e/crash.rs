@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex};
 
 const PARTS: usize = 3;
 const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
+/// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every fault.
+const SAMPLE: usize = 41;
 /// Stages used side by side: most of a case is waiting.
-const STAGES: usize = 6;
+const STAGES: usize = 3;
 
 /// Three parts, with rows of every outcome.
 const SOURCE: &str = "note,ref_id,type,content\n\
@@ -113,8 +115,11 @@ fn run(cases: Vec<Vec<(u64, Fault)>>, expected: Published) -> Vec<Failed> {
 #[test]
 fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
     let (expected, requests) = tokio::runtime::Runtime::new().unwrap().block_on(undisturbed());
+    // All of them take many minutes; by default a sample is run, spread evenly over requests and faults.
+    let sample = std::env::var("MOONDROP_CRASH_CASES").map_or(SAMPLE, |text| text.parse().unwrap());
+    let all: Vec<(u64, Fault)> = (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
     let cases: Vec<Vec<(u64, Fault)>> =
-        Fault::ALL.iter().flat_map(|fault| (1..=requests).map(|at| vec![(at, *fault)])).collect();
+        (0..sample.min(all.len())).map(|i| vec![all[i * all.len() / sample.min(all.len())]]).collect();
     let ran = cases.len();
     let failed = run(cases, expected);
     let mut by_fault: BTreeMap<Fault, usize> = BTreeMap::new();

@@ -122,9 +122,9 @@ pub struct Behind {
 }
 
 impl Front {
-    /// Sets up a front for the process called `who`.
-    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>) -> Front {
-        let dead = watch::Sender::new(0);
+    /// Sets up a front for the process called `who`. It dies when `dead` changes. Signed URLs point to `storage`, a front that
+    /// outlives the processes, as the storage behind them does; without it, to this front.
+    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>, dead: &watch::Sender<u64>, storage: Option<&str>) -> Front {
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
         for (name, upstream) in
@@ -134,7 +134,7 @@ impl Front {
             let address = format!("http://{}", listener.local_addr().unwrap());
             let proxy = Proxy {
                 who: format!("{who} {name}"),
-                own: address.clone(),
+                storage: storage.unwrap_or(&address).to_owned(),
                 upstream: upstream.trim_end_matches('/').to_owned(),
                 client: Client::builder(TokioExecutor::new()).build_http(),
                 plan: Arc::clone(plan),
@@ -144,7 +144,7 @@ impl Front {
             addresses.push(address);
         }
         let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
-        Front { s3, dynamodb, events, api, dead, _servers: servers }
+        Front { s3, dynamodb, events, api, dead: dead.clone(), _servers: servers }
     }
 
     /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.
@@ -161,7 +161,7 @@ impl Front {
 
 struct Proxy {
     who: String,
-    own: String,
+    storage: String,
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     plan: Arc<Plan>,
@@ -235,7 +235,7 @@ impl Proxy {
         if self.who.ends_with(" api") {
             let text = String::from_utf8_lossy(&body);
             if text.contains(&self.upstream) {
-                body = text.replace(&self.upstream, &self.own).into();
+                body = text.replace(&self.upstream, &self.storage).into();
             }
         }
         if head.headers.contains_key(CONTENT_LENGTH) && !body.is_empty() {

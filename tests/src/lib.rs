@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 pub mod front;
+pub mod fuzzing;
 pub mod rows;
 pub mod stage;
 pub mod world;

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 const SECRET: &str = "moondrop/api-key";
 const KEY: &str = "MARKER-api-key";
@@ -39,6 +40,8 @@ pub struct Stage {
     /// The ledger, looked at without a front.
     pub ledger: Ledger,
     behind: Behind,
+    dead: watch::Sender<u64>,
+    storage: Front,
     settings: BTreeMap<&'static str, String>,
     told: std::sync::Mutex<usize>,
     _dir: TempDir,
@@ -55,10 +58,8 @@ impl Stage {
     /// Sets the stage; `settings` are the functions' own, over the defaults.
     pub async fn set(settings: &[(&'static str, &str)]) -> Stage {
         let dir = TempDir::new().unwrap();
-        // `poll` always has a process; this one waits for ever.
-        let idle = vec!["sleep".into(), "infinity".into()];
-        let mut config = StackConfig::new(dir.path(), idle);
-        config.function_command = vec!["sh".into(), "-c".into(), "cat".into()];
+        // `poll` always has a process; this one waits until its standard input ends.
+        let mut config = StackConfig::new(dir.path(), vec!["sh".into(), "-c".into(), "cat".into()]);
         config.processes = Processes { submit: 0, collect: 0 };
         config.poll_every = Duration::from_secs(86_400);
         config.secrets = BTreeMap::from([(SECRET.to_owned(), SecretString::from(KEY))]);
@@ -84,12 +85,14 @@ impl Stage {
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let ledger = Ledger::new(stack.dynamodb(), TABLE.to_owned());
         let plan = Arc::new(Plan::default());
-        Stage { stack, sandbox, plan, ledger, behind, settings: all, told: std::sync::Mutex::new(0), _dir: dir }
+        let dead = watch::Sender::new(0);
+        let storage = Front::new("storage", &behind, &plan, &dead, None).await;
+        Stage { stack, sandbox, plan, ledger, behind, dead, storage, settings: all, told: std::sync::Mutex::new(0), _dir: dir }
     }
 
     /// A new process, as cold as Lambda starts one.
     pub async fn process(&self, who: &str) -> Process {
-        let front = Front::new(who, &self.behind, &self.plan).await;
+        let front = Front::new(who, &self.behind, &self.plan, &self.dead, Some(&self.storage.api)).await;
         let settings = Settings::read(|name| match name {
             "API_URL" => Some(front.api.clone()),
             name => self.settings.get(name).cloned(),
