@@ -24,6 +24,7 @@ pub struct Answers {
     by_ref_id: HashMap<Box<[u8]>, Answer>,
     doubled: u64,
     cut_short: bool,
+    bytes: u64,
 }
 
 impl Answers {
@@ -33,7 +34,7 @@ impl Answers {
     /// If it has no `ref_id` and `labels` columns (a page of HTML, say), cannot be read to its end, or holds more than
     /// [`MAX_ANSWER_BYTES`].
     pub fn read(results: impl Read) -> Result<Self> {
-        let mut results = LastByte { inner: results, last: None };
+        let mut results = LastByte { inner: results, last: None, bytes: 0 };
         let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(&mut results);
         let headers = reader.byte_headers().context("the results cannot be read")?.clone();
         let column = |name: &str| {
@@ -64,6 +65,7 @@ impl Answers {
             }
         }
         drop(reader);
+        answers.bytes = results.bytes;
         answers.cut_short |= !matches!(results.last, Some(b'\n' | b'\r'));
         Ok(answers)
     }
@@ -72,6 +74,12 @@ impl Answers {
     #[must_use]
     pub fn may_be_cut_short(&self) -> bool {
         self.cut_short
+    }
+
+    /// How many bytes the results had: two fetches that were cut differ in it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many rows are answered for.
@@ -113,11 +121,13 @@ impl Answers {
 struct LastByte<R> {
     inner: R,
     last: Option<u8>,
+    bytes: u64,
 }
 
 impl<R: Read> Read for LastByte<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
         self.last = buffer[..read].last().copied().or(self.last);
         Ok(read)
     }

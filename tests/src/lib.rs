@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+pub mod direct;
 pub mod front;
 pub mod fuzzing;
+pub mod logs;
 pub mod rows;
+pub mod scripted;
 pub mod stage;
+pub mod wire;
 pub mod world;
 
 /// The example file of the README.

@@ -1,6 +1,6 @@
 //! A job's results, fetched through a fresh signed address.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::Stream;
 use moondrop_shared::answers::Answers;
@@ -22,8 +22,11 @@ pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Resu
         "results are missing or may be cut short; they are fetched once more"
     );
     let second = fetch_once(services, job).await?;
-    let better = (second.len(), !second.may_be_cut_short()) > (first.len(), !first.may_be_cut_short());
-    Ok(if better { second } else { first })
+    let whole = second.len() as u64 >= expected && !second.may_be_cut_short();
+    let same = second.bytes() == first.bytes();
+    // What came short the same way twice is so. Two different cuts say nothing: the next attempt fetches again.
+    ensure!(whole || same, "the results came with {} and then with {} of {expected} rows", first.len(), second.len());
+    Ok(second)
 }
 
 async fn fetch_once(services: &Services, job: &str) -> Result<Answers> {

@@ -95,8 +95,13 @@ pub(crate) async fn sweep(services: &Services, now: Timestamp) -> Result<()> {
     }
     let mut clean = true;
     for job in services.api.waiting_jobs().await? {
-        let Some(name) = orphan(&job, &services.settings.stack, &due, now) else { continue };
+        let Some((name, old)) = waiting(&job, &services.settings.stack, &due, now) else { continue };
         if is_ours(services, &name, &job.id).await? {
+            continue;
+        }
+        if !old {
+            // Made late in an invocation that then died, or by a clock other than ours: the sweep is made again.
+            clean = false;
             continue;
         }
         match services.api.cancel(&job.id).await {
@@ -116,15 +121,13 @@ pub(crate) async fn sweep(services: &Services, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The name of a job that may be an orphan: it waits for rows, is this stack's, and is old, by its own time or, if it tells
-/// none, by its drop's.
-fn orphan(job: &Job, stack: &str, due: &[Sweep], now: Timestamp) -> Option<JobName> {
+/// The name of a job that may be an orphan, and whether it is old enough to be one: it waits for rows, is this stack's, and
+/// is old, by its own time or, if it tells none, by its drop's; a young one matters only if its drop is due.
+fn waiting(job: &Job, stack: &str, due: &[Sweep], now: Timestamp) -> Option<(JobName, bool)> {
     let name = JobName::parse(&job.name).filter(|name| name.stack == stack && job.state == JobState::Initialized)?;
-    let old = match job.created_at {
-        Some(at) => now.duration_since(at) > ORPHAN_AFTER,
-        None => due.iter().any(|sweep| sweep.drop == name.drop),
-    };
-    old.then_some(name)
+    let is_due = due.iter().any(|sweep| sweep.drop == name.drop);
+    let old = job.created_at.map_or(is_due, |at| now.duration_since(at) > ORPHAN_AFTER);
+    (old || is_due).then_some((name, old))
 }
 
 /// Whether the ledger, read consistently, has this job as a part's own.

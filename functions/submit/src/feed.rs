@@ -24,7 +24,7 @@ use std::time::Duration;
 /// time.
 const URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);
 /// From when on a job that was never fed is an orphan: an hour after its address has run out, and some.
-const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
+const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
 /// How often `status.json` tells how far the uploads have come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,107 @@
+//! collect: what the way of the results' bytes may do to them.
+
+use crate::BINARY;
+use moondrop_shared::record::{DropState, PartState};
+use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::rows::{assert_all_rows, good_file};
+use moondrop_tests::scripted::{Answer, Call, results_of};
+
+/// A drop of one part, whose job has completed.
+async fn completed() -> (Direct, Dropped) {
+    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    assert!(world.submit(&dropped).await);
+    world.api.complete_all();
+    world.poll().await;
+    (world, dropped)
+}
+
+async fn assert_whole(world: &Direct, dropped: &Dropped, why: &str) {
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!(ended.status.state, DropState::Completed, "{why}: {:?}", ended.status.rows);
+    assert_eq!(ended.status.results, moondrop_shared::status::Odd::default(), "{why}");
+    let rows = assert_all_rows(&good_file(4), ended.results());
+    assert!(rows.iter().all(|row| row["labels"].contains("spam")), "{why}");
+}
+
+/// These downloads are of no use; the part stays to be collected, and the next attempt has it whole.
+async fn assert_fetched_later(downloads: Vec<Answer>, why: &str) {
+    let (world, dropped) = completed().await;
+    world.api.next(Call::Download, downloads);
+    let error = format!("{:#}", world.collect(&dropped.id, 1).await.expect_err(why));
+    assert!(error.contains("part 1") && !error.contains("SECRET"), "{error}");
+    assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{why}");
+    assert_eq!(world.keys("work/").await, Vec::<String>::new(), "nothing half-written is left");
+    world.collect(&dropped.id, 1).await.unwrap();
+    assert_whole(&world, &dropped, why).await;
+    let fetched: Vec<String> = world.api.requests(Call::Download).into_iter().map(|request| request.query).collect();
+    assert!(fetched.windows(2).all(|pair| pair[0] != pair[1]), "each fetch has a fresh address: {fetched:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_address_that_has_run_out_is_replaced_by_a_fresh_one_at_the_next_try() {
+    assert_fetched_later(vec![Answer::status(403)], "403").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_fails_is_made_again() {
+    for status in [400, 404, 500, 503, 302] {
+        assert_fetched_later(vec![Answer::status(status)], &status.to_string()).await;
+    }
+    assert_fetched_later(vec![Answer::lost()], "lost").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_place_of_results_is_never_taken_for_results() {
+    let html = "<!DOCTYPE html>\n<html><body>Sign in</body></html>\n";
+    let xml = "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>\n";
+    for page in [html, xml, "", "\n", "{}", "ref_id\n"] {
+        assert_fetched_later(vec![Answer::body(page)], page).await;
+    }
+}
+
+/// The places where a body can be cut, a dozen of them, the last ones at the end.
+fn cuts(length: usize) -> Vec<usize> {
+    let mut cuts: Vec<usize> = (0..length).step_by(length / 8).collect();
+    cuts.extend([length - 20, length - 3, length - 2, length - 1]);
+    cuts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_cut_short_of_its_length_is_never_joined() {
+    let length = results_of(&good_file(4)).len();
+    for cut in cuts(length) {
+        assert_fetched_later(vec![Answer::faithful().cut(cut)], &format!("cut at {cut} of {length}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_length_cut_anywhere_costs_no_row() {
+    let length = results_of(&good_file(4)).len();
+    // From behind the header on: before, it is no results at all, and fetched later.
+    for cut in cuts(length).into_iter().filter(|cut| *cut > 40) {
+        let (world, dropped) = completed().await;
+        world.api.next(Call::Download, [Answer::faithful().without_length().cut(cut)]);
+        world.collect(&dropped.id, 1).await.unwrap();
+        assert_whole(&world, &dropped, &format!("cut at {cut} of {length}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_without_a_length_cut_twice_in_different_places_are_fetched_later() {
+    let cut = |at: usize| Answer::faithful().without_length().cut(at);
+    let row = results_of(&good_file(1)).len();
+    assert_fetched_later(vec![cut(row), cut(row + 30)], "at a row's end, and within a row").await;
+    assert_fetched_later(vec![cut(90), cut(75)], "twice within a row").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_body_without_a_length_or_a_final_newline_is_taken() {
+    let (world, dropped) = completed().await;
+    let mut body = results_of(world.api.job("job-1").uploads[0].as_slice());
+    body.pop();
+    world.api.change("job-1", |job| job.results = Some(body));
+    world.api.always(Call::Download, Some(Answer::faithful().without_length()));
+    world.collect(&dropped.id, 1).await.unwrap();
+    assert_whole(&world, &dropped, "no final newline").await;
+}

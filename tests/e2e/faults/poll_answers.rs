@@ -1,0 +1,287 @@
+//! poll: what the API may say of jobs.
+
+use crate::BINARY;
+use moondrop_shared::record::{DropState, PartState};
+use moondrop_tests::direct::{Direct, Dropped, collect};
+use moondrop_tests::logs;
+use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
+use moondrop_tests::scripted::{Answer, Call};
+use moondrop_tests::wire::Gate;
+use serde_json::{Value, json};
+
+/// A fed drop of so many parts of one row.
+async fn fed(parts: usize) -> (Direct, Dropped) {
+    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
+    assert!(world.submit(&dropped).await);
+    (world, dropped)
+}
+
+fn completed(states: &[PartState]) -> usize {
+    states.iter().filter(|state| **state == PartState::Completed).count()
+}
+
+/// No GET without ids, but for the sweep's, which asks for one state only.
+fn assert_every_get_names_jobs(world: &Direct) {
+    for request in world.api.requests(Call::Get) {
+        assert!(request.query.contains("batchJobIds=job-"), "a GET of the whole account: {request:?}");
+        assert!(request.query.len() < 8_000, "an address of {} bytes", request.query.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_job_open_the_api_is_not_called_at_all() {
+    let world = Direct::start(BINARY).await;
+    world.poll().await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    world.api.always(Call::Create, Some(Answer::status(500)));
+    assert!(!world.submit(&dropped).await);
+    world.poll().await;
+    world.api.always(Call::Create, None);
+    world.finish(&dropped).await;
+    let asked = world.api.count(Call::Get);
+    world.poll().await;
+    assert_eq!(world.api.count(Call::Get), asked);
+    assert_every_get_names_jobs(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_missing_once_is_held_and_goes_on_when_it_is_known_again() {
+    for left_out in [false, true] {
+        let (world, dropped) = fed(2).await;
+        if left_out {
+            world.api.leave_out_missing();
+        }
+        let job = world.api.job("job-1");
+        world.api.forget("job-1");
+        world.poll().await;
+        world.poll_in(59).await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 2]);
+        world.api.put_job(job);
+        world.poll_in(59).await;
+        assert!(world.parts(&dropped.id).await[0].missing_since.is_none());
+        // An hour counts from the first time it is missing in a row.
+        assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_missing_for_over_an_hour_is_lost_alarmed_and_its_rows_end_as_missing() {
+    let (world, dropped) = fed(2).await;
+    world.api.forget("job-1");
+    world.poll().await;
+    world.poll_in(61).await;
+    assert_eq!(world.states(&dropped.id).await, [PartState::Failed, PartState::Uploaded]);
+    let alarms = logs::with(dropped.id.as_str());
+    assert_eq!(alarms.iter().filter(|line| line.contains("job_lost")).count(), 1, "{alarms:?}");
+    let ended = world.end(&dropped).await;
+    assert_eq!(ended.status.state, DropState::CompletedWithErrors);
+    let rows = assert_all_rows(&good_file(2), ended.results());
+    assert_eq!(with_error(&rows, "missing: the API has not known the job for over an hour").len(), 1);
+    assert_eq!(ended.status.rows.outcomes.missing, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_404_for_many_jobs_holds_only_those_that_are_unknown() {
+    let (world, dropped) = fed(130).await;
+    for id in ["job-3", "job-77", "job-130"] {
+        world.api.forget(id);
+    }
+    world.api.complete_all();
+    world.poll().await;
+    let states = world.states(&dropped.id).await;
+    assert_eq!((completed(&states), states.iter().filter(|s| **s == PartState::Uploaded).count()), (127, 3));
+    let gets = world.api.count(Call::Get);
+    assert!(gets < 60, "{gets} calls for two hundreds with three unknown");
+    assert_every_get_names_jobs(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_left_out_of_an_answer_since_it_has_pages_are_asked_after_again_and_not_lost() {
+    let (world, dropped) = fed(90).await;
+    world.api.leave_out_missing();
+    world.api.set_page(40);
+    world.api.forget("job-7");
+    world.api.complete_all();
+    world.poll().await;
+    let parts = world.parts(&dropped.id).await;
+    assert_eq!(parts.iter().filter(|part| part.missing_since.is_some()).count(), 1);
+    assert_eq!(completed(&world.states(&dropped.id).await), 89);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_we_have_never_heard_of_ends_nothing_and_holds_back_no_other_job() {
+    // By name, by number as the gateway tells a value it has no name for, and in forms that are none.
+    for odd in [json!("BATCH_JOB_STATE_DREAMING"), json!(17), json!(null), json!(""), json!({"x": 1})] {
+        let (world, dropped) = fed(2).await;
+        world.api.change("job-1", |job| drop(job.fields.insert("state".to_owned(), odd.clone())));
+        world.api.set_state("job-2", "COMPLETED");
+        world.poll().await;
+        world.poll_in(26 * 60).await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded, PartState::Completed], "{odd}");
+        world.api.change("job-1", |job| job.fields.clear());
+        assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_nulls_and_times_that_are_none_holds_back_no_other_job() {
+    let (world, dropped) = fed(2).await;
+    world.api.change("job-1", |job| {
+        for (name, value) in [
+            ("name", json!(null)),
+            ("createdAt", json!("yesterday")),
+            ("error", json!(null)),
+            ("policyId", json!(null)),
+            ("outputFileUrl", json!(null)),
+        ] {
+            job.fields.insert(name.to_owned(), value);
+        }
+    });
+    world.api.set_state("job-2", "COMPLETED");
+    world.poll().await;
+    assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded, PartState::Completed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_goes_backwards_is_passed_over() {
+    let (world, dropped) = fed(1).await;
+    for (told, stands) in
+        [("SUBMITTED", "SUBMITTED"), ("QUEUED", "SUBMITTED"), ("INITIALIZED", "SUBMITTED"), ("POSTPROCESSED", "POSTPROCESSED")]
+    {
+        world.api.set_state("job-1", told);
+        world.poll().await;
+        assert_eq!(world.parts(&dropped.id).await[0].job_state.as_ref().unwrap().as_str(), stands);
+    }
+    world.api.set_state("job-1", "COMPLETED");
+    world.poll().await;
+    world.api.set_state("job-1", "ERROR");
+    world.poll().await;
+    assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completed_without_an_address_is_not_completed_yet() {
+    for none in [json!(""), json!(null)] {
+        let (world, dropped) = fed(1).await;
+        world.api.set_state("job-1", "COMPLETED");
+        world.api.change("job-1", |job| drop(job.fields.insert("outputFileUrl".to_owned(), none.clone())));
+        world.poll().await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded], "{none}");
+        assert!(world.events("Job Completed", &dropped.id).is_empty());
+        world.api.change("job-1", |job| job.fields.clear());
+        world.poll().await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_and_doubled_jobs_in_an_answer_are_passed_over() {
+    let (world, dropped) = fed(2).await;
+    let url = format!("{}/output/job-1", world.api.url());
+    let job = |id: &str, state: &str| -> Value {
+        json!({"batchJobId": id, "name": "x", "state": format!("BATCH_JOB_STATE_{state}"), "outputFileUrl": url})
+    };
+    let jobs = [
+        job("stranger", "ERROR"),
+        job("job-1", "SUBMITTED"),
+        job("job-1", "COMPLETED"),
+        job("job-1", "QUEUED"),
+        job("", "COMPLETED"),
+        job("job-2", "SUBMITTED"),
+        job("job-2", "SUBMITTED"),
+    ];
+    world.api.next(Call::Get, [Answer::body(json!({"batchJobs": jobs}).to_string())]);
+    world.poll().await;
+    assert_eq!(world.states(&dropped.id).await, [PartState::Completed, PartState::Uploaded]);
+    assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_no_json_or_none_at_all_moves_nothing() {
+    let (world, dropped) = fed(1).await;
+    world.api.set_state("job-1", "COMPLETED");
+    for answer in [Answer::body("<html>"), Answer::body("[]"), Answer::status(500), Answer::lost(), Answer::faithful().cut(9)] {
+        world.api.always(Call::Get, Some(answer));
+        world.poll().await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
+    }
+    world.api.always(Call::Get, None);
+    for nothing in ["{}", r#"{"batchJobs":null}"#] {
+        world.api.next(Call::Get, [Answer::body(nothing)]);
+        world.poll().await;
+        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
+    }
+    assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_the_api_failed_or_cancelled_ends_its_rows_as_failed_with_the_apis_words() {
+    let (world, dropped) = fed(3).await;
+    let error = json!({"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "row 1 is odd"});
+    world.api.change("job-1", |job| {
+        job.state = "ERROR".to_owned();
+        job.fields.insert("error".to_owned(), error);
+    });
+    world.api.set_state("job-2", "CANCELLED");
+    world.api.set_state("job-3", "COMPLETED");
+    world.poll().await;
+    world.collect_all(&dropped.id).await;
+    let ended = world.ended(&dropped.id).await;
+    let rows = assert_all_rows(&good_file(3), ended.results());
+    assert_eq!(rows[0]["error"], "failed: the job failed: INVALID_INPUT_FILE row 1 is odd");
+    assert_eq!(rows[1]["error"], "failed: the job was cancelled");
+    assert_eq!(rows[2]["error"], "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_polls_at_once_move_and_announce_without_harm() {
+    let (world, dropped) = fed(6).await;
+    world.api.complete_all();
+    tokio::join!(world.poll(), world.poll());
+    assert_eq!(completed(&world.states(&dropped.id).await), 6);
+    world.collect_all(&dropped.id).await;
+    assert_eq!(world.ended(&dropped.id).await.status.state, DropState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_whose_answer_comes_late_does_not_reopen_a_part_that_was_lost_and_collected_meanwhile() {
+    let (world, dropped) = fed(2).await;
+    let job = world.api.job("job-1");
+    world.api.forget("job-1");
+    world.poll().await;
+    // The slow poll is told that the job has completed, before another poll finds it missing for over an hour.
+    world.api.put_job(job);
+    world.api.set_state("job-1", "COMPLETED");
+    let (gate, slow) = (Gate::default(), world.cold());
+    world.api.next(Call::Get, [Answer::faithful().behind(&gate)]);
+    let slow_poll = async {
+        let now = jiff::Timestamp::now();
+        moondrop_poll::handle(&slow, now, moondrop_shared::runtime::Deadline::after(moondrop_tests::direct::DAY)).await
+    };
+    let meanwhile = async {
+        gate.arrived().await;
+        world.api.forget("job-1");
+        world.poll_in(61).await;
+        collect(&world.services, &dropped.id, 1).await.unwrap();
+        assert_eq!(world.states(&dropped.id).await[0], PartState::Collected);
+        gate.open();
+    };
+    let (polled, ()) = tokio::join!(Box::pin(slow_poll), meanwhile);
+    polled.unwrap();
+    assert_eq!(world.states(&dropped.id).await[0], PartState::Collected, "collected is the end of a part");
+    let ended = world.end(&dropped).await;
+    assert_eq!(ended.status.rows.outcomes.missing, 1);
+    assert_all_rows(&good_file(2), ended.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_stops_the_asking_but_not_the_healing() {
+    let (world, dropped) = fed(2).await;
+    world.api.set_state("job-1", "COMPLETED");
+    world.poll().await;
+    world.api.set_key("another");
+    let error = world.poll_at(jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10)).await.unwrap_err();
+    assert!(format!("{error:#}").contains("API key"), "{error:#}");
+    assert_eq!(world.events("Job Completed", &dropped.id).len(), 2, "what has ended is announced again all the same");
+}

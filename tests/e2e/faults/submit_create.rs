@@ -1,0 +1,209 @@
+//! submit: what `create` may answer.
+
+use crate::BINARY;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::record::{DropState, PartState};
+use moondrop_tests::direct::{Direct, KEY};
+use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
+use moondrop_tests::scripted::{Answer, Call, SIGNATURE};
+use serde_json::json;
+use std::time::Duration;
+
+/// Two parts of two rows.
+fn file() -> Vec<u8> {
+    good_file(4)
+}
+
+/// The drop is not given up, says why it waits, and goes on where it stood once the API takes jobs again.
+async fn assert_waits_then_resumes(answer: Answer, class: &str) {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.always(Call::Create, Some(answer));
+    assert!(!world.submit(&dropped).await, "the message comes back");
+    assert_eq!(world.meta(&dropped.id).await.state, DropState::Uploading);
+    assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
+    let status = world.status(&dropped.id).await;
+    let trouble = status.trouble.expect("status.json says what it waits for");
+    assert_eq!(trouble.class, class);
+    assert!(!trouble.next.is_empty());
+    world.api.always(Call::Create, None);
+    let ended = world.finish(&dropped).await;
+    assert_eq!(ended.status.state, DropState::Completed);
+    assert!(ended.status.trouble.is_none());
+    assert_all_rows(&file(), ended.results());
+    assert_eq!(world.api.fed().len(), 2, "each part has one fed job");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_429_without_retry_after_is_tried_again_and_never_fails_the_drop() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.next(Call::Create, [Answer::status(429), Answer::status(429)]);
+    let ended = world.finish(&dropped).await;
+    assert_eq!(ended.status.state, DropState::Completed);
+    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (4, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_429_with_retry_after_in_seconds_waits_so_long() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.next(Call::Create, [Answer::status(429).header("Retry-After", "2")]);
+    let begun = std::time::Instant::now();
+    assert!(world.submit(&dropped).await);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(world.api.jobs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_429_with_retry_after_as_a_date_waits_until_then() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    let then = Timestamp::now() + SignedDuration::from_secs(3);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then).unwrap();
+    world.api.next(Call::Create, [Answer::status(429).header("Retry-After", date)]);
+    assert!(world.submit(&dropped).await);
+    // The date has whole seconds.
+    assert!(Timestamp::now() >= then - SignedDuration::from_secs(1));
+    assert_eq!(world.api.jobs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_429_with_an_absurd_retry_after_gives_the_drop_back_to_the_queue_at_once() {
+    let begun = std::time::Instant::now();
+    assert_waits_then_resumes(Answer::status(429).header("Retry-After", "9999999"), "E_API_BUSY").await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "it is not waited for: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_429_with_a_retry_after_that_is_garbage_is_tried_again() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    let garbage = ["soon", "-1", "99999999999999999999999"].map(|g| Answer::status(429).header("Retry-After", g));
+    world.api.next(Call::Create, garbage);
+    assert!(world.submit(&dropped).await);
+    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (5, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_401_has_the_key_reloaded_once_and_goes_on_with_a_rotated_one() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    // The old key is in use, then it is rotated.
+    let first = world.drop_file("incoming/first.csv", good_file(1)).await;
+    assert!(world.submit(&first).await);
+    world.api.set_key("key-two");
+    world.rotate_key("key-two");
+    assert!(world.submit(&dropped).await);
+    let keys: Vec<_> = world.api.requests(Call::Create).iter().map(|r| r.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(keys, [format!("Bearer {KEY}"), format!("Bearer {KEY}"), "Bearer key-two".into(), "Bearer key-two".into()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_401_or_403_with_a_key_that_stays_refused_waits_and_says_that_the_key_needs_renewal() {
+    assert_waits_then_resumes(Answer::status(401), "E_API_KEY").await;
+    assert_waits_then_resumes(Answer::status(403), "E_API_KEY").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_is_tried_twice_and_no_more_in_an_invocation() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(20)).await;
+    world.api.set_key("another");
+    assert!(!world.submit(&dropped).await);
+    assert_eq!(world.api.count(Call::Create), 2, "once with the kept key, once with the reloaded one");
+}
+
+async fn assert_rows_fail(answer: Answer, error: &str) {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.next(Call::Create, [answer]);
+    let ended = world.finish(&dropped).await;
+    assert_eq!(ended.status.state, DropState::CompletedWithErrors);
+    let rows = assert_all_rows(&file(), ended.results());
+    assert_eq!(with_error(&rows, error).len(), 2, "{rows:?}");
+    assert_eq!(with_error(&rows, "").iter().filter(|row| row["error"].is_empty()).count(), 2);
+    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (2, 1), "a refusal is not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_400_ends_the_parts_rows_as_failed_with_the_apis_words() {
+    assert_rows_fail(Answer::status(400), "failed: the API refuses to make a job: 400 scripted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_499_ends_the_parts_rows_as_failed() {
+    assert_rows_fail(Answer::status(499), "failed: the API refuses to make a job: 499 scripted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_200_with_an_error_ends_the_parts_rows_as_failed() {
+    let error = json!({"errorCode": "BATCH_JOB_ERROR_INVALID_POLICY", "errorMessage": "no such policy"});
+    let answer = Answer::body(json!({"batchJobId": "", "error": error, "inputFileUploadUrl": ""}).to_string());
+    assert_rows_fail(answer, "failed: the API refuses to make a job: INVALID_POLICY no such policy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_200_with_a_default_empty_error_is_success() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
+    for error in [
+        json!({"errorCode": "BATCH_JOB_ERROR_UNSPECIFIED", "errorMessage": ""}),
+        json!({}),
+        json!(null),
+        json!({"errorCode": null, "errorMessage": null}),
+    ] {
+        let dropped = world.drop_file("incoming/posts.csv", file()).await;
+        let id = format!("job-{}", world.api.jobs().len() + 1);
+        let url = format!("{}/input/{id}?X-Amz-Signature={SIGNATURE}", world.api.url());
+        let answer =
+            Answer::body(json!({"batchJobId": id, "name": null, "error": error, "inputFileUploadUrl": url}).to_string());
+        world.api.next(Call::Create, [answer.with_effect()]);
+        let ended = world.finish(&dropped).await;
+        assert_eq!(ended.status.state, DropState::Completed, "{error}");
+        assert_eq!(world.api.job(&id).uploads.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_200_without_id_or_url_is_no_job_and_no_failure() {
+    for answer in [json!({}), json!({"batchJobId": "job-9"}), json!({"inputFileUploadUrl": "http://127.0.0.1/x"}), json!("?")] {
+        assert_waits_then_resumes(Answer::body(answer.to_string()), "E_API").await;
+    }
+}
+
+/// The outcome is unknown: the job may be there. It gets no second one at once; the one that no record knows never gets rows,
+/// and is swept.
+async fn assert_outcome_unknown(answer: Answer, made: usize) {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.next(Call::Create, [answer]);
+    assert!(!world.submit(&dropped).await);
+    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (1, made), "no second create at once");
+    assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_API"));
+    assert!(world.submit(&dropped).await);
+    let fed = world.api.fed();
+    assert_eq!((world.api.jobs().len(), fed.len()), (made + 1, 1));
+    // The sweep, when it is due.
+    for job in world.api.jobs() {
+        world.api.change(&job.id, |job| job.created_at -= SignedDuration::from_mins(320));
+    }
+    world.poll_in(5 * 60 + 20).await;
+    let cancelled: Vec<_> = world.api.jobs().into_iter().filter(|job| job.state == "CANCELLED").collect();
+    assert_eq!(cancelled.len(), made);
+    assert!(cancelled.iter().all(|job| job.uploads.is_empty()));
+    let ended = world.end(&dropped).await;
+    assert_eq!(ended.status.state, DropState::Completed);
+    assert_all_rows(&file(), ended.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_500_is_not_tried_again_at_once_since_its_outcome_is_unknown() {
+    assert_outcome_unknown(Answer::status(500), 0).await;
+    assert_outcome_unknown(Answer::status(503).with_effect(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_whose_answer_is_lost_or_cut_leaves_an_orphan_that_is_never_fed_and_swept() {
+    assert_outcome_unknown(Answer::lost(), 1).await;
+    assert_outcome_unknown(Answer::faithful().cut(20), 1).await;
+}

@@ -1,0 +1,308 @@
+//! The functions called in this process, one at a time or two at once, on real AWS protocols and a scripted Batch API. Time
+//! does not pass here: records are aged instead, and poll's clock is an argument.
+
+use crate::logs;
+use crate::scripted::Scripted;
+use anyhow::Result;
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::primitives::ByteStream;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_local::stack::{self, DROPS, Processes, RESULTS, Stack, StackConfig, TABLE};
+use moondrop_shared::aws::{AwsClients, Services};
+use moondrop_shared::drop::DropId;
+use moondrop_shared::event::{Announced, JobEnded, JobEndedDetail};
+use moondrop_shared::keys::Key;
+use moondrop_shared::record::{Meta, Part, PartState};
+use moondrop_shared::runtime::Deadline;
+use moondrop_shared::settings::Settings;
+use moondrop_shared::status::Status;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The key that the API takes at first.
+pub const KEY: &str = "key-one";
+const KEY_SECRET: &str = "moondrop/api-key";
+
+/// Where the functions are called.
+pub struct Direct {
+    /// The scripted Batch API.
+    pub api: Scripted,
+    /// AWS.
+    pub stack: Stack,
+    /// What the functions work with, warm.
+    pub services: Services,
+    settings: BTreeMap<String, String>,
+    _dir: TempDir,
+}
+
+/// A file that was dropped, and the message that says so.
+#[derive(Debug, Clone)]
+pub struct Dropped {
+    /// The drop.
+    pub id: DropId,
+    /// The message's body.
+    pub message: String,
+}
+
+impl Direct {
+    /// With the default settings, but for two rows a job.
+    pub async fn start(binary: &str) -> Direct {
+        Self::start_with(binary, &[]).await
+    }
+
+    /// With these settings, or others in place of the default ones.
+    pub async fn start_with(binary: &str, changes: &[(&str, &str)]) -> Direct {
+        logs::keep();
+        let (dir, api) = (TempDir::new().unwrap(), Scripted::start(KEY).await);
+        let mut settings: BTreeMap<String, String> = [
+            ("STACK", "faults"),
+            ("RESULTS_BUCKET", RESULTS),
+            ("TABLE", TABLE),
+            ("EVENT_BUS", stack::BUS),
+            ("API_KEY_SECRET", KEY_SECRET),
+            ("API_URL", api.url()),
+            ("DEFAULT_POLICY", "policy"),
+            ("ROWS_PER_JOB", "2"),
+        ]
+        .into_iter()
+        .chain(changes.iter().copied())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        // An empty one counts as absent.
+        settings.retain(|_, value| !value.is_empty());
+        let mut config = StackConfig::new(dir.path(), vec![binary.into(), "function".into()]);
+        config.environment.clone_from(&settings);
+        config.secrets.insert(KEY_SECRET.to_owned(), SecretString::from(KEY));
+        config.processes = Processes { submit: 0, collect: 0 };
+        config.poll_every = Duration::from_secs(86_400);
+        let stack = Stack::start(config).await.unwrap();
+        let services = services(&stack, &settings, &stack.endpoints().events);
+        Direct { api, stack, services, settings, _dir: dir }
+    }
+
+    /// What a function started anew works with.
+    #[must_use]
+    pub fn cold(&self) -> Services {
+        services(&self.stack, &self.settings, &self.stack.endpoints().events)
+    }
+
+    /// What a function works with whose EventBridge is elsewhere.
+    #[must_use]
+    pub fn with_bus_at(&self, url: &str) -> Services {
+        services(&self.stack, &self.settings, url)
+    }
+
+    /// The key in its secret gets a new value.
+    pub fn rotate_key(&self, key: &str) {
+        self.stack.set_secret(KEY_SECRET, SecretString::from(key.to_owned()));
+    }
+
+    /// Drops a file.
+    pub async fn drop_file(&self, key: &str, body: impl Into<Vec<u8>>) -> Dropped {
+        let put = self.stack.s3().put_object().bucket(DROPS).key(key);
+        put.body(ByteStream::from(body.into())).send().await.unwrap();
+        let event = self.stack.announcement(DROPS, key).await.unwrap();
+        let object = Announced::read(&event.to_string()).unwrap().detail.object;
+        let source = moondrop_shared::drop::Source {
+            bucket: DROPS.to_owned(),
+            key: object.key,
+            version_id: object.version_id,
+            etag: object.etag.unwrap(),
+            sequencer: object.sequencer,
+            size: object.size.unwrap_or_default(),
+        };
+        Dropped { id: source.id(), message: event.to_string() }
+    }
+
+    /// Delivers a drop's message to submit; whether it was done with.
+    pub async fn submit(&self, dropped: &Dropped) -> bool {
+        submit(&self.services, &[&dropped.message], DAY).await.is_empty()
+    }
+
+    /// Ticks poll by another clock.
+    pub async fn poll_at(&self, now: Timestamp) -> Result<()> {
+        Box::pin(moondrop_poll::handle(&self.services, now, Deadline::after(DAY))).await
+    }
+
+    /// Ticks poll.
+    pub async fn poll(&self) {
+        self.poll_at(Timestamp::now()).await.unwrap();
+    }
+
+    /// Ticks poll by a clock that is ahead.
+    pub async fn poll_in(&self, minutes: i64) {
+        self.poll_at(Timestamp::now() + SignedDuration::from_mins(minutes)).await.unwrap();
+    }
+
+    /// Tells collect of a part's end.
+    pub async fn collect(&self, id: &DropId, part: u32) -> Result<()> {
+        collect(&self.services, id, part).await
+    }
+
+    /// Tells collect of every part that has ended.
+    pub async fn collect_all(&self, id: &DropId) {
+        for part in self.parts(id).await.iter().filter(|part| part.state.is_collectable()) {
+            self.collect(id, part.plan.number).await.unwrap();
+        }
+    }
+
+    /// Submits a drop, lets its jobs complete, and carries it to its end.
+    pub async fn finish(&self, dropped: &Dropped) -> Ended {
+        assert!(self.submit(dropped).await, "{:?}", self.status(&dropped.id).await);
+        self.end(dropped).await
+    }
+
+    /// Lets a fed drop's jobs complete, and carries it to its end.
+    pub async fn end(&self, dropped: &Dropped) -> Ended {
+        self.api.complete_all();
+        self.poll().await;
+        self.collect_all(&dropped.id).await;
+        self.ended(&dropped.id).await
+    }
+
+    /// A drop at its end.
+    pub async fn ended(&self, id: &DropId) -> Ended {
+        let meta = self.meta(id).await;
+        assert!(meta.closed_at.is_some(), "the drop has not ended: {meta:?} {:?}", self.parts(id).await);
+        let results = self.read(&Key::Results { folder: &meta.folder }.to_string()).await;
+        Ended { status: self.status(id).await, results }
+    }
+
+    /// A drop's record.
+    pub async fn meta(&self, id: &DropId) -> Meta {
+        self.services.ledger.meta(id).await.unwrap().expect("the drop's record")
+    }
+
+    /// Its parts.
+    pub async fn parts(&self, id: &DropId) -> Vec<Part> {
+        self.services.ledger.parts(id).await.unwrap()
+    }
+
+    /// Its parts' states.
+    pub async fn states(&self, id: &DropId) -> Vec<PartState> {
+        self.parts(id).await.iter().map(|part| part.state).collect()
+    }
+
+    /// Its `status.json`.
+    pub async fn status(&self, id: &DropId) -> Status {
+        let meta = self.meta(id).await;
+        let status = self.read(&Key::Status { folder: &meta.folder }.to_string()).await.expect("a status.json");
+        serde_json::from_slice(&status).unwrap()
+    }
+
+    /// The class of the trouble that its `status.json` tells of.
+    pub async fn trouble(&self, id: &DropId) -> Option<String> {
+        self.status(id).await.trouble.map(|trouble| trouble.class)
+    }
+
+    /// An object of the results bucket.
+    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
+        let got = self.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
+        Some(got.body.collect().await.unwrap().to_vec())
+    }
+
+    /// The keys of the results bucket below a prefix.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let listed = self.stack.s3().list_objects_v2().bucket(RESULTS).prefix(prefix).send().await.unwrap();
+        listed.contents().iter().filter_map(|object| object.key()).map(str::to_owned).collect()
+    }
+
+    /// The details of the events of one kind about a drop.
+    #[must_use]
+    pub fn events(&self, kind: &str, id: &DropId) -> Vec<Value> {
+        let events = self.stack.events().into_iter().filter(|e| e["detail-type"] == kind);
+        events.map(|mut e| e["detail"].take()).filter(|detail| detail["drop"] == id.as_str()).collect()
+    }
+
+    /// Sets an attribute of a part's record to a time so many minutes ago.
+    pub async fn age_part(&self, id: &DropId, number: u32, attribute: &str, minutes: i64) {
+        self.age(id, &format!("PART#{number:05}"), attribute, minutes).await;
+    }
+
+    /// Sets an attribute of the drop's record to a time so many minutes ago.
+    pub async fn age_drop(&self, id: &DropId, attribute: &str, minutes: i64) {
+        self.age(id, "META", attribute, minutes).await;
+    }
+
+    async fn age(&self, id: &DropId, sk: &str, attribute: &str, minutes: i64) {
+        let at = Timestamp::now() - SignedDuration::from_mins(minutes);
+        let update = self.stack.dynamodb().update_item().table_name(TABLE);
+        let update = update.key("pk", AttributeValue::S(format!("DROP#{id}"))).key("sk", AttributeValue::S(sk.to_owned()));
+        let update = update.update_expression("SET #a = :at").expression_attribute_names("#a", attribute);
+        update.expression_attribute_values(":at", AttributeValue::S(at.to_string())).send().await.unwrap();
+    }
+
+    /// Every record of the ledger.
+    pub async fn dump(&self) -> Vec<HashMap<String, AttributeValue>> {
+        self.stack.dynamodb().scan().table_name(TABLE).send().await.unwrap().items.unwrap_or_default()
+    }
+}
+
+/// A drop at its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its `status.json`.
+    pub status: Status,
+    /// Its `results.csv`, if there is one.
+    pub results: Option<Vec<u8>>,
+}
+
+impl Ended {
+    /// `results.csv`; fails the test if there is none.
+    #[must_use]
+    pub fn results(&self) -> &[u8] {
+        self.results.as_deref().unwrap_or_else(|| panic!("no results.csv: {:?}", self.status))
+    }
+}
+
+/// Longer than any test.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// Delivers messages to submit; gives those that are to be delivered again, by their place.
+pub async fn submit(services: &Services, messages: &[&str], left: Duration) -> Vec<String> {
+    let records: Vec<Value> =
+        messages.iter().enumerate().map(|(i, body)| json!({"messageId": i.to_string(), "body": body})).collect();
+    let messages = serde_json::from_value(json!({"Records": records})).unwrap();
+    let failures = Box::pin(moondrop_submit::handle(services, messages, Deadline::after(left))).await;
+    let failures = serde_json::to_value(failures).unwrap();
+    let failures = failures["batchItemFailures"].as_array().unwrap();
+    failures.iter().map(|f| f["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Tells collect of a part's end.
+///
+/// # Errors
+/// As collect's.
+pub async fn collect(services: &Services, id: &DropId, part: u32) -> Result<()> {
+    let ended = JobEnded { detail: JobEndedDetail { drop: id.clone(), part } };
+    Box::pin(moondrop_collect::handle(services, &ended)).await
+}
+
+fn services(stack: &Stack, settings: &BTreeMap<String, String>, events: &str) -> Services {
+    let settings = Settings::read(|name| settings.get(name).cloned()).unwrap();
+    let credentials = || Credentials::new("test", "test", None, None, "faults");
+    let region = || aws_sdk_s3::config::Region::from_static(stack::REGION);
+    let events = aws_sdk_eventbridge::Config::builder()
+        .behavior_version(aws_sdk_eventbridge::config::BehaviorVersion::latest())
+        .region(region())
+        .credentials_provider(credentials())
+        .endpoint_url(events)
+        .build();
+    let secrets = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+        .region(region())
+        .credentials_provider(credentials())
+        .endpoint_url(&stack.endpoints().secrets_manager)
+        .build();
+    let clients = AwsClients {
+        s3: stack.s3(),
+        dynamodb: stack.dynamodb(),
+        eventbridge: aws_sdk_eventbridge::Client::from_conf(events),
+        secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
+    };
+    Services::new(settings, clients).unwrap()
+}
