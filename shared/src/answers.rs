@@ -1,8 +1,10 @@
 //! A job's results, by `ref_id`. Read by column name and without trust in order, completeness or form.
 
+use crate::csv::header::RESULT_COLUMNS;
 use crate::labels::read_labels;
 use crate::tally::Tally;
 use anyhow::{Context, Result, bail, ensure};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Read;
@@ -34,39 +36,19 @@ impl Answers {
     /// If it has no `ref_id` and `labels` columns (a page of HTML, say), cannot be read to its end, or holds more than
     /// [`MAX_ANSWER_BYTES`].
     pub fn read(results: impl Read) -> Result<Self> {
-        let mut results = LastByte { inner: results, last: None, bytes: 0 };
-        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(&mut results);
-        let headers = reader.byte_headers().context("the results cannot be read")?.clone();
-        let column = |name: &str| {
-            headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes())
-        };
-        let (Some(ref_id), Some(labels)) = (column("ref_id"), column("labels")) else {
-            bail!("what came as results has no columns `ref_id` and `labels`");
-        };
-        let error = column("error");
         let mut answers = Answers::default();
         let mut held = 0;
-        let mut record = csv::ByteRecord::new();
-        while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
-            if record.len() != headers.len() {
-                // Half a row is no answer: least of all one without labels, which would read as clean.
-                answers.cut_short = true;
-                continue;
-            }
-            let text = |i: usize| record.get(i).map(String::from_utf8_lossy).unwrap_or_default();
-            let key: Box<[u8]> = record.get(ref_id).unwrap_or_default().trim_ascii().into();
-            let answer =
-                Answer { labels: text(labels).into(), error: error.map(text).unwrap_or_default().into(), taken: false };
-            held += key.len() + answer.labels.len() + answer.error.len();
+        let read = each_row(results, |row| {
+            let answer = Answer { labels: row.text(LABELS).into(), error: row.text(ERROR).into(), taken: false };
+            held += row.ref_id().len() + answer.labels.len() + answer.error.len();
             ensure!(held <= MAX_ANSWER_BYTES, "the results hold more than {MAX_ANSWER_BYTES} bytes of labels and errors");
-            match answers.by_ref_id.entry(key) {
+            match answers.by_ref_id.entry(row.ref_id().into()) {
                 Entry::Occupied(_) => answers.doubled += 1,
                 Entry::Vacant(place) => drop(place.insert(answer)),
             }
-        }
-        drop(reader);
-        answers.bytes = results.bytes;
-        answers.cut_short |= !matches!(results.last, Some(b'\n' | b'\r'));
+            Ok(())
+        })?;
+        (answers.bytes, answers.cut_short) = (read.bytes, read.may_be_cut_short);
         Ok(answers)
     }
 
@@ -98,15 +80,7 @@ impl Answers {
     pub fn take(&mut self, ref_id: &[u8], tally: &mut Tally) -> Option<(&str, &str)> {
         let answer = self.by_ref_id.get_mut(ref_id)?;
         answer.taken = true;
-        if answer.error.trim().is_empty() {
-            tally.rows.evaluated += 1;
-        } else {
-            tally.rows.failed += 1;
-        }
-        match read_labels(&answer.labels) {
-            Ok(labels) => tally.count_labels(&labels),
-            Err(()) => tally.unreadable_labels += 1,
-        }
+        count_answer(&answer.labels, &answer.error, tally);
         Some((&answer.labels, &answer.error))
     }
 
@@ -115,6 +89,89 @@ impl Answers {
         tally.foreign += self.by_ref_id.values().filter(|a| !a.taken).count() as u64;
         tally.doubled += self.doubled;
     }
+}
+
+/// Counts a row that is answered: its outcome and its labels.
+pub fn count_answer(labels: &str, error: &str, tally: &mut Tally) {
+    if error.trim().is_empty() {
+        tally.rows.evaluated += 1;
+    } else {
+        tally.rows.failed += 1;
+    }
+    match read_labels(labels) {
+        Ok(labels) => tally.count_labels(&labels),
+        Err(()) => tally.unreadable_labels += 1,
+    }
+}
+
+/// Where the columns stand in [`RESULT_COLUMNS`].
+const REF_ID: usize = 0;
+/// See [`ResultRow::text`].
+pub const LABELS: usize = 2;
+/// See [`ResultRow::text`].
+pub const ERROR: usize = 4;
+
+/// A whole row of a results file.
+#[derive(Debug)]
+pub struct ResultRow<'a> {
+    columns: &'a [Option<usize>; RESULT_COLUMNS.len()],
+    record: &'a csv::ByteRecord,
+}
+
+impl ResultRow<'_> {
+    /// The row's identifier, without blanks at its ends, as it was sent.
+    #[must_use]
+    pub fn ref_id(&self) -> &[u8] {
+        self.value(REF_ID).trim_ascii()
+    }
+
+    /// A column by its place in [`RESULT_COLUMNS`]; empty if the file does not have it.
+    #[must_use]
+    pub fn value(&self, column: usize) -> &[u8] {
+        self.columns[column].and_then(|i| self.record.get(i)).unwrap_or_default()
+    }
+
+    /// A column as text.
+    #[must_use]
+    pub fn text(&self, column: usize) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.value(column))
+    }
+}
+
+/// What is known of a results file once it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadResults {
+    /// How many bytes it had.
+    pub bytes: u64,
+    /// It may end before its end: within a row, or without a newline.
+    pub may_be_cut_short: bool,
+}
+
+/// Gives each whole row of a results file to `each`. Half a row is no answer: least of all one without labels, which would
+/// read as clean.
+///
+/// # Errors
+/// If it has no `ref_id` and `labels` columns (a page of HTML, say) or cannot be read to its end, and what `each` fails with.
+pub fn each_row(results: impl Read, mut each: impl FnMut(&ResultRow<'_>) -> Result<()>) -> Result<ReadResults> {
+    let mut results = LastByte { inner: results, last: None, bytes: 0 };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(&mut results);
+    let headers = reader.byte_headers().context("the results cannot be read")?.clone();
+    let columns = RESULT_COLUMNS
+        .map(|name| headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes()));
+    if columns[REF_ID].is_none() || columns[LABELS].is_none() {
+        bail!("what came as results has no columns `ref_id` and `labels`");
+    }
+    let (mut half, mut record) = (false, csv::ByteRecord::new());
+    while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
+        if record.len() == headers.len() {
+            each(&ResultRow { columns: &columns, record: &record })?;
+        } else {
+            half = true;
+        }
+    }
+    drop(reader);
+    let may_be_cut_short = half || !matches!(results.last, Some(b'\n' | b'\r'));
+    Ok(ReadResults { bytes: results.bytes, may_be_cut_short })
 }
 
 /// Passes bytes on and remembers the last.

@@ -81,3 +81,9 @@ impl Source {
         }
     }
 }
+
+/// An ETag without its quotes.
+#[must_use]
+pub fn unquoted(etag: &str) -> &str {
+    etag.trim_matches('"')
+}

@@ -1,6 +1,6 @@
 //! Events: what comes in from S3, and what goes out on Moondrop's bus.
 
-use crate::drop::{DropId, Source};
+use crate::drop::{DropId, Source, unquoted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,30 @@ pub struct AnnouncedDetail {
     pub bucket: Named,
     /// The object itself.
     pub object: AnnouncedObject,
+}
+
+impl AnnouncedDetail {
+    /// The object, if the event says enough to know it by: S3 leaves ETag or size out of some events.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        let object = &self.object;
+        Some(Source {
+            bucket: self.bucket.name.clone(),
+            key: object.key.clone(),
+            version_id: object.version().map(str::to_owned),
+            etag: unquoted(object.etag.as_deref()?).to_owned(),
+            sequencer: object.sequencer.clone(),
+            size: object.size?,
+        })
+    }
+}
+
+impl AnnouncedObject {
+    /// The version; none where S3 says that there is none by the word `null`, as in a bucket whose versioning is suspended.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version_id.as_deref().filter(|version| !version.is_empty() && *version != "null")
+    }
 }
 
 /// A bucket by its name.

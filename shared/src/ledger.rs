@@ -12,6 +12,8 @@
 //! no leases and no counters. Each write below names its condition; a write whose condition fails was done, or overtaken, by
 //! somebody else, and is answered with `false`: look again.
 
+mod update;
+
 use crate::drop::DropId;
 use crate::job::JobState;
 use crate::record::{Collected, DropState, Meta, Part, PartFailure, PartState, SCHEMA};
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use update::Update;
 
 /// The sparse index of what is still open: hash `open` (`DROP`, `PART` or `SWEEP`), range `open_since`.
 pub const OPEN_INDEX: &str = "open-index";
@@ -467,69 +470,6 @@ impl Ledger {
             .send()
             .await;
         happened(done, "update a record")
-    }
-}
-
-/// An update expression in the making. Every attribute goes by a `#name`, since many are reserved words.
-struct Update {
-    pk: String,
-    sk: String,
-    sets: Vec<&'static str>,
-    removes: Vec<&'static str>,
-    condition: String,
-    values: Item,
-}
-
-impl Update {
-    fn of(drop: &DropId, sk: &str) -> Self {
-        Update {
-            pk: drop_key(drop),
-            sk: sk.to_owned(),
-            sets: Vec::new(),
-            removes: Vec::new(),
-            condition: String::new(),
-            values: Item::new(),
-        }
-    }
-
-    fn set(mut self, name: &'static str, value: &impl Serialize) -> Result<Self> {
-        self.sets.push(name);
-        self.value(&format!(":set_{name}"), value)
-    }
-
-    fn value(mut self, name: &str, value: &impl Serialize) -> Result<Self> {
-        self.values.insert(name.to_owned(), serde_dynamo::to_attribute_value(value)?);
-        Ok(self)
-    }
-
-    fn remove(mut self, name: &'static str) -> Self {
-        self.removes.push(name);
-        self
-    }
-
-    fn only_if(mut self, condition: &str) -> Self {
-        condition.clone_into(&mut self.condition);
-        self
-    }
-
-    fn expression(&self) -> String {
-        let sets: Vec<String> = self.sets.iter().map(|name| format!("#{name} = :set_{name}")).collect();
-        let removes: Vec<String> = self.removes.iter().map(|name| format!("#{name}")).collect();
-        let clause = |word: &str, parts: Vec<String>| match parts.is_empty() {
-            true => String::new(),
-            false => format!("{word} {} ", parts.join(", ")),
-        };
-        clause("SET", sets) + &clause("REMOVE", removes)
-    }
-
-    fn names(&self) -> HashMap<String, String> {
-        let in_condition = self
-            .condition
-            .split('#')
-            .skip(1)
-            .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default());
-        let all = self.sets.iter().chain(&self.removes).copied().chain(in_condition);
-        all.map(|name| (format!("#{name}"), name.to_owned())).collect()
     }
 }
 

@@ -75,6 +75,31 @@ pub struct Trouble {
     pub next: String,
 }
 
+impl Trouble {
+    /// Trouble of this class.
+    #[must_use]
+    pub fn new(class: &str, reason: impl Into<String>, next: &str) -> Self {
+        Trouble { class: class.to_owned(), reason: reason.into(), next: next.to_owned() }
+    }
+
+    /// The API does not take the key.
+    #[must_use]
+    pub fn key_refused() -> Self {
+        let next = "It needs you to renew the key in its secret; the drop goes on by itself within minutes.";
+        Trouble::new(KEY_REFUSED, "the API does not take the API key", next)
+    }
+
+    /// The API points to a host that is not to be contacted; `what` says for what.
+    #[must_use]
+    pub fn host_refused(what: &str, host: &str) -> Self {
+        let reason = format!("the API {what} {host}, which SIGNED_URL_HOSTS does not allow");
+        let next = "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.";
+        Trouble::new(HOST_REFUSED, reason, next)
+    }
+}
+
+/// The class of the trouble with a host that is not to be contacted.
+pub const HOST_REFUSED: &str = "E_HOST";
 /// The class of the trouble with a key that the API does not take.
 pub const KEY_REFUSED: &str = "E_API_KEY";
 

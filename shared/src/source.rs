@@ -1,6 +1,6 @@
 //! The source object, read in pieces and held to the version that was announced.
 
-use crate::drop::Source;
+use crate::drop::{Source, unquoted};
 use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectError;
@@ -118,12 +118,6 @@ impl SourceReader {
 #[must_use]
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|e| e.is::<SourceGone>())
-}
-
-/// An ETag without its quotes.
-#[must_use]
-pub fn unquoted(etag: &str) -> &str {
-    etag.trim_matches('"')
 }
 
 /// What is to be known of an object before it is read: its ETag and its size, where an event left them out.

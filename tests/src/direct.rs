@@ -106,15 +106,7 @@ impl Direct {
         let put = self.stack.s3().put_object().bucket(DROPS).key(key);
         put.body(ByteStream::from(body.into())).send().await.unwrap();
         let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let object = Announced::read(&event.to_string()).unwrap().detail.object;
-        let source = moondrop_shared::drop::Source {
-            bucket: DROPS.to_owned(),
-            key: object.key,
-            version_id: object.version_id,
-            etag: object.etag.unwrap(),
-            sequencer: object.sequencer,
-            size: object.size.unwrap_or_default(),
-        };
+        let source = Announced::read(&event.to_string()).unwrap().detail.source().unwrap();
         Dropped { id: source.id(), message: event.to_string() }
     }
 

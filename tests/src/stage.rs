@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use moondrop_local::sandbox::{JobState, Sandbox, SandboxConfig};
 use moondrop_local::stack::{BUS, DROPS, Processes, REGION, RESULTS, Stack, StackConfig, TABLE};
 use moondrop_shared::aws::{AwsClients, Services};
-use moondrop_shared::drop::{DropId, Source};
+use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announced;
 use moondrop_shared::keys::Key;
 use moondrop_shared::ledger::Ledger;
@@ -106,15 +106,7 @@ impl Stage {
         let put = self.stack.s3().put_object().bucket(DROPS).key(key);
         put.body(ByteStream::from(body.to_vec())).send().await.unwrap();
         let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let object = Announced::read(&event.to_string()).unwrap().detail.object;
-        let source = Source {
-            bucket: DROPS.to_owned(),
-            key: object.key,
-            version_id: object.version_id,
-            etag: object.etag.unwrap(),
-            sequencer: object.sequencer,
-            size: object.size.unwrap_or_default(),
-        };
+        let source = Announced::read(&event.to_string()).unwrap().detail.source().unwrap();
         (event, source.id())
     }
 

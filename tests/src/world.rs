@@ -85,15 +85,7 @@ impl World {
     /// The object under a key, as it was announced.
     pub async fn source(&self, key: &str) -> Source {
         let event = self.machine.stack.announcement(DROPS, key).await.unwrap();
-        let object = Announced::read(&event.to_string()).unwrap().detail.object;
-        Source {
-            bucket: DROPS.to_owned(),
-            key: object.key,
-            version_id: object.version_id,
-            etag: object.etag.unwrap(),
-            sequencer: object.sequencer,
-            size: object.size.unwrap_or_default(),
-        }
+        Announced::read(&event.to_string()).unwrap().detail.source().unwrap()
     }
 
     /// Waits until a drop is as it should be.

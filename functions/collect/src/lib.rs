@@ -15,7 +15,7 @@ use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::conclude::conclude;
 use moondrop_shared::event::JobEnded;
-use moondrop_shared::record::{KEY_REFUSED, Meta, PartState, Trouble};
+use moondrop_shared::record::{Meta, PartState, Trouble};
 use moondrop_shared::runtime::{Failure, describe, init_logs};
 use moondrop_shared::signed::SignedError;
 
@@ -85,22 +85,12 @@ async fn tell_of_trouble(services: &Services, meta: &Meta, done: &Result<()>) {
 fn trouble(error: &anyhow::Error) -> Trouble {
     let signed = error.chain().find_map(|cause| cause.downcast_ref());
     let api = error.chain().find_map(|cause| cause.downcast_ref());
-    let (class, reason, next) = match (signed, api) {
-        (Some(SignedError::Host(host)), _) => (
-            "E_HOST",
-            format!("the API keeps the results at {host}, which SIGNED_URL_HOSTS does not allow"),
-            "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.",
-        ),
-        (_, Some(ApiError::Key)) => (
-            KEY_REFUSED,
-            "the API does not take the API key".to_owned(),
-            "It needs you to renew the key in its secret; the drop goes on by itself within minutes.",
-        ),
-        _ => (
-            "E_RESULTS",
-            "results could not be fetched, read or stored".to_owned(),
-            "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.",
-        ),
-    };
-    Trouble { class: class.to_owned(), reason, next: next.to_owned() }
+    match (signed, api) {
+        (Some(SignedError::Host(host)), _) => Trouble::host_refused("keeps the results at", host),
+        (_, Some(ApiError::Key)) => Trouble::key_refused(),
+        _ => {
+            let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.";
+            Trouble::new("E_RESULTS", "results could not be fetched, read or stored", next)
+        }
+    }
 }

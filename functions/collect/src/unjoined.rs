@@ -3,10 +3,10 @@
 
 use crate::{part::store, results};
 use anyhow::{Context, Result};
+use moondrop_shared::answers::{ERROR, LABELS, count_answer, each_row};
 use moondrop_shared::aws::Services;
 use moondrop_shared::csv::header::RESULT_COLUMNS;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::labels::read_labels;
 use moondrop_shared::record::{Meta, Part};
 use moondrop_shared::rows;
 use moondrop_shared::store::WrittenObject;
@@ -41,45 +41,42 @@ fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
     tally
 }
 
-/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as the source had extra.
+/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
+/// the source had extra.
 fn rewrite(results: impl std::io::Read, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(results);
-    let headers = reader.byte_headers().context("the results cannot be read")?.clone();
-    let column =
-        |name: &str| headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes());
-    let columns = RESULT_COLUMNS.map(column);
-    let [Some(ref_id), _, Some(labels), _, error] = columns else {
-        anyhow::bail!("what came as results has no columns `ref_id` and `labels`");
-    };
     let (mut out, mut tally, mut seen) = (Vec::new(), Tally::default(), HashSet::new());
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
-        let field = |at: Option<usize>| at.and_then(|i| record.get(i)).unwrap_or_default();
-        if !seen.insert(field(Some(ref_id)).to_vec()) {
+    each_row(results, |row| {
+        if !seen.insert(row.ref_id().to_vec()) {
             tally.doubled += 1;
-            continue;
+            return Ok(());
         }
         if seen.len() as u64 > accepted {
             tally.foreign += 1;
-            continue;
+            return Ok(());
         }
-        if field(error).trim_ascii().is_empty() {
-            tally.rows.evaluated += 1;
-        } else {
-            tally.rows.failed += 1;
-        }
-        match read_labels(&String::from_utf8_lossy(field(Some(labels)))) {
-            Ok(labels) => tally.count_labels(&labels),
-            Err(()) => tally.unreadable_labels += 1,
-        }
-        for (i, column) in columns.into_iter().enumerate() {
-            if i > 0 {
+        count_answer(&row.text(LABELS), &row.text(ERROR), &mut tally);
+        for column in 0..RESULT_COLUMNS.len() {
+            if column > 0 {
                 out.push(b',');
             }
-            write_field(&mut out, field(column));
+            write_field(&mut out, row.value(column));
         }
         out.extend(std::iter::repeat_n(b',', extra));
         out.push(b'\n');
-    }
+        Ok(())
+    })?;
     Ok((out, tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_row_is_no_answer_and_rows_beyond_those_sent_are_foreign() {
+        let results = "ref_id,type,labels,content,error\n1,text,[],a,\n2,te\n3,text,,c,no image\n4,text,[],d,\n";
+        let (lines, tally) = rewrite(results.as_bytes(), 1, 2).unwrap();
+        assert_eq!(String::from_utf8(lines).unwrap(), "1,text,[],a,,\n3,text,,c,no image,\n");
+        assert_eq!((tally.rows.evaluated, tally.rows.failed, tally.foreign), (1, 1, 1));
+    }
 }

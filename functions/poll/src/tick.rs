@@ -79,11 +79,7 @@ async fn tell_of_key(services: &Services, drops: &[Meta], asked: &Result<()>, ch
         if told == refused {
             continue;
         }
-        let trouble = refused.then(|| Trouble {
-            class: KEY_REFUSED.to_owned(),
-            reason: "the API does not take the API key".to_owned(),
-            next: "It needs you to renew the key in its secret; the drop goes on by itself within minutes.".to_owned(),
-        });
+        let trouble = refused.then(Trouble::key_refused);
         if let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await {
             tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
         }

@@ -11,7 +11,7 @@ use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::csv::header::Header;
 use moondrop_shared::job::JobName;
 use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::record::{DropState, Meta, Part, PartFailure, PartState, Trouble};
+use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartFailure, PartState, Trouble};
 use moondrop_shared::rows;
 use moondrop_shared::runtime::{Deadline, describe};
 use moondrop_shared::signed::SignedError;
@@ -29,7 +29,7 @@ const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// What stops one part stops the others: the key, the limit of requests, the network.
-const STOPS_ALL: [&str; 3] = ["E_API_KEY", "E_API_BUSY", "E_API"];
+const STOPS_ALL: [&str; 3] = [KEY_REFUSED, "E_API_BUSY", "E_API"];
 
 /// What became of a part here.
 enum Fed {
@@ -64,7 +64,10 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
             fed = feeding.next() => fed,
             _ = heartbeat.tick() => {
                 // A long upload is no stall.
-                services.ledger.touch(meta, Timestamp::now()).await?;
+                if let Err(error) = services.ledger.touch(meta, Timestamp::now()).await {
+                    // The uploads under way matter more than its mark.
+                    tracing::warn!(drop = %meta.id, error = describe(&error), "the drop was not marked as being worked on");
+                }
                 services.reporter.try_report(&meta.id, 0).await;
                 continue;
             }
@@ -83,7 +86,7 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
                 tracing::warn!(drop = %meta.id, error = describe(&error), "a part could not be fed");
                 left += 1;
                 let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
-                trouble.get_or_insert(new_trouble("E_PART", "a part of the file could not be read or recorded", again));
+                trouble.get_or_insert(Trouble::new("E_PART", "a part of the file could not be read or recorded", again));
             }
         }
     }
@@ -164,13 +167,7 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
             return Ok(Created::Recorded(Box::new(now)));
         }
         Err(ApiError::Refused(words)) => words,
-        Err(ApiError::Key) => {
-            return Ok(Created::Not(later(
-                "E_API_KEY",
-                "the API does not take the API key",
-                "It needs you to renew the key in its secret; the drop goes on by itself within minutes.",
-            )));
-        }
+        Err(ApiError::Key) => return Ok(Created::Not(Fed::Later(Trouble::key_refused()))),
         Err(ApiError::Busy { .. }) => {
             return Ok(Created::Not(later(
                 "E_API_BUSY",
@@ -225,14 +222,7 @@ async fn upload(services: &Services, meta: &Meta, header: &Header, part: &Part) 
             Ok(Fed::Done)
         }
         (_, Some(error)) => Err(error.context(format!("read part {}", part.plan.number))),
-        (Err(SignedError::Host(host)), None) => {
-            let reason = format!("the API wants the rows uploaded to {host}, which SIGNED_URL_HOSTS does not allow");
-            Ok(later(
-                "E_HOST",
-                &reason,
-                "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.",
-            ))
-        }
+        (Err(SignedError::Host(host)), None) => Ok(Fed::Later(Trouble::host_refused("wants the rows uploaded to", &host))),
         (Err(error), None) => {
             let error = describe(&error.into());
             tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "the upload did not succeed");
@@ -280,9 +270,5 @@ async fn cancel(services: &Services, meta: &Meta, part: &Part, job: &str) {
 }
 
 fn later(class: &str, reason: &str, next: &str) -> Fed {
-    Fed::Later(new_trouble(class, reason, next))
-}
-
-fn new_trouble(class: &str, reason: &str, next: &str) -> Trouble {
-    Trouble { class: class.to_owned(), reason: reason.to_owned(), next: next.to_owned() }
+    Fed::Later(Trouble::new(class, reason, next))
 }

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::aws::Services;
 use moondrop_shared::conclude::conclude;
-use moondrop_shared::drop::Source;
 use moondrop_shared::event::Announced;
 use moondrop_shared::keys;
 use moondrop_shared::record::{DropState, Meta, SCHEMA, Times};
@@ -101,22 +100,23 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
 
 /// The record a drop begins with; `None` if its object is gone and was never known in full.
 async fn describe_drop(services: &Services, announced: Announced) -> Result<Option<Meta>> {
-    let Announced { time, detail } = announced;
-    let object = detail.object;
-    let version_id = object.version_id.filter(|version| !version.is_empty() && version != "null");
-    let (etag, size) = match (object.etag, object.size) {
-        (Some(etag), Some(size)) => (source::unquoted(&etag).to_owned(), size),
-        _ => match source::head(&services.s3, &detail.bucket.name, &object.key, version_id.as_deref()).await {
-            Ok(known) => known,
-            Err(error) if source::is_gone(&error) => {
-                tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
-                return Ok(None);
+    let Announced { time, mut detail } = announced;
+    let source = match detail.source() {
+        Some(source) => source,
+        None => {
+            let object = &detail.object;
+            match source::head(&services.s3, &detail.bucket.name, &object.key, object.version()).await {
+                Ok((etag, size)) => (detail.object.etag, detail.object.size) = (Some(etag), Some(size)),
+                Err(error) if source::is_gone(&error) => {
+                    tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
-        },
+            detail.source().context("an object without ETag or size")?
+        }
     };
     let settings = &services.settings;
-    let source = Source { bucket: detail.bucket.name, key: object.key, version_id, etag, sequencer: object.sequencer, size };
     let now = Timestamp::now();
     Ok(Some(Meta {
         schema: SCHEMA,

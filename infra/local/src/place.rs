@@ -6,7 +6,7 @@ use crate::stack::DROPS;
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use moondrop_shared::drop::{DropId, Source};
+use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announced;
 use moondrop_shared::keys::INCOMING;
 use moondrop_shared::record::Meta;
@@ -100,15 +100,8 @@ pub async fn place(machine: &Machine, path: &Path, key: &str, again: bool) -> Re
 /// The drop that the object under this key is, and its record.
 async fn known_drop(machine: &Machine, key: &str) -> Result<(DropId, Option<Meta>)> {
     let event = machine.stack.announcement(DROPS, key).await?;
-    let object = Announced::read(&event.to_string())?.detail.object;
-    let source = Source {
-        bucket: DROPS.to_owned(),
-        key: object.key,
-        version_id: object.version_id,
-        etag: object.etag.context("the local S3 told no ETag")?,
-        sequencer: object.sequencer,
-        size: object.size.unwrap_or_default(),
-    };
+    let detail = Announced::read(&event.to_string())?.detail;
+    let source = detail.source().context("the local S3 told no ETag or size")?;
     let id = source.id();
     let meta = machine.ledger.meta(&id).await?;
     Ok((id, meta))

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Trouble};
+use moondrop_shared::record::{DropState, HOST_REFUSED, KEY_REFUSED, Meta, Trouble};
 use moondrop_shared::status::Status;
 use moondrop_shared::store::Store;
 use progress::Progress;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use summary::Finished;
 
 /// Troubles that do not go away while this command runs: the key and the settings are its own.
-const NEEDS_USER: [&str; 2] = [KEY_REFUSED, "E_HOST"];
+const NEEDS_USER: [&str; 2] = [KEY_REFUSED, HOST_REFUSED];
 /// How often the drops are looked at for the progress shown.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -34,7 +34,7 @@ pub async fn run(args: RunArgs, config: MachineConfig) -> Result<u8> {
     let files = check_files(&args.files, config.policy.as_deref())?;
     // Before anything is evaluated, and paid for.
     std::fs::create_dir_all(&args.out).with_context(|| format!("create the folder {}", args.out.display()))?;
-    tempfile_in(&args.out)?;
+    check_writable(&args.out)?;
     let sandbox = matches!(config.api, Api::Sandbox { .. });
     let machine = Machine::start(config).await?;
     let finished = tokio::select! {
@@ -54,7 +54,7 @@ pub async fn run(args: RunArgs, config: MachineConfig) -> Result<u8> {
 }
 
 /// Whether files can be written there.
-fn tempfile_in(out: &Path) -> Result<()> {
+fn check_writable(out: &Path) -> Result<()> {
     let probe = out.join(".moondrop-probe");
     let wrote = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
     wrote.with_context(|| format!("write into the folder {}", out.display()))
