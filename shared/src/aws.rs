@@ -8,6 +8,7 @@ use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::signed::Transfer;
 use crate::store::Store;
+use crate::web::WebClients;
 use anyhow::Result;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -64,7 +65,7 @@ impl Services {
             )
             .load()
             .await;
-        Self::new(
+        Ok(Self::new(
             settings,
             AwsClients {
                 s3: aws_sdk_s3::Client::new(&config),
@@ -72,26 +73,25 @@ impl Services {
                 eventbridge: aws_sdk_eventbridge::Client::new(&config),
                 secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
             },
-        )
+            WebClients::new()?,
+        ))
     }
 
     /// Builds the adapters on these clients.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(settings: Settings, clients: AwsClients) -> Result<Self> {
+    #[must_use]
+    pub fn new(settings: Settings, clients: AwsClients, web: WebClients) -> Self {
         let ledger = Ledger::new(clients.dynamodb, settings.table.clone());
         let store = Store::new(clients.s3.clone(), settings.results_bucket.clone());
         let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());
-        Ok(Services {
+        Services {
             bus: Bus::new(clients.eventbridge, settings.event_bus.clone()),
-            api: BatchApi::new(settings.api_url.clone(), key)?,
-            transfer: Transfer::new(&settings)?,
+            api: BatchApi::new(settings.api_url.clone(), key, &web),
+            transfer: Transfer::new(&settings, web),
             reporter: Reporter::new(ledger.clone(), store.clone()),
             s3: clients.s3,
             ledger,
             store,
             settings,
-        })
+        }
     }
 }

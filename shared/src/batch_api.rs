@@ -3,7 +3,8 @@
 use crate::api_key::ApiKey;
 use crate::job::JobState;
 use crate::secret::SignedUrl;
-use anyhow::{Context, Result, anyhow};
+use crate::web::WebClients;
+use anyhow::anyhow;
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use reqwest::{Client, Method, Response, StatusCode, header};
@@ -183,23 +184,16 @@ enum Again {
 #[derive(Debug, Clone)]
 pub struct BatchApi {
     client: Client,
+    timeout: Duration,
     base: Url,
     key: ApiKey,
 }
 
 impl BatchApi {
     /// The API at this address.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(base: Url, key: ApiKey) -> Result<Self> {
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
-            .build()
-            .context("set up the client for the Batch API")?;
-        Ok(BatchApi { client, base, key })
+    #[must_use]
+    pub fn new(base: Url, key: ApiKey, web: &WebClients) -> Self {
+        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key }
     }
 
     /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] a job may exist that no one knows.
@@ -295,7 +289,7 @@ impl BatchApi {
     }
 
     async fn call_once(&self, method: &Method, url: &Url, body: Option<&[u8]>, key: &str) -> Result<Response, ApiError> {
-        let mut request = self.client.request(method.clone(), url.clone()).bearer_auth(key);
+        let mut request = self.client.request(method.clone(), url.clone()).timeout(self.timeout).bearer_auth(key);
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_vec());
         }

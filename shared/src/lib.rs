@@ -37,3 +37,4 @@ pub mod runtime;
 pub mod signed;
 pub mod source;
 pub mod store;
+pub mod web;

@@ -1,12 +1,13 @@
-//! Pre-signed URLs: rows go up, results come down. A client of its own, without our key, that follows no redirects and goes
-//! only to hosts that a setting allows.
+//! Pre-signed URLs: rows go up, results come down. Requests are without our key, follow no redirects, and go only to hosts that
+//! a setting allows.
 
 use crate::secret::SignedUrl;
 use crate::settings::{Settings, is_loopback};
-use anyhow::{Context, Result};
+use crate::web::WebClients;
+use anyhow::Context;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
-use reqwest::{Body, Client, StatusCode, header};
+use reqwest::{Body, StatusCode, header};
 use std::time::Duration;
 use url::Url;
 
@@ -30,24 +31,16 @@ const SLOWEST_UPLOAD: u64 = 64 * 1024;
 /// Moves data through signed URLs.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    uploads: Client,
-    downloads: Client,
+    web: WebClients,
     hosts: Vec<String>,
     loopback: bool,
 }
 
 impl Transfer {
-    /// A client for the hosts the settings allow.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(settings: &Settings) -> Result<Self> {
-        let client = || Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(Duration::from_secs(10));
-        let set_up = "set up the client for signed addresses";
-        // reqwest's read time-out counts the sending of a request as well: for an upload it would be a limit in all.
-        let uploads = client().build().context(set_up)?;
-        let downloads = client().read_timeout(Duration::from_secs(60)).build().context(set_up)?;
-        Ok(Transfer { uploads, downloads, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) })
+    /// For the hosts the settings allow.
+    #[must_use]
+    pub fn new(settings: &Settings, web: WebClients) -> Self {
+        Transfer { web, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) }
     }
 
     /// Uploads a body of exactly `length` bytes. S3 refuses a body of unknown length on a pre-signed PUT, so it goes with a
@@ -59,7 +52,7 @@ impl Transfer {
     where
         S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
     {
-        let request = self.uploads.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
+        let request = self.web.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
         let request = request.timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
         match response.status() {
@@ -77,7 +70,7 @@ impl Transfer {
         &self,
         url: &SignedUrl,
     ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, SignedError> {
-        let request = self.downloads.get(self.allowed(url)?).send();
+        let request = self.web.downloads.get(self.allowed(url)?).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("download the results"))?;
         match response.status() {
             status if status.is_success() => {}
@@ -112,7 +105,7 @@ mod tests {
             "STACK" | "RESULTS_BUCKET" | "TABLE" | "EVENT_BUS" | "API_KEY_SECRET" => Some("x".to_owned()),
             _ => None,
         });
-        Transfer::new(&settings.unwrap()).unwrap()
+        Transfer::new(&settings.unwrap(), WebClients::new().unwrap())
     }
 
     fn allowed(api: &str, url: &str) -> bool {

@@ -16,7 +16,7 @@ const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", 
 /// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every fault.
 const SAMPLE: usize = 41;
 /// Stages used side by side: most of a case is waiting.
-const STAGES: usize = 3;
+const STAGES: usize = 6;
 
 /// Three parts, with rows of every outcome.
 const SOURCE: &str = "note,ref_id,type,content\n\

@@ -17,6 +17,7 @@ use moondrop_shared::record::{Meta, Part, PartState};
 use moondrop_shared::runtime::Deadline;
 use moondrop_shared::settings::Settings;
 use moondrop_shared::status::Status;
+use moondrop_shared::web::WebClients;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -296,5 +297,5 @@ fn services(stack: &Stack, settings: &BTreeMap<String, String>, events: &str) ->
         eventbridge: aws_sdk_eventbridge::Client::from_conf(events),
         secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
     };
-    Services::new(settings, clients).unwrap()
+    Services::new(settings, clients, WebClients::new().unwrap())
 }

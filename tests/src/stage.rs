@@ -4,6 +4,7 @@
 use crate::front::{Behind, Front, Plan};
 use anyhow::Result;
 use aws_credential_types::Credentials;
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::sandbox::{JobState, Sandbox, SandboxConfig};
@@ -16,6 +17,7 @@ use moondrop_shared::ledger::Ledger;
 use moondrop_shared::record::{DropState, Meta, PartState};
 use moondrop_shared::runtime::Deadline;
 use moondrop_shared::settings::Settings;
+use moondrop_shared::web::WebClients;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +41,9 @@ pub struct Stage {
     pub plan: Arc<Plan>,
     /// The ledger, looked at without a front.
     pub ledger: Ledger,
+    // Shared by the processes, whose fronts are at addresses of their own: so are their connections.
+    http: SharedHttpClient,
+    web: WebClients,
     behind: Behind,
     dead: watch::Sender<u64>,
     storage: Front,
@@ -87,7 +92,20 @@ impl Stage {
         let plan = Arc::new(Plan::default());
         let dead = watch::Sender::new(0);
         let storage = Front::new("storage", &behind, &plan, &dead, None).await;
-        Stage { stack, sandbox, plan, ledger, behind, dead, storage, settings: all, told: std::sync::Mutex::new(0), _dir: dir }
+        Stage {
+            stack,
+            sandbox,
+            plan,
+            ledger,
+            http: aws_smithy_http_client::Builder::new().build_http(),
+            web: WebClients::new().unwrap(),
+            behind,
+            dead,
+            storage,
+            settings: all,
+            told: std::sync::Mutex::new(0),
+            _dir: dir,
+        }
     }
 
     /// A new process, as cold as Lambda starts one.
@@ -97,7 +115,7 @@ impl Stage {
             "API_URL" => Some(front.api.clone()),
             name => self.settings.get(name).cloned(),
         });
-        let services = Services::new(settings.unwrap(), clients(&front)).unwrap();
+        let services = Services::new(settings.unwrap(), clients(&front, &self.http), self.web.clone());
         Process { front, services }
     }
 
@@ -248,7 +266,7 @@ impl Process {
 }
 
 /// Clients of AWS that go through a front, and try again as the functions' do, but without waiting long.
-fn clients(front: &Front) -> AwsClients {
+fn clients(front: &Front, http: &SharedHttpClient) -> AwsClients {
     macro_rules! client {
         ($service:ident, $endpoint:expr) => {{
             use $service::config::{BehaviorVersion, Config, Region, retry::RetryConfig};
@@ -258,6 +276,7 @@ fn clients(front: &Front) -> AwsClients {
                 .region(Region::from_static(REGION))
                 .credentials_provider(Credentials::new("test", "test", None, None, "stage"))
                 .retry_config(retry)
+                .http_client(http.clone())
                 .endpoint_url($endpoint);
             $service::Client::from_conf(config.build())
         }};
