@@ -52,7 +52,8 @@ impl Transfer {
     where
         S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
     {
-        let request = self.web.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
+        let request =
+            self.web.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
         let request = request.timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
         match response.status() {

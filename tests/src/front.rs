@@ -59,6 +59,7 @@ pub struct Plan {
     count: AtomicU64,
     faults: Mutex<Vec<(u64, Fault)>>,
     steps: Mutex<Vec<String>>,
+    met: Mutex<Vec<(String, Fault)>>,
 }
 
 impl Plan {
@@ -66,6 +67,7 @@ impl Plan {
     pub fn arm(&self, faults: &[(u64, Fault)]) {
         *self.faults.lock().unwrap() = faults.to_vec();
         self.steps.lock().unwrap().clear();
+        self.met.lock().unwrap().clear();
         self.count.store(0, Ordering::SeqCst);
     }
 
@@ -81,6 +83,17 @@ impl Plan {
         self.steps.lock().unwrap().clone()
     }
 
+    /// The faults that were met since, each with the step it was met at: the function, and what it asked for.
+    #[must_use]
+    pub fn met(&self) -> Vec<(String, Fault)> {
+        self.met.lock().unwrap().clone()
+    }
+
+    /// Writes among the steps what is about to be done.
+    pub fn note(&self, what: String) {
+        self.steps.lock().unwrap().push(what);
+    }
+
     fn take(&self, who: &str, request: &Request<Incoming>) -> Option<Fault> {
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let faults = self.faults.lock().unwrap();
@@ -88,8 +101,27 @@ impl Plan {
         let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
         let path = request.uri().path();
         let met = fault.map(|fault| format!(" <- {fault:?}")).unwrap_or_default();
+        if let Some(fault) = fault {
+            self.met.lock().unwrap().push((step(who, request.method().as_str(), path, target), fault));
+        }
         self.steps.lock().unwrap().push(format!("{number} {who} {} {path} {target}{met}", request.method()));
         fault
+    }
+}
+
+/// A request in words that are the same for every drop.
+fn step(who: &str, method: &str, path: &str, target: &str) -> String {
+    let function = who.split(' ').next().unwrap_or_default();
+    let file = path.rsplit('/').next().unwrap_or_default();
+    match (who.rsplit(' ').next().unwrap_or_default(), path) {
+        ("dynamodb" | "events", _) => format!("{function}: {}", target.rsplit('.').next().unwrap_or_default()),
+        ("s3", path) if path.starts_with("/drops/") => format!("{function}: {method} the source"),
+        ("s3", path) if path.starts_with("/results/work/") => format!("{function}: {method} a work file"),
+        ("s3", _) => format!("{function}: {method} {file}"),
+        (_, path) if path.starts_with("/upload/") => "submit: PUT to the signed address".to_owned(),
+        (_, path) if path.starts_with("/download/") => "collect: GET from the signed address".to_owned(),
+        (_, path) if path.ends_with("/cancel") => format!("{function}: {method} a job's cancel"),
+        _ => format!("{function}: {method} {path}"),
     }
 }
 
@@ -104,7 +136,10 @@ pub struct Front {
     pub events: String,
     /// The Batch API.
     pub api: String,
-    dead: watch::Sender<u64>,
+    /// Changes when this process dies.
+    own: watch::Sender<u64>,
+    /// Changes when all processes die.
+    all: watch::Sender<u64>,
     _servers: JoinSet<()>,
 }
 
@@ -122,9 +157,11 @@ pub struct Behind {
 }
 
 impl Front {
-    /// Sets up a front for the process called `who`. It dies when `dead` changes. Signed URLs point to `storage`, a front that
-    /// outlives the processes, as the storage behind them does; without it, to this front.
-    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>, dead: &watch::Sender<u64>, storage: Option<&str>) -> Front {
+    /// Sets up a front for the process called `who`. Signed URLs point to `storage`, a front that outlives the processes, as
+    /// the storage behind them does; without it, to this front. A request that its sender does not survive ends that process;
+    /// one to the storage, which does not know its sender, ends all of them, by `all`.
+    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>, all: &watch::Sender<u64>, storage: Option<&str>) -> Front {
+        let own = if storage.is_some() { watch::Sender::new(0) } else { all.clone() };
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
         for (name, upstream) in
@@ -138,22 +175,22 @@ impl Front {
                 upstream: upstream.trim_end_matches('/').to_owned(),
                 client: Client::builder(TokioExecutor::new()).build_http(),
                 plan: Arc::clone(plan),
-                dead: dead.clone(),
+                dead: own.clone(),
             };
             servers.spawn(serve(listener, Arc::new(proxy)));
             addresses.push(address);
         }
         let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
-        Front { s3, dynamodb, events, api, dead: dead.clone(), _servers: servers }
+        Front { s3, dynamodb, events, api, own, all: all.clone(), _servers: servers }
     }
 
     /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.
     pub async fn alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut dead = self.dead.subscribe();
-        dead.mark_unchanged();
+        let (mut own, mut all) = (self.own.subscribe(), self.all.subscribe());
         tokio::select! {
             biased;
-            _ = dead.changed() => None,
+            _ = own.changed() => None,
+            _ = all.changed() => None,
             done = work => Some(done),
         }
     }

@@ -60,8 +60,8 @@ pub struct Process {
 }
 
 impl Stage {
-    /// Sets the stage; `settings` are the functions' own, over the defaults.
-    pub async fn set(settings: &[(&'static str, &str)]) -> Stage {
+    /// Sets the stage; `settings` are the functions' own, over the defaults, and jobs take `job_time`.
+    pub async fn set(settings: &[(&'static str, &str)], job_time: Duration) -> Stage {
         let dir = TempDir::new().unwrap();
         // `poll` always has a process; this one waits until its standard input ends.
         let mut config = StackConfig::new(dir.path(), vec!["sh".into(), "-c".into(), "cat".into()]);
@@ -70,7 +70,7 @@ impl Stage {
         config.secrets = BTreeMap::from([(SECRET.to_owned(), SecretString::from(KEY))]);
         let stack = Stack::start(config).await.unwrap();
         let mut config = SandboxConfig::new(dir.path().join("sandbox"), SecretString::from(KEY));
-        config.job_time = Duration::ZERO;
+        config.job_time = job_time;
         let sandbox = Sandbox::start(config).await.unwrap();
         let endpoints = stack.endpoints();
         let behind = Behind {

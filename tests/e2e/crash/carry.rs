@@ -1,0 +1,156 @@
+//! A drop of three parts with rows of every outcome, how it comes out undisturbed, and cases of it run side by side.
+
+use moondrop_shared::drop::DropId;
+use moondrop_shared::record::DropState;
+use moondrop_tests::front::Fault;
+use moondrop_tests::rows::assert_all_rows;
+use moondrop_tests::stage::{Published, Stage};
+use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The parts of the drop.
+pub(crate) const PARTS: usize = 3;
+const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
+/// Stages used side by side: much of a case is waiting.
+const STAGES: usize = 6;
+/// Cases on one stage: its servers remember every one of them.
+const CASES_A_STAGE: usize = 20;
+/// How long a job takes on every other stage, so that its states are seen one after the other; on the rest it is done at once.
+const JOB_TIME: Duration = Duration::from_millis(120);
+
+const SOURCE: &str = "note,ref_id,type,content\n\
+    a,r1,text,buy cheap pills\n\
+    b,r2,video,x\n\
+    c,r3,text,\"two\nlines, \"\"quoted\"\"\"\n\
+    d,r4,text,[[error]]\n\
+    e,r1,text,again\n\
+    f,r6,image_url,https://example.com/a.png\n\
+    g,r7,text,last but one\n\
+    h,r8,text,last\n";
+
+/// A drop that is carried, and what was seen of it that should not be.
+pub(crate) struct Carried<'a> {
+    stage: &'a Stage,
+    expected: Option<&'a Published>,
+    /// Its announcement.
+    pub(crate) event: Value,
+    /// Its identity.
+    pub(crate) id: DropId,
+    half_visible: Mutex<Vec<String>>,
+}
+
+impl<'a> Carried<'a> {
+    /// Drops the file.
+    pub(crate) async fn dropped(stage: &'a Stage, name: &str, expected: Option<&'a Published>) -> Carried<'a> {
+        let (event, id) = stage.put(&format!("incoming/{name}.csv"), SOURCE.as_bytes()).await;
+        Carried { stage, expected, event, id, half_visible: Mutex::new(Vec::new()) }
+    }
+
+    /// Looks whether results can be seen that are not the whole of them.
+    pub(crate) async fn look(&self) {
+        let Some(expected) = self.expected else { return };
+        if let Some(meta) = self.stage.ledger.meta(&self.id).await.unwrap()
+            && let Some(results) = self.stage.published(&meta).await
+            && results != expected.results
+        {
+            self.half_visible.lock().unwrap().push("results.csv was seen with other bytes".to_owned());
+        }
+    }
+
+    /// Drives the drop to its end and sweeps; gives every promise that was broken on the way or is now.
+    pub(crate) async fn to_its_end(self) -> Vec<String> {
+        let ticks = self.stage.drive(&self.id, async || self.look().await).await;
+        self.stage.sweep().await;
+        let mut broken = self.half_visible.into_inner().unwrap();
+        if ticks.is_none() {
+            broken.push("the drop did not come to its end".to_owned());
+        }
+        if let Some(expected) = self.expected {
+            broken.extend(self.stage.broken_promises(&self.id, PARTS, expected).await);
+        }
+        broken
+    }
+}
+
+/// One whole way of a drop: delivered, delivered again to two at once, driven to its end, swept.
+pub(crate) async fn carry(stage: &Stage, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
+    let carried = Carried::dropped(stage, name, expected).await;
+    stage.process("submit").await.submit(&carried.event).await;
+    carried.look().await;
+    stage.redeliver_at_once(&carried.event).await;
+    carried.look().await;
+    (carried.id.clone(), carried.to_its_end().await)
+}
+
+/// How a drop comes out when nothing goes wrong, and how many requests that takes.
+pub(crate) async fn undisturbed() -> (Published, u64) {
+    let stage = Stage::set(&SETTINGS, Duration::ZERO).await;
+    stage.plan.arm(&[]);
+    let (id, broken) = carry(&stage, "drop", None).await;
+    assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
+    let requests = stage.plan.count();
+    let meta = stage.ledger.meta(&id).await.unwrap().unwrap();
+    let results = stage.published(&meta).await.unwrap();
+    assert_all_rows(SOURCE.as_bytes(), &results);
+    let rejected = stage.read(&format!("{}/rejected.csv", meta.folder)).await.unwrap();
+    let published = Published { state: DropState::CompletedWithErrors, results, rejected };
+    let broken = stage.broken_promises(&id, PARTS, &published).await;
+    assert!(broken.is_empty(), "{broken:#?}");
+    (published, requests)
+}
+
+/// How a case went.
+pub(crate) struct Ran<Case> {
+    /// The case.
+    pub(crate) case: Case,
+    /// The promises it broke.
+    pub(crate) broken: Vec<String>,
+    /// What was sent, and what that met.
+    pub(crate) steps: Vec<String>,
+    /// The faults that were met, each with its step.
+    pub(crate) met: Vec<(String, Fault)>,
+}
+
+/// Runs cases side by side: `perform` arms the stage's plan, carries a drop of this name, and gives the promises it broke.
+pub(crate) fn run<Case, Perform>(cases: Vec<Case>, expected: &Published, perform: Perform) -> Vec<Ran<Case>>
+where
+    Case: Clone + Send + Sync + 'static,
+    Perform: AsyncFn(&Stage, &str, &Case, &Published) -> Vec<String> + Copy + Send + 'static,
+{
+    let (cases, ran) = (Arc::new(cases), Arc::new(Mutex::new(Vec::new())));
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..STAGES)
+        .map(|worker| {
+            let (cases, ran, next, expected) = (Arc::clone(&cases), Arc::clone(&ran), Arc::clone(&next), expected.clone());
+            let job_time = if worker % 2 == 0 { Duration::ZERO } else { JOB_TIME };
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let mut stage = Stage::set(&SETTINGS, job_time).await;
+                    let mut used = 0;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::SeqCst);
+                        let Some(case) = cases.get(number) else { break };
+                        if used == CASES_A_STAGE {
+                            (stage, used) = (Stage::set(&SETTINGS, job_time).await, 0);
+                        }
+                        used += 1;
+                        let broken = perform(&stage, &format!("case-{number}"), case, &expected).await;
+                        if !broken.is_empty() {
+                            // What it left open would disturb the next case.
+                            used = CASES_A_STAGE;
+                        }
+                        let (steps, met) = (stage.plan.steps(), stage.plan.met());
+                        ran.lock().unwrap().push(Ran { case: case.clone(), broken, steps, met });
+                    }
+                });
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    std::mem::take(&mut *ran.lock().unwrap())
+}

@@ -1,0 +1,50 @@
+//! Every request that a drop's way makes, with every fault it can meet.
+
+use crate::asked;
+use crate::carry::{Ran, carry, run, undisturbed};
+use moondrop_tests::front::Fault;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every fault.
+const SAMPLE: usize = 81;
+
+#[test]
+fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
+    let begun = Instant::now();
+    let (expected, requests) = tokio::runtime::Runtime::new().unwrap().block_on(undisturbed());
+    let all: Vec<(u64, Fault)> = (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
+    // A sample is spread evenly over requests and faults.
+    let wanted = std::env::var("MOONDROP_CRASH_CASES").is_ok_and(|text| text == "all");
+    let wanted = if wanted { all.len() } else { asked("MOONDROP_CRASH_CASES").unwrap_or(SAMPLE).min(all.len()) };
+    let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
+    let ran = run(cases, &expected, async |stage, name, case, expected| {
+        stage.plan.arm(&[*case]);
+        carry(stage, name, Some(expected)).await.1
+    });
+    println!("{requests} requests, {} of {} cases, {:.0?}", ran.len(), all.len(), begun.elapsed());
+    println!("{}", table(&ran));
+    let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
+    if let Some(first) = failed.first() {
+        let (case, broken, steps) = (first.case, &first.broken, &first.steps);
+        panic!("{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}", failed.len(), ran.len());
+    }
+}
+
+/// Cases that held, of how many were run, by step and fault, in Markdown.
+fn table(ran: &[Ran<(u64, Fault)>]) -> String {
+    let mut cells: BTreeMap<&str, BTreeMap<Fault, (usize, usize)>> = BTreeMap::new();
+    for ran in ran {
+        for (step, fault) in &ran.met {
+            let cell = cells.entry(step).or_default().entry(*fault).or_default();
+            cell.0 += usize::from(ran.broken.is_empty());
+            cell.1 += 1;
+        }
+    }
+    let mut text = format!("| step |{}\n|---|{}\n", Fault::ALL.map(|f| format!(" {f:?} |")).concat(), "--:|".repeat(8));
+    for (step, row) in cells {
+        let cell = |fault| row.get(&fault).map_or(String::new(), |(held, ran)| format!("{held} of {ran}"));
+        text += &format!("| {step} |{}\n", Fault::ALL.map(|fault| format!(" {} |", cell(fault))).concat());
+    }
+    text
+}
