@@ -2,6 +2,7 @@
 
 use crate::api_key::ApiKey;
 use crate::job::JobState;
+use crate::metrics::{Metric, Metrics};
 use crate::secret::SignedUrl;
 use anyhow::{Context, Result, anyhow};
 use backon::{ExponentialBuilder, Retryable};
@@ -185,6 +186,7 @@ pub struct BatchApi {
     client: Client,
     base: Url,
     key: ApiKey,
+    metrics: Option<Metrics>,
 }
 
 impl BatchApi {
@@ -199,7 +201,13 @@ impl BatchApi {
             .timeout(Duration::from_secs(30))
             .build()
             .context("set up the client for the Batch API")?;
-        Ok(BatchApi { client, base, key })
+        Ok(BatchApi { client, base, key, metrics: None })
+    }
+
+    /// Counts refusals of the key, and answers 429.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        BatchApi { metrics: Some(metrics), ..self }
     }
 
     /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] a job may exist that no one knows.
@@ -288,9 +296,19 @@ impl BatchApi {
         match self.call_once(method, url, body, key.expose_secret()).await {
             Err(ApiError::Key) => {
                 let key = self.key.reload(&key).await.map_err(ApiError::Unreachable)?;
-                self.call_once(method, url, body, key.expose_secret()).await
+                let answered = self.call_once(method, url, body, key.expose_secret()).await;
+                if matches!(answered, Err(ApiError::Key)) {
+                    self.count(Metric::ApiKeyRefused);
+                }
+                answered
             }
             answered => answered,
+        }
+    }
+
+    fn count(&self, metric: Metric) {
+        if let Some(metrics) = &self.metrics {
+            metrics.count(metric, 1);
         }
     }
 
@@ -309,7 +327,10 @@ impl BatchApi {
             StatusCode::OK => Ok(response),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ApiError::Key),
             StatusCode::NOT_FOUND => Err(ApiError::NotFound),
-            StatusCode::TOO_MANY_REQUESTS => Err(ApiError::Busy { after: retry_after(response.headers()) }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                self.count(Metric::ApiThrottled);
+                Err(ApiError::Busy { after: retry_after(response.headers()) })
+            }
             StatusCode::REQUEST_TIMEOUT => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
             status if status.is_client_error() => {
                 let text = response.bytes().await.unwrap_or_default();

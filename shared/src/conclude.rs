@@ -3,7 +3,9 @@
 
 use crate::aws::Services;
 use crate::event::{Announcement, DropEvent};
+use crate::metrics::{Metric, Metrics};
 use crate::record::{DropState, Meta};
+use crate::tally::Outcomes;
 use anyhow::Result;
 use jiff::Timestamp;
 
@@ -12,7 +14,7 @@ use jiff::Timestamp;
 /// # Errors
 /// If S3, EventBridge or DynamoDB does not answer.
 pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
-    services.reporter.report(&meta.id, 0).await?;
+    let rows = services.reporter.report(&meta.id, 0).await?.rows.outcomes;
     let event = drop_event(services, meta);
     services
         .bus
@@ -21,9 +23,28 @@ pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
             _ => Announcement::DropCompleted(event),
         }])
         .await?;
-    services.ledger.close(&meta.id, Timestamp::now()).await?;
+    // Counted once: of all attempts that come here, one takes the drop off the list.
+    if services.ledger.close(&meta.id, Timestamp::now()).await? {
+        count(&services.metrics, meta.state, rows);
+    }
     tracing::info!(drop = %meta.id, state = meta.state.as_str(), "the drop has reached its end");
     Ok(())
+}
+
+fn count(metrics: &Metrics, state: DropState, rows: Outcomes) {
+    metrics.count(
+        match state {
+            DropState::Completed => Metric::DropsCompleted,
+            DropState::CompletedWithErrors => Metric::DropsCompletedWithErrors,
+            DropState::Rejected => Metric::DropsRejected,
+            DropState::Failed => Metric::DropsFailed,
+            DropState::Checking | DropState::Uploading | DropState::Evaluating => return,
+        },
+        1,
+    );
+    metrics.count(Metric::RowsEvaluated, rows.evaluated);
+    metrics.count(Metric::RowsFailed, rows.failed);
+    metrics.count(Metric::RowsMissing, rows.missing);
 }
 
 /// What users are told of a drop on the bus.

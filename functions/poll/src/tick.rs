@@ -2,18 +2,20 @@
 
 use crate::ask::ask;
 use crate::decide::{Move, decide};
-use crate::heal;
+use crate::{gauge, heal};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announcement;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
 use moondrop_shared::runtime::{Deadline, describe};
 use std::collections::BTreeSet;
 
 pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
+    services.metrics.count(Metric::Ticks, 1);
     let mut parts = services.ledger.open_parts().await?;
     let drops = services.ledger.open_drops().await?;
     let mut changed = BTreeSet::new();
@@ -23,6 +25,7 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     tell_of_key(services, &drops, &asked, &mut changed).await;
     let announced = announce_ends(services, &parts, now).await;
     let healed = heal::heal_drops(services, &drops, &parts, now).await;
+    gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
     let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
     for drop in &changed {
         services.reporter.try_report(drop, 0).await;
@@ -99,6 +102,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
             }
             if let Some(failure) = failure {
                 tracing::error!(drop = %part.drop, part = number, job = part.job_id, state = job.as_str(), alarm = "job_failed", "a job ended without results");
+                services.metrics.count(Metric::JobsFailed, 1);
                 part.failure = Some(failure.clone());
             }
             part.state = state.unwrap_or(part.state);
@@ -114,6 +118,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
             let lost = ledger.lose(part, failure).await?;
             if lost {
                 tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", "a job is lost; its rows end as missing");
+                services.metrics.count(Metric::JobsLost, 1);
                 (part.state, part.failure) = (PartState::Failed, Some(failure.clone()));
             }
             Ok(lost)

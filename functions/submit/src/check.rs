@@ -9,6 +9,7 @@ use moondrop_shared::conclude::drop_event;
 use moondrop_shared::event::Announcement;
 use moondrop_shared::fault::{Class, Fault};
 use moondrop_shared::keys::Key;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, Meta, OnBadRows, Part, Plan, Trouble};
 use moondrop_shared::rejected::{REJECTED_HEADER, write_rejection};
 use moondrop_shared::runtime::Deadline;
@@ -152,6 +153,15 @@ async fn end(services: &Services, meta: &mut Meta, state: DropState) -> Result<(
     }
     if !services.ledger.move_drop(meta, DropState::Checking).await? {
         *meta = services.ledger.meta(&meta.id).await?.context("the drop has no record")?;
+        return Ok(());
+    }
+    // Counted once: one attempt moves the drop. Its end is counted where it is concluded.
+    let metrics = &services.metrics;
+    let (rows, rejected) = meta.plan.as_ref().map_or((0, 0), |plan| (plan.rows, plan.rejected));
+    metrics.count(Metric::RowsRejected, rejected);
+    if state == DropState::Uploading {
+        metrics.count(Metric::DropsAccepted, 1);
+        metrics.count(Metric::RowsAccepted, rows - rejected);
     }
     Ok(())
 }
