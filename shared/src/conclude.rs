@@ -15,7 +15,7 @@ use jiff::Timestamp;
 /// If S3, EventBridge or DynamoDB does not answer.
 pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
     let rows = services.reporter.report(&meta.id, 0).await?.rows.outcomes;
-    let event = drop_event(services, meta);
+    let event = Box::new(DropEvent::of(meta, rows, &services.settings.results_bucket));
     services
         .bus
         .put(&[match meta.state {
@@ -45,20 +45,4 @@ fn count(metrics: &Metrics, state: DropState, rows: Outcomes) {
     metrics.count(Metric::RowsEvaluated, rows.evaluated);
     metrics.count(Metric::RowsFailed, rows.failed);
     metrics.count(Metric::RowsMissing, rows.missing);
-}
-
-/// What users are told of a drop on the bus.
-#[must_use]
-pub fn drop_event(services: &Services, meta: &Meta) -> DropEvent {
-    DropEvent {
-        drop: meta.id.clone(),
-        bucket: meta.source.bucket.clone(),
-        key: meta.source.key.clone(),
-        state: meta.state.as_str(),
-        results_bucket: services.settings.results_bucket.clone(),
-        folder: meta.folder.clone(),
-        rows: meta.plan.as_ref().map(|p| p.rows),
-        class: meta.trouble.as_ref().map(|t| t.class.clone()),
-        reason: meta.trouble.as_ref().map(|t| t.reason.clone()),
-    }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::drop::DropId;
-use moondrop_shared::event::Announcement;
+use moondrop_shared::event::{Announcement, JobFailed};
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
 use moondrop_shared::runtime::{Deadline, describe};
@@ -23,7 +23,7 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
     let asked = move_parts(services, &mut parts, now, deadline, &mut changed).await;
     tell_of_key(services, &drops, &asked, &mut changed).await;
-    let announced = announce_ends(services, &parts, now).await;
+    let announced = announce_ends(services, &drops, &parts, now).await;
     let healed = heal::heal_drops(services, &drops, &parts, now).await;
     gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
     let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
@@ -106,6 +106,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
                 part.failure = Some(failure.clone());
             }
             part.state = state.unwrap_or(part.state);
+            (part.job_state, part.job_rank) = (Some(job.clone()), job.rank());
             Ok(true)
         }
         Move::NoteMissing(since) => {
@@ -156,14 +157,17 @@ async fn plan_again(services: &Services, part: &mut Part) -> Result<bool> {
 }
 
 /// Tells collect of every part that has ended and is not collected: at once, and again if nothing comes of it.
-async fn announce_ends(services: &Services, parts: &[Part], now: Timestamp) -> Result<()> {
+async fn announce_ends(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
     let remind_after = services.settings.remind_after;
     let due = |part: &&Part| {
         let waited = part.announced_at.map(|at| now.duration_since(at).unsigned_abs());
         part.state.is_collectable() && waited.is_none_or(|waited| waited >= remind_after)
     };
     let ended: Vec<&Part> = parts.iter().filter(due).collect();
-    let announcements: Vec<Announcement> = ended.iter().map(|part| announcement(part)).collect();
+    let mut announcements = Vec::with_capacity(ended.len());
+    for part in &ended {
+        announcements.push(announcement(services, drops, part).await?);
+    }
     services.bus.put(&announcements).await?;
     for part in ended {
         services.ledger.note_announced(part, now).await?;
@@ -171,10 +175,16 @@ async fn announce_ends(services: &Services, parts: &[Part], now: Timestamp) -> R
     Ok(())
 }
 
-fn announcement(part: &Part) -> Announcement {
-    let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
-    match &part.failure {
-        Some(failure) => Announcement::JobFailed { drop, part: number, job, reason: failure.reason.clone() },
-        None => Announcement::JobCompleted { drop, part: number, job },
-    }
+async fn announcement(services: &Services, drops: &[Meta], part: &Part) -> Result<Announcement> {
+    let Some(failure) = &part.failure else {
+        let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
+        return Ok(Announcement::JobCompleted { drop, part: number, job });
+    };
+    // The index lags: the drop may not be in it yet.
+    let looked_up = match drops.iter().any(|meta| meta.id == part.drop) {
+        true => None,
+        false => services.ledger.meta(&part.drop).await?,
+    };
+    let meta = looked_up.as_ref().or_else(|| drops.iter().find(|meta| meta.id == part.drop));
+    Ok(Announcement::JobFailed(Box::new(JobFailed::of(part, failure, meta))))
 }
