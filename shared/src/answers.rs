@@ -174,6 +174,12 @@ pub fn each_row(results: impl Read, mut each: impl FnMut(&ResultRow<'_>) -> Resu
     Ok(ReadResults { bytes: results.bytes, may_be_cut_short })
 }
 
+/// Whether the results broke off on their way here, rather than being none.
+#[must_use]
+pub fn broke_off(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(csv::Error::is_io_error)
+}
+
 /// Passes bytes on and remembers the last.
 struct LastByte<R> {
     inner: R,

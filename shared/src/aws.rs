@@ -4,6 +4,7 @@ use crate::api_key::ApiKey;
 use crate::batch_api::BatchApi;
 use crate::bus::Bus;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::signed::Transfer;
@@ -46,6 +47,8 @@ pub struct Services {
     pub transfer: Transfer,
     /// `status.json`.
     pub reporter: Reporter,
+    /// What is measured.
+    pub metrics: Metrics,
 }
 
 impl Services {
@@ -83,14 +86,16 @@ impl Services {
         let ledger = Ledger::new(clients.dynamodb, settings.table.clone());
         let store = Store::new(clients.s3.clone(), settings.results_bucket.clone());
         let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());
+        let metrics = Metrics::new(&settings.stack, settings.metrics);
         Services {
             bus: Bus::new(clients.eventbridge, settings.event_bus.clone()),
-            api: BatchApi::new(settings.api_url.clone(), key, &web),
+            api: BatchApi::new(settings.api_url.clone(), key, &web, metrics.clone()),
             transfer: Transfer::new(&settings, web),
             reporter: Reporter::new(ledger.clone(), store.clone()),
             s3: clients.s3,
             ledger,
             store,
+            metrics,
             settings,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::api_key::ApiKey;
 use crate::job::JobState;
+use crate::metrics::{Metric, Metrics};
 use crate::secret::SignedUrl;
 use crate::web::WebClients;
 use anyhow::anyhow;
@@ -187,13 +188,14 @@ pub struct BatchApi {
     timeout: Duration,
     base: Url,
     key: ApiKey,
+    metrics: Metrics,
 }
 
 impl BatchApi {
-    /// The API at this address.
+    /// The API at this address. Refusals of the key, and answers 429, count as metrics.
     #[must_use]
-    pub fn new(base: Url, key: ApiKey, web: &WebClients) -> Self {
-        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key }
+    pub fn new(base: Url, key: ApiKey, web: &WebClients, metrics: Metrics) -> Self {
+        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key, metrics }
     }
 
     /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] a job may exist that no one knows.
@@ -282,7 +284,11 @@ impl BatchApi {
         match self.call_once(method, url, body, key.expose_secret()).await {
             Err(ApiError::Key) => {
                 let key = self.key.reload(&key).await.map_err(ApiError::Unreachable)?;
-                self.call_once(method, url, body, key.expose_secret()).await
+                let answered = self.call_once(method, url, body, key.expose_secret()).await;
+                if matches!(answered, Err(ApiError::Key)) {
+                    self.metrics.count(Metric::ApiKeyRefused, 1);
+                }
+                answered
             }
             answered => answered,
         }
@@ -303,7 +309,10 @@ impl BatchApi {
             StatusCode::OK => Ok(response),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ApiError::Key),
             StatusCode::NOT_FOUND => Err(ApiError::NotFound),
-            StatusCode::TOO_MANY_REQUESTS => Err(ApiError::Busy { after: retry_after(response.headers()) }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                self.metrics.count(Metric::ApiThrottled, 1);
+                Err(ApiError::Busy { after: retry_after(response.headers()) })
+            }
             StatusCode::REQUEST_TIMEOUT => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
             status if status.is_client_error() => {
                 let text = response.bytes().await.unwrap_or_default();

@@ -3,7 +3,9 @@
 
 use crate::aws::Services;
 use crate::event::{Announcement, DropEvent};
+use crate::metrics::{Metric, Metrics};
 use crate::record::{DropState, Meta};
+use crate::tally::Outcomes;
 use anyhow::Result;
 use jiff::Timestamp;
 
@@ -12,8 +14,8 @@ use jiff::Timestamp;
 /// # Errors
 /// If S3, EventBridge or DynamoDB does not answer.
 pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
-    services.reporter.report(&meta.id, 0).await?;
-    let event = drop_event(services, meta);
+    let rows = services.reporter.report(&meta.id, 0).await?.rows.outcomes;
+    let event = Box::new(DropEvent::of(meta, rows, &services.settings.results_bucket));
     services
         .bus
         .put(&[match meta.state {
@@ -21,23 +23,26 @@ pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
             _ => Announcement::DropCompleted(event),
         }])
         .await?;
-    services.ledger.close(&meta.id, Timestamp::now()).await?;
+    // Counted once: of all attempts that come here, one takes the drop off the list.
+    if services.ledger.close(&meta.id, Timestamp::now()).await? {
+        count(&services.metrics, meta.state, rows);
+    }
     tracing::info!(drop = %meta.id, state = meta.state.as_str(), "the drop has reached its end");
     Ok(())
 }
 
-/// What users are told of a drop on the bus.
-#[must_use]
-pub fn drop_event(services: &Services, meta: &Meta) -> DropEvent {
-    DropEvent {
-        drop: meta.id.clone(),
-        bucket: meta.source.bucket.clone(),
-        key: meta.source.key.clone(),
-        state: meta.state.as_str(),
-        results_bucket: services.settings.results_bucket.clone(),
-        folder: meta.folder.clone(),
-        rows: meta.plan.as_ref().map(|p| p.rows),
-        class: meta.trouble.as_ref().map(|t| t.class.clone()),
-        reason: meta.trouble.as_ref().map(|t| t.reason.clone()),
-    }
+fn count(metrics: &Metrics, state: DropState, rows: Outcomes) {
+    metrics.count(
+        match state {
+            DropState::Completed => Metric::DropsCompleted,
+            DropState::CompletedWithErrors => Metric::DropsCompletedWithErrors,
+            DropState::Rejected => Metric::DropsRejected,
+            DropState::Failed => Metric::DropsFailed,
+            DropState::Checking | DropState::Uploading | DropState::Evaluating => return,
+        },
+        1,
+    );
+    metrics.count(Metric::RowsEvaluated, rows.evaluated);
+    metrics.count(Metric::RowsFailed, rows.failed);
+    metrics.count(Metric::RowsMissing, rows.missing);
 }

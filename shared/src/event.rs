@@ -1,13 +1,16 @@
 //! Events: what comes in from S3, and what goes out on Moondrop's bus.
 
 use crate::drop::{DropId, Source, unquoted};
+use crate::record::{DropState, Meta, Part, PartFailure, Trouble};
+use crate::status::Files;
+use crate::tally::Outcomes;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The `source` of every event of ours.
 pub const EVENT_SOURCE: &str = "moondrop";
-/// The version of the events' details.
+/// The name and version of the form of the events' details.
 pub const EVENT_SCHEMA: &str = "moondrop.event/1";
 
 /// An object announced: S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail. Only
@@ -108,10 +111,11 @@ pub struct JobEndedDetail {
     pub part: u32,
 }
 
-/// What Moondrop tells on its bus.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What Moondrop tells on its bus. The `detail` of each event has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields
+/// are only ever added. Any of them may come twice; the drop, with the part, tells which is the same.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Announcement {
-    /// A job's results can be collected. Said again until they are.
+    /// A job's results can be collected. Said again until they are. For collect: users are told of the drop's end.
     JobCompleted {
         /// Its drop.
         drop: DropId,
@@ -121,53 +125,129 @@ pub enum Announcement {
         job: Option<String>,
     },
     /// A job failed, was cancelled or is gone: its rows end without results. Said again until they are stored.
-    JobFailed {
-        /// Its drop.
-        drop: DropId,
-        /// Its part.
-        part: u32,
-        /// The job, if there ever was one.
-        job: Option<String>,
-        /// Why, for a person.
-        reason: String,
-    },
-    /// A drop is put back on the queue.
+    JobFailed(Box<JobFailed>),
+    /// A drop is put back on the queue. For submit.
     DropStalled {
         /// The object.
         source: Source,
     },
     /// A drop was checked and its parts planned.
-    DropAccepted(DropEvent),
+    DropAccepted(Box<DropEvent>),
     /// A drop was refused.
-    DropRejected(DropEvent),
-    /// A drop reached its end and is published.
-    DropCompleted(DropEvent),
+    DropRejected(Box<DropEvent>),
+    /// A drop reached its end and is published, or given up.
+    DropCompleted(Box<DropEvent>),
 }
 
-/// What users are told of a drop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What users are told of a drop. Its fields are those of `status.json`, as far as a rule has use for them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DropEvent {
     /// The drop; with the event's type, what tells an event said twice.
     pub drop: DropId,
-    /// The bucket it was dropped into.
+    /// Its object: bucket, key, version, ETag, size in bytes.
+    pub source: Source,
+    /// When it was dropped, by S3's clock.
+    pub dropped_at: Timestamp,
+    /// When it reached its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// The policy it is evaluated by; `null` if none was named.
+    pub policy: Option<String>,
+    /// Its state.
+    pub state: DropState,
+    /// What is wrong, why, and what happens next; absent while all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// Its rows.
+    pub rows: EventRows,
+    /// Its files.
+    pub files: EventFiles,
+}
+
+/// A drop's rows, by outcome. Rows that have none yet are in `total` only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventRows {
+    /// Rows in the file; `null` if it could not be read to its end.
+    pub total: Option<u64>,
+    /// By outcome.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
+}
+
+/// Where a drop's results are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventFiles {
+    /// Their bucket.
     pub bucket: String,
-    /// Its key.
-    pub key: String,
-    /// Its state, as in `status.json`.
-    pub state: &'static str,
-    /// The bucket of its results.
-    pub results_bucket: String,
-    /// The folder of its results.
+    /// Their folder in it.
     pub folder: String,
-    /// Its rows, where they are known.
+    /// Their keys, of those that are there.
+    #[serde(flatten)]
+    pub keys: Files,
+}
+
+/// What users are told of a job that gave no results.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobFailed {
+    /// Its drop.
+    pub drop: DropId,
+    /// The drop's object; absent if the drop's record is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rows: Option<u64>,
-    /// The stable word for what is wrong.
+    pub source: Option<Source>,
+    /// The drop's policy.
+    pub policy: Option<String>,
+    /// Its part, counted from 1.
+    pub part: u32,
+    /// The line of the part's first row.
+    pub first_line: u64,
+    /// The part's rows that were for the job, and have no results now.
+    pub rows: u64,
+    /// The job; `null` if the API refused to make one.
+    pub job: Option<String>,
+    /// What the API last said of it, such as `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
-    /// What is wrong, for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub job_state: Option<String>,
+    /// Whether the API no longer knows the job: its rows end as missing, else as failed.
+    pub lost: bool,
+    /// Why, for a person; it stands in the `error` of every row.
+    pub reason: String,
+}
+
+impl DropEvent {
+    /// What is to be told of a drop, whose rows have come to this.
+    #[must_use]
+    pub fn of(meta: &Meta, outcomes: Outcomes, results_bucket: &str) -> Self {
+        DropEvent {
+            drop: meta.id.clone(),
+            source: meta.source.clone(),
+            dropped_at: meta.dropped_at,
+            ended_at: meta.times.ended_at,
+            policy: meta.policy.clone(),
+            state: meta.state,
+            trouble: meta.trouble.clone(),
+            rows: EventRows { total: meta.plan.as_ref().map(|plan| plan.rows), outcomes },
+            files: EventFiles { bucket: results_bucket.to_owned(), folder: meta.folder.clone(), keys: Files::of(meta) },
+        }
+    }
+}
+
+impl JobFailed {
+    /// What is to be told of a part that failed.
+    #[must_use]
+    pub fn of(part: &Part, failure: &PartFailure, meta: Option<&Meta>) -> Self {
+        JobFailed {
+            drop: part.drop.clone(),
+            source: meta.map(|meta| meta.source.clone()),
+            policy: meta.and_then(|meta| meta.policy.clone()),
+            part: part.plan.number,
+            first_line: part.plan.first_line,
+            rows: part.plan.accepted,
+            job: part.job_id.clone(),
+            job_state: part.job_state.as_ref().map(|state| state.as_str().to_owned()),
+            lost: failure.lost,
+            reason: failure.reason.clone(),
+        }
+    }
 }
 
 impl Announcement {
@@ -176,7 +256,7 @@ impl Announcement {
     pub fn detail_type(&self) -> &'static str {
         match self {
             Announcement::JobCompleted { .. } => "Job Completed",
-            Announcement::JobFailed { .. } => "Job Failed",
+            Announcement::JobFailed(_) => "Job Failed",
             Announcement::DropStalled { .. } => "Drop Stalled",
             Announcement::DropAccepted(_) => "Drop Accepted",
             Announcement::DropRejected(_) => "Drop Rejected",
@@ -190,9 +270,7 @@ impl Announcement {
         use serde_json::json;
         let mut detail = match self {
             Announcement::JobCompleted { drop, part, job } => json!({"drop": drop, "part": part, "job": job}),
-            Announcement::JobFailed { drop, part, job, reason } => {
-                json!({"drop": drop, "part": part, "job": job, "reason": reason})
-            }
+            Announcement::JobFailed(event) => json!(event),
             Announcement::DropStalled { source } => json!(AnnouncedDetail {
                 bucket: Named { name: source.bucket.clone() },
                 object: AnnouncedObject {

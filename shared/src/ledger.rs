@@ -12,21 +12,22 @@
 //! no leases and no counters. Each write below names its condition; a write whose condition fails was done, or overtaken, by
 //! somebody else, and is answered with `false`: look again.
 
+mod item;
+mod read;
 mod update;
 
 use crate::drop::DropId;
 use crate::job::JobState;
-use crate::record::{Collected, DropState, Meta, Part, PartFailure, PartState, SCHEMA};
+use crate::record::{Collected, DropState, Meta, Part, PartFailure, PartState};
 use crate::secret::SignedUrl;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use item::{Item, drop_key, keyed, open, part_key, text};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use update::Update;
 
 /// The sparse index of what is still open: hash `open` (`DROP`, `PART` or `SWEEP`), range `open_since`.
@@ -36,8 +37,6 @@ const META: &str = "META";
 const SWEEP: &str = "SWEEP";
 /// Writes under way at once while a plan is recorded; a plan may have ten thousand parts.
 const WRITES_AT_ONCE: usize = 16;
-
-type Item = HashMap<String, AttributeValue>;
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -94,46 +93,6 @@ impl Ledger {
         item.extend(open("DROP", meta.touched_at));
         self.put_new(item).await?;
         self.meta(&meta.id).await?.context("the drop's record is not there after it was put")
-    }
-
-    /// A drop's record.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer, or the record is of a newer form.
-    pub async fn meta(&self, drop: &DropId) -> Result<Option<Meta>> {
-        let meta: Option<Meta> = self.get(drop, META).await?;
-        if let Some(meta) = &meta {
-            ensure!(meta.schema <= SCHEMA, "the drop's record has form {}; this release reads up to {SCHEMA}", meta.schema);
-        }
-        Ok(meta)
-    }
-
-    /// A part's record.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn part(&self, drop: &DropId, number: u32) -> Result<Option<Part>> {
-        self.get(drop, &part_key(number)).await
-    }
-
-    /// All parts of a drop, in order.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn parts(&self, drop: &DropId) -> Result<Vec<Part>> {
-        let pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :part)")
-            .expression_attribute_values(":pk", text(&drop_key(drop)))
-            .expression_attribute_values(":part", text("PART#"))
-            .into_paginator()
-            .items()
-            .send();
-        let items: Vec<Item> = pages.try_collect().await.context("query the drop's parts")?;
-        items.into_iter().map(|item| serde_dynamo::from_item(item).context("a part's record cannot be read")).collect()
     }
 
     /// Records the plan's parts; those that stand already are left as they are (`attribute_not_exists`).
@@ -358,23 +317,6 @@ impl Ledger {
         self.update(update).await
     }
 
-    /// Everything of one kind that is still open, oldest first. The index lags a little behind the records: what is done
-    /// because of it is decided again by a condition, or by a consistent read.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn open_parts(&self) -> Result<Vec<Part>> {
-        self.open("PART", None).await
-    }
-
-    /// Every drop that has not reached its end; see [`Ledger::open_parts`].
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn open_drops(&self) -> Result<Vec<Meta>> {
-        self.open("DROP", None).await
-    }
-
     /// Notes, before any job of a drop is created, that at `due` someone has to look for jobs of it that were created by an
     /// attempt that then died: those appear in no record.
     ///
@@ -385,14 +327,6 @@ impl Ledger {
         item.extend(open(SWEEP, due));
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.context("note the sweep")?;
         Ok(())
-    }
-
-    /// The sweeps that are due.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn due_sweeps(&self, now: Timestamp) -> Result<Vec<Sweep>> {
-        self.open(SWEEP, Some(now)).await
     }
 
     /// Strikes a sweep that was made, unless it has been put off since.
@@ -411,38 +345,6 @@ impl Ledger {
             .send()
             .await;
         happened(deleted, "strike the sweep")
-    }
-
-    async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Vec<T>> {
-        let mut query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(OPEN_INDEX)
-            .expression_attribute_names("#open", "open")
-            .expression_attribute_values(":kind", text(kind));
-        query = match until {
-            None => query.key_condition_expression("#open = :kind"),
-            Some(until) => query
-                .key_condition_expression("#open = :kind AND open_since <= :until")
-                .expression_attribute_values(":until", serde_dynamo::to_attribute_value(until)?),
-        };
-        let items: Vec<Item> = query.into_paginator().items().send().try_collect().await.context("query what is open")?;
-        items.into_iter().map(|item| serde_dynamo::from_item(item).context("a record cannot be read")).collect()
-    }
-
-    async fn get<T: DeserializeOwned>(&self, drop: &DropId, sk: &str) -> Result<Option<T>> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", text(&drop_key(drop)))
-            .key("sk", text(sk))
-            .consistent_read(true)
-            .send()
-            .await
-            .with_context(|| format!("get the record {sk}"))?;
-        got.item.map(|item| serde_dynamo::from_item(item).context("a record cannot be read")).transpose()
     }
 
     async fn put_new(&self, item: Item) -> Result<()> {
@@ -471,29 +373,6 @@ impl Ledger {
             .await;
         happened(done, "update a record")
     }
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn drop_key(drop: &DropId) -> String {
-    format!("DROP#{drop}")
-}
-
-fn part_key(number: u32) -> String {
-    format!("PART#{number:05}")
-}
-
-fn keyed(record: &impl Serialize, drop: &DropId, sk: &str) -> Result<Item> {
-    let mut item: Item = serde_dynamo::to_item(record).context("a record cannot be written")?;
-    item.insert("pk".to_owned(), text(&drop_key(drop)));
-    item.insert("sk".to_owned(), text(sk));
-    Ok(item)
-}
-
-fn open(kind: &str, since: Timestamp) -> [(String, AttributeValue); 2] {
-    [("open".to_owned(), text(kind)), ("open_since".to_owned(), text(&since.to_string()))]
 }
 
 /// Whether a conditional write took place; a failed condition is an answer, not an error.

@@ -31,6 +31,8 @@ pub mod batch_api;
 pub mod bus;
 pub mod conclude;
 pub mod ledger;
+pub mod logs;
+pub mod metrics;
 pub mod report;
 pub mod rows;
 pub mod runtime;

@@ -8,8 +8,16 @@ use crate::tally::Tally;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The version of the records' form. Records of an older one are read; a newer one is refused.
+/// The version of the form of what is written here. Records of every older form are read, as long as a drop may live; one of a
+/// newer form is refused. It grows when an older release could not go on with such a record: a field that it may pass over, and
+/// that is absent from older records, changes nothing.
 pub const SCHEMA: u32 = 1;
+/// The form of records that do not say theirs.
+pub const FIRST_SCHEMA: u32 = 1;
+
+fn first_schema() -> u32 {
+    FIRST_SCHEMA
+}
 
 /// Where a drop stands. The last four are ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +144,8 @@ pub struct Plan {
 /// A drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// The form of the record, [`SCHEMA`].
+    /// The form it was written in, see [`SCHEMA`].
+    #[serde(default = "first_schema")]
     pub schema: u32,
     /// The drop.
     pub id: DropId,
@@ -245,6 +254,9 @@ pub struct Collected {
 /// A part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
+    /// The form it was written in, see [`SCHEMA`].
+    #[serde(default = "first_schema")]
+    pub schema: u32,
     /// The drop it belongs to.
     pub drop: DropId,
     /// Its range of the source.
@@ -295,6 +307,7 @@ impl Part {
     #[must_use]
     pub fn planned(drop: DropId, plan: PlannedPart) -> Self {
         Part {
+            schema: SCHEMA,
             drop,
             state: if plan.accepted == 0 { PartState::Completed } else { PartState::Planned },
             plan,

@@ -1,37 +1,31 @@
-//! The shell of a function: logs, failures, and the time that is left.
+//! The shell of a function: its invocations, their failures, and the time that is left.
 
+use crate::metrics::Metrics;
+use anyhow::Result;
 use lambda_runtime::{Context, Diagnostic};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
+use tracing::Instrument;
 
 /// With less than this left of its time, an invocation begins nothing new: what is under way can end.
 pub const LAST_STRETCH: Duration = Duration::from_secs(30);
 
-/// Sets up logs: JSON, a line an event, on standard output, from level `RUST_LOG` (default `info`).
-pub fn init_logs() {
-    // The clients' own traces show requests, with content, keys and addresses: whatever level is asked for, not these.
-    const CLIENTS: [&str; 8] = ["aws_config", "aws_runtime", "aws_sdk", "aws_smithy", "h2", "hyper", "reqwest", "rustls"];
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    for client in CLIENTS {
-        if let Ok(directive) = format!("{client}=info").parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_env_filter(filter);
-    // A second call, as in tests, changes nothing.
-    let _ = logs.try_init();
+/// Runs one invocation: each of its lines of log has its request id, and what was measured is written at its end.
+///
+/// # Errors
+/// As the work's.
+pub async fn invocation<T>(context: &Context, metrics: &Metrics, work: impl Future<Output = Result<T>>) -> Result<T, Failure> {
+    let request_id = context.request_id.as_str();
+    // Of the highest level, as all spans here: they are to be there whatever is logged.
+    let span = tracing::error_span!("invocation", request_id, xray_trace_id = context.xray_trace_id);
+    let done = work.instrument(span).await;
+    metrics.write(request_id);
+    done.map_err(Failure)
 }
 
 /// A failed invocation, as Lambda is told of it: a stable word, and the whole chain of causes.
 #[derive(Debug)]
 pub struct Failure(anyhow::Error);
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Failure(error)
-    }
-}
 
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {

@@ -56,6 +56,8 @@ pub struct Settings {
     /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no one works on is put back on the queue. Default
     /// 1,200, which is more than a function may run.
     pub stalled_after: Duration,
+    /// `METRICS`: `emf` (default) writes the metrics into the log at the end of an invocation, `off` does not.
+    pub metrics: bool,
 }
 
 impl Settings {
@@ -95,6 +97,11 @@ impl Settings {
             Some("reject_file" | "reject-file") => OnBadRows::RejectFile,
             Some(_) => return Err(error("ON_BAD_ROWS", "is neither submit_valid nor reject_file")),
         };
+        let metrics = match optional("METRICS").as_deref() {
+            None | Some("emf") => true,
+            Some("off") => false,
+            Some(_) => return Err(error("METRICS", "is neither emf nor off")),
+        };
         let defaults = PartLimits::default();
         Ok(Settings {
             stack,
@@ -119,6 +126,7 @@ impl Settings {
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 240, 1, 86_400)?),
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
+            metrics,
         })
     }
 
@@ -181,6 +189,7 @@ mod tests {
             ("POLICY_ALIASES", "[1]"),
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
+            ("METRICS", "yes"),
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err().name, name);
         }

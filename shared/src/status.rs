@@ -144,8 +144,6 @@ impl Status {
         if meta.state == DropState::Rejected {
             tally.rows.rejected = plan.map_or(0, |p| p.rejected);
         }
-        let has_rejections = meta.state == DropState::Rejected || plan.is_some_and(|p| p.rejected > 0);
-        let folder = meta.folder.as_str();
         Status {
             schema: STATUS_SCHEMA.to_owned(),
             drop: meta.id.to_string(),
@@ -164,11 +162,7 @@ impl Status {
             labels: tally.labels,
             parts_by_state,
             parts: parts.iter().map(PartStatus::of).collect(),
-            files: Files {
-                results: meta.results_bytes.map(|_| Key::Results { folder }.to_string()),
-                rejected: has_rejections.then(|| Key::Rejected { folder }.to_string()),
-                status: Key::Status { folder }.to_string(),
-            },
+            files: Files::of(meta),
             times: meta.times.clone(),
             sizes: Sizes {
                 source: meta.source.size,
@@ -176,6 +170,20 @@ impl Status {
                 results: meta.results_bytes,
             },
             updated_at: now,
+        }
+    }
+}
+
+impl Files {
+    /// What there is of a drop.
+    #[must_use]
+    pub fn of(meta: &Meta) -> Self {
+        let folder = meta.folder.as_str();
+        let has_rejections = meta.state == DropState::Rejected || meta.plan.as_ref().is_some_and(|p| p.rejected > 0);
+        Files {
+            results: meta.results_bytes.map(|_| Key::Results { folder }.to_string()),
+            rejected: has_rejections.then(|| Key::Rejected { folder }.to_string()),
+            status: Key::Status { folder }.to_string(),
         }
     }
 }

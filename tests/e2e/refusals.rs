@@ -38,7 +38,7 @@ async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is
     let rejected = world.machine.stack.events();
     let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
     assert_eq!(rejected.len(), cases.len());
-    assert!(rejected.iter().all(|e| e["detail"]["class"].as_str().unwrap().starts_with("E_")));
+    assert!(rejected.iter().all(|e| e["detail"]["trouble"]["class"].as_str().unwrap().starts_with("E_")));
     world.stop().await;
 }
 

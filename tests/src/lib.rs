@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 pub mod direct;
+pub mod emf;
 pub mod front;
 pub mod fuzzing;
 pub mod logs;

@@ -24,8 +24,7 @@ impl Write for Logged {
 pub fn keep() {
     static KEEP: Once = Once::new();
     KEEP.call_once(|| {
-        let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true);
-        logs.with_env_filter(EnvFilter::new("info")).with_writer(|| Logged).init();
+        tracing::subscriber::set_global_default(moondrop_shared::logs::to(|| Logged, EnvFilter::new("info"))).unwrap();
     });
 }
 

@@ -14,20 +14,25 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::conclude::conclude;
-use moondrop_shared::event::JobEnded;
+use moondrop_shared::drop::DropId;
+use moondrop_shared::event::{JobEnded, JobEndedDetail};
+use moondrop_shared::logs;
 use moondrop_shared::record::{Meta, PartState, Trouble};
-use moondrop_shared::runtime::{Failure, describe, init_logs};
+use moondrop_shared::runtime::{describe, invocation};
 use moondrop_shared::signed::SignedError;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
 ///
 /// # Errors
 /// If a setting is missing or bad, or the Runtime API is gone.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
-    init_logs();
+    logs::init();
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<JobEnded>| async move {
-        Box::pin(handle(services, &event.payload)).await.map_err(Failure::from)
+        let work = Box::pin(handle(services, &event.payload));
+        invocation(&event.context, &services.metrics, work).await
     }))
     .await
 }
@@ -37,8 +42,20 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 /// # Errors
 /// If something could not be read or stored; poll announces the job again.
 pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
-    let detail = &ended.detail;
-    let (drop, number) = (&detail.drop, detail.part);
+    let JobEndedDetail { drop, part } = &ended.detail;
+    let span = tracing::error_span!("part", %drop, part, job = Empty);
+    let carried = async {
+        let carried = carry(services, drop, *part).await;
+        if let Err(error) = &carried {
+            // Lambda is told as well, and does not log it.
+            tracing::error!(error = describe(error), "the part is not collected, or its drop not published");
+        }
+        carried
+    };
+    Box::pin(carried.instrument(span)).await
+}
+
+async fn carry(services: &Services, drop: &DropId, number: u32) -> Result<()> {
     let Some(meta) = services.ledger.meta(drop).await? else {
         tracing::warn!(%drop, part = number, "a job ended whose drop has no record");
         return Ok(());
@@ -50,6 +67,9 @@ pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
         tracing::warn!(%drop, part = number, "a job ended whose part has no record");
         return Ok(());
     };
+    if let Some(job) = &record.job_id {
+        tracing::Span::current().record("job", job);
+    }
     if meta.plan.is_none() {
         // A part without a row to send has ended before its drop is planned to the end.
         return Ok(());

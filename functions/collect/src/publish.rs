@@ -6,6 +6,7 @@ use moondrop_shared::aws::Services;
 use moondrop_shared::conclude::conclude;
 use moondrop_shared::join::results_header;
 use moondrop_shared::keys::Key;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{Collected, DropState, Meta, Part, PartState, Trouble};
 use moondrop_shared::rows;
 use moondrop_shared::store::{ObjectWriter, Written, WrittenObject};
@@ -25,6 +26,7 @@ pub(crate) async fn publish_if_last(services: &Services, mut meta: Meta) -> Resu
     services.ledger.touch(&meta, Timestamp::now()).await?;
     let written = write_results(services, &meta, &collected).await?;
     let was = meta.state;
+    let taken = matches!(&written, Some(WrittenObject { written: Written::Conflict, .. }));
     match written {
         // Another attempt has published and tidied up.
         None => return Ok(()),
@@ -46,6 +48,8 @@ pub(crate) async fn publish_if_last(services: &Services, mut meta: Meta) -> Resu
         if meta.closed_at.is_some() {
             return Ok(());
         }
+    } else if taken {
+        services.metrics.count(Metric::ResultsConflicts, 1);
     }
     if meta.state != DropState::Failed || meta.results_bytes.is_some() {
         tidy(services, &collected).await;

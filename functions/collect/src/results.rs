@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::Stream;
-use moondrop_shared::answers::Answers;
+use moondrop_shared::answers::{Answers, broke_off};
 use moondrop_shared::aws::Services;
 use moondrop_shared::job::JobState;
+use moondrop_shared::metrics::Metric;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Fetches a job's answers. If rows are missing they are fetched once more: a body cut short on a connection without a length
@@ -32,8 +33,20 @@ pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Resu
 async fn fetch_once(services: &Services, job: &str) -> Result<Answers> {
     let body = open(services, job).await?;
     let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-    // The csv crate reads synchronously: on a thread of its own it may wait for bytes.
-    tokio::task::spawn_blocking(move || Answers::read(reader)).await.context("read the results")?
+    read(services, move || Answers::read(reader)).await
+}
+
+/// Reads results on a thread of their own, since the csv crate reads synchronously and waits for bytes there. That they are no
+/// results is counted; that they broke off on their way is not.
+pub(crate) async fn read<T: Send + 'static>(
+    services: &Services,
+    read: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let read = tokio::task::spawn_blocking(read).await.context("read the results")?;
+    if read.as_ref().is_err_and(|error| !broke_off(error)) {
+        services.metrics.count(Metric::ResultsUnreadable, 1);
+    }
+    read
 }
 
 /// Opens a job's results. Each time a fresh address is asked for: one lives four hours, and this may be days later.

@@ -2,7 +2,7 @@
 //! has any more. Marked as such in `status.json`.
 
 use crate::{part::store, results};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use moondrop_shared::answers::{ERROR, LABELS, count_answer, each_row};
 use moondrop_shared::aws::Services;
 use moondrop_shared::csv::header::RESULT_COLUMNS;
@@ -22,7 +22,7 @@ pub(crate) async fn write(services: &Services, meta: &Meta, part: &Part, key: &s
         (None, Some(job)) => {
             let body = results::open(services, job).await?;
             let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-            tokio::task::spawn_blocking(move || rewrite(reader, extra, accepted)).await.context("read the results")??
+            results::read(services, move || rewrite(reader, extra, accepted)).await?
         }
         _ => (Vec::new(), Tally::default()),
     };

@@ -7,6 +7,7 @@ use moondrop_shared::batch_api::{Job, UPLOAD_URL_LIFE};
 use moondrop_shared::event::Announcement;
 use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::ledger::Sweep;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, Meta, Part, PartState};
 use moondrop_shared::runtime::describe;
 
@@ -37,6 +38,7 @@ pub(crate) async fn heal_drops(services: &Services, drops: &[Meta], parts: &[Par
         let announcement = match need(meta, &own, now) {
             Need::Submit if idle >= services.settings.stalled_after => {
                 tracing::warn!(drop = %meta.id, state = meta.state.as_str(), "the drop stands still; it goes back on the queue");
+                services.metrics.count(Metric::DropsStalled, 1);
                 Announcement::DropStalled { source: meta.source.clone() }
             }
             Need::Publish if idle >= services.settings.remind_after => {

@@ -5,6 +5,7 @@
 
 mod ask;
 mod decide;
+mod gauge;
 mod heal;
 mod tick;
 
@@ -12,7 +13,8 @@ use anyhow::Result;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::aws::Services;
-use moondrop_shared::runtime::{Deadline, Failure, init_logs};
+use moondrop_shared::logs;
+use moondrop_shared::runtime::{Deadline, describe, invocation};
 use serde::Deserialize;
 
 /// The schedule's event, of which nothing is read.
@@ -24,11 +26,12 @@ pub struct Scheduled {}
 /// # Errors
 /// If a setting is missing or bad, or the Runtime API is gone.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
-    init_logs();
+    logs::init();
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Scheduled>| async move {
         let deadline = Deadline::of(&event.context);
-        Box::pin(handle(services, Timestamp::now(), deadline)).await.map_err(Failure::from)
+        let work = Box::pin(handle(services, Timestamp::now(), deadline));
+        invocation(&event.context, &services.metrics, work).await
     }))
     .await
 }
@@ -38,5 +41,10 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 /// # Errors
 /// If something could not be asked or recorded; the next tick does it.
 pub async fn handle(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
-    tick::tick(services, now, deadline).await
+    let ticked = Box::pin(tick::tick(services, now, deadline)).await;
+    if let Err(error) = &ticked {
+        // Lambda is told as well, and does not log it.
+        tracing::error!(error = describe(error), "the tick did not do all it had to");
+    }
+    ticked
 }

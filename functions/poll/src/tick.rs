@@ -2,18 +2,20 @@
 
 use crate::ask::ask;
 use crate::decide::{Move, decide};
-use crate::heal;
+use crate::{gauge, heal};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::drop::DropId;
-use moondrop_shared::event::Announcement;
+use moondrop_shared::event::{Announcement, JobFailed};
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
 use moondrop_shared::runtime::{Deadline, describe};
 use std::collections::BTreeSet;
 
 pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
+    services.metrics.count(Metric::Ticks, 1);
     let mut parts = services.ledger.open_parts().await?;
     let drops = services.ledger.open_drops().await?;
     let mut changed = BTreeSet::new();
@@ -21,8 +23,9 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
     let asked = move_parts(services, &mut parts, now, deadline, &mut changed).await;
     tell_of_key(services, &drops, &asked, &mut changed).await;
-    let announced = announce_ends(services, &parts, now).await;
+    let announced = announce_ends(services, &drops, &parts, now).await;
     let healed = heal::heal_drops(services, &drops, &parts, now).await;
+    gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
     let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
     for drop in &changed {
         services.reporter.try_report(drop, 0).await;
@@ -99,9 +102,11 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
             }
             if let Some(failure) = failure {
                 tracing::error!(drop = %part.drop, part = number, job = part.job_id, state = job.as_str(), alarm = "job_failed", "a job ended without results");
+                services.metrics.count(Metric::JobsFailed, 1);
                 part.failure = Some(failure.clone());
             }
             part.state = state.unwrap_or(part.state);
+            (part.job_state, part.job_rank) = (Some(job.clone()), job.rank());
             Ok(true)
         }
         Move::NoteMissing(since) => {
@@ -114,6 +119,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
             let lost = ledger.lose(part, failure).await?;
             if lost {
                 tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", "a job is lost; its rows end as missing");
+                services.metrics.count(Metric::JobsLost, 1);
                 (part.state, part.failure) = (PartState::Failed, Some(failure.clone()));
             }
             Ok(lost)
@@ -151,14 +157,17 @@ async fn plan_again(services: &Services, part: &mut Part) -> Result<bool> {
 }
 
 /// Tells collect of every part that has ended and is not collected: at once, and again if nothing comes of it.
-async fn announce_ends(services: &Services, parts: &[Part], now: Timestamp) -> Result<()> {
+async fn announce_ends(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
     let remind_after = services.settings.remind_after;
     let due = |part: &&Part| {
         let waited = part.announced_at.map(|at| now.duration_since(at).unsigned_abs());
         part.state.is_collectable() && waited.is_none_or(|waited| waited >= remind_after)
     };
     let ended: Vec<&Part> = parts.iter().filter(due).collect();
-    let announcements: Vec<Announcement> = ended.iter().map(|part| announcement(part)).collect();
+    let mut announcements = Vec::with_capacity(ended.len());
+    for part in &ended {
+        announcements.push(announcement(services, drops, part).await?);
+    }
     services.bus.put(&announcements).await?;
     for part in ended {
         services.ledger.note_announced(part, now).await?;
@@ -166,10 +175,16 @@ async fn announce_ends(services: &Services, parts: &[Part], now: Timestamp) -> R
     Ok(())
 }
 
-fn announcement(part: &Part) -> Announcement {
-    let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
-    match &part.failure {
-        Some(failure) => Announcement::JobFailed { drop, part: number, job, reason: failure.reason.clone() },
-        None => Announcement::JobCompleted { drop, part: number, job },
-    }
+async fn announcement(services: &Services, drops: &[Meta], part: &Part) -> Result<Announcement> {
+    let Some(failure) = &part.failure else {
+        let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
+        return Ok(Announcement::JobCompleted { drop, part: number, job });
+    };
+    // The index lags: the drop may not be in it yet.
+    let looked_up = match drops.iter().any(|meta| meta.id == part.drop) {
+        true => None,
+        false => services.ledger.meta(&part.drop).await?,
+    };
+    let meta = looked_up.as_ref().or_else(|| drops.iter().find(|meta| meta.id == part.drop));
+    Ok(Announcement::JobFailed(Box::new(JobFailed::of(part, failure, meta))))
 }

@@ -5,15 +5,16 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::check::{Checked, Checker};
-use moondrop_shared::conclude::drop_event;
-use moondrop_shared::event::Announcement;
+use moondrop_shared::event::{Announcement, DropEvent};
 use moondrop_shared::fault::{Class, Fault};
 use moondrop_shared::keys::Key;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, Meta, OnBadRows, Part, Plan, Trouble};
 use moondrop_shared::rejected::{REJECTED_HEADER, write_rejection};
 use moondrop_shared::runtime::Deadline;
 use moondrop_shared::source::{SourceReader, is_gone};
 use moondrop_shared::store::{ObjectWriter, Written};
+use moondrop_shared::tally::Outcomes;
 use std::time::{Duration, Instant};
 
 /// How often `status.json` tells how far the check has come.
@@ -125,7 +126,9 @@ async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<
     meta.trouble = None;
     end(services, meta, DropState::Uploading).await?;
     services.reporter.try_report(&meta.id, 0).await;
-    services.bus.put(&[Announcement::DropAccepted(drop_event(services, meta))]).await
+    let outcomes = Outcomes { rejected, ..Outcomes::default() };
+    let event = DropEvent::of(meta, outcomes, &services.settings.results_bucket);
+    services.bus.put(&[Announcement::DropAccepted(Box::new(event))]).await
 }
 
 /// Refuses the file: `rejected.csv` says why, in one line.
@@ -152,6 +155,15 @@ async fn end(services: &Services, meta: &mut Meta, state: DropState) -> Result<(
     }
     if !services.ledger.move_drop(meta, DropState::Checking).await? {
         *meta = services.ledger.meta(&meta.id).await?.context("the drop has no record")?;
+        return Ok(());
+    }
+    // Counted once: one attempt moves the drop. Its end is counted where it is concluded.
+    let metrics = &services.metrics;
+    let (rows, rejected) = meta.plan.as_ref().map_or((0, 0), |plan| (plan.rows, plan.rejected));
+    metrics.count(Metric::RowsRejected, rejected);
+    if state == DropState::Uploading {
+        metrics.count(Metric::DropsAccepted, 1);
+        metrics.count(Metric::RowsAccepted, rows - rejected);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::csv::header::Header;
 use moondrop_shared::job::JobName;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::part::UploadEncoder;
 use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartFailure, PartState, Trouble};
 use moondrop_shared::rows;
@@ -19,6 +20,7 @@ use moondrop_shared::source::{SourceReader, is_gone};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// The age at which an upload address is used no more: 15 minutes before it runs out, so that a long upload still ends in
 /// time.
@@ -54,7 +56,17 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
     let header = rows::header(meta)?;
     let stop = AtomicBool::new(false);
     let mut feeding = stream::iter(hungry)
-        .map(|part| Box::pin(feed_part(services, meta, &header, part, deadline, &stop)))
+        .map(|part| {
+            let span = tracing::error_span!("part", part = part.plan.number);
+            let fed = async {
+                let fed = feed_part(services, meta, &header, part, deadline, &stop).await;
+                if let Err(error) = &fed {
+                    tracing::warn!(error = describe(error), "a part could not be fed");
+                }
+                fed
+            };
+            Box::pin(fed.instrument(span))
+        })
         .buffer_unordered(services.settings.uploads_at_once);
     let (mut left, mut waits, mut trouble) = (0, 0, None);
     let mut heartbeat = tokio::time::interval(REPORT_EVERY);
@@ -82,8 +94,7 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
                 trouble.get_or_insert(why);
             }
             // One part's failure is no other's.
-            Some(Err(error)) => {
-                tracing::warn!(drop = %meta.id, error = describe(&error), "a part could not be fed");
+            Some(Err(_)) => {
                 left += 1;
                 let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
                 trouble.get_or_insert(Trouble::new("E_PART", "a part of the file could not be read or recorded", again));
@@ -160,7 +171,9 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
             // record decides, not the write's answer: that may be the refusal of a write sent twice.
             let recorded = services.ledger.record_job(part, &job.id, &job.upload_url, created_at).await?;
             let now = services.ledger.part(&meta.id, part.plan.number).await?.context("the part has no record")?;
-            if !recorded && now.job_id.as_deref() != Some(&job.id) {
+            if now.job_id.as_deref() == Some(&job.id) {
+                services.metrics.count(Metric::JobsCreated, 1);
+            } else if !recorded {
                 tracing::info!(drop = %meta.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
                 cancel(services, meta, part, &job.id).await;
             }

@@ -14,10 +14,13 @@ use moondrop_shared::aws::Services;
 use moondrop_shared::conclude::conclude;
 use moondrop_shared::event::Announced;
 use moondrop_shared::keys;
+use moondrop_shared::logs;
 use moondrop_shared::record::{DropState, Meta, SCHEMA, Times};
-use moondrop_shared::runtime::{Deadline, Failure, describe, init_logs};
+use moondrop_shared::runtime::{Deadline, describe, invocation};
 use moondrop_shared::source;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use tracing::field::{Empty, display};
 
 /// A batch of queue messages, of which only this is read (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
 #[derive(Debug, Deserialize)]
@@ -51,11 +54,12 @@ struct FailedItem {
 /// # Errors
 /// If a setting is missing or bad, or the Runtime API is gone.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
-    init_logs();
+    logs::init();
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Messages>| async move {
         let deadline = Deadline::of(&event.context);
-        Ok::<_, Failure>(Box::pin(handle(services, event.payload, deadline)).await)
+        let work = async { Ok(Box::pin(handle(services, event.payload, deadline)).await) };
+        invocation(&event.context, &services.metrics, work).await
     }))
     .await
 }
@@ -64,8 +68,15 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
     let mut failures = Failures::default();
     for message in messages.records {
-        if let Err(error) = carry(services, &message.body, deadline).await {
-            tracing::warn!(message = message.message_id, error = describe(&error), "the drop goes back to the queue");
+        let span = tracing::error_span!("message", message_id = message.message_id, drop = Empty);
+        let carried = async {
+            let carried = carry(services, &message.body, deadline).await;
+            if let Err(error) = &carried {
+                tracing::warn!(error = describe(error), "the drop goes back to the queue");
+            }
+            carried
+        };
+        if Box::pin(carried.instrument(span)).await.is_err() {
             failures.batch_item_failures.push(FailedItem { item_identifier: message.message_id });
         }
     }
@@ -78,6 +89,7 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
         return Ok(());
     }
     let Some(new) = describe_drop(services, announced).await? else { return Ok(()) };
+    tracing::Span::current().record("drop", display(&new.id));
     let mut meta = services.ledger.accept(new).await?;
     let id = meta.id.clone();
     if meta.state.is_final() {

@@ -1,6 +1,6 @@
 //! Update expressions of DynamoDB.
 
-use super::{Item, drop_key};
+use super::item::{Item, drop_key};
 use crate::drop::DropId;
 use anyhow::Result;
 use serde::Serialize;

@@ -1,0 +1,88 @@
+//! What a tick finds open, and how old it is.
+
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::metrics::{Metric, Metrics};
+use moondrop_shared::record::{Meta, Part, PartState};
+
+/// What is noted at each tick.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gauge {
+    drops: u64,
+    jobs: u64,
+    oldest_drop: u64,
+    oldest_job: u64,
+    over_48h: u64,
+    over_72h: u64,
+}
+
+/// Reads what is open: drops that have not reached their end, and jobs that have not ended.
+pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
+    let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
+    let drops: Vec<u64> = drops.iter().filter(|meta| !meta.state.is_final()).map(|meta| seconds(meta.dropped_at)).collect();
+    let is_open = |part: &&Part| matches!(part.state, PartState::Created | PartState::Uploaded | PartState::Abandoning);
+    let jobs: Vec<u64> = parts.iter().filter(is_open).filter_map(|part| part.created_at).map(seconds).collect();
+    let over = |hours: i64| {
+        let limit = SignedDuration::from_hours(hours).as_secs().unsigned_abs();
+        jobs.iter().filter(|age| **age > limit).count() as u64
+    };
+    Gauge {
+        drops: drops.len() as u64,
+        jobs: jobs.len() as u64,
+        oldest_drop: drops.iter().copied().max().unwrap_or(0),
+        oldest_job: jobs.iter().copied().max().unwrap_or(0),
+        over_48h: over(48),
+        over_72h: over(72),
+    }
+}
+
+/// Notes it. What may happen at a tick and did not is counted as 0, so that its line is never without it.
+pub(crate) fn note(metrics: &Metrics, gauge: &Gauge) {
+    metrics.note(Metric::OpenDrops, gauge.drops);
+    metrics.note(Metric::OpenJobs, gauge.jobs);
+    metrics.note(Metric::OldestDropAge, gauge.oldest_drop);
+    metrics.note(Metric::OldestJobAge, gauge.oldest_job);
+    metrics.note(Metric::JobsOver48h, gauge.over_48h);
+    metrics.note(Metric::JobsOver72h, gauge.over_72h);
+    for metric in [Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled] {
+        metrics.count(metric, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moondrop_shared::check::PlannedPart;
+    use moondrop_shared::drop::DropId;
+
+    fn job(state: PartState, hours: i64, now: Timestamp) -> Part {
+        let plan = PlannedPart {
+            number: 1,
+            first_line: 2,
+            offset: 9,
+            end: 99,
+            rows: 1,
+            accepted: 1,
+            upload_bytes: 99,
+            rejected_offset: 0,
+            rejected_bytes: 0,
+        };
+        let created_at = Some(now - SignedDuration::from_hours(hours) - SignedDuration::from_secs(1));
+        Part { state, job_id: Some("j".into()), created_at, ..Part::planned(DropId::of("b", "k", "v"), plan) }
+    }
+
+    #[test]
+    fn open_jobs_are_counted_by_their_age_and_ended_ones_are_not() {
+        let now = Timestamp::now();
+        let parts = [
+            job(PartState::Created, 1, now),
+            job(PartState::Uploaded, 48, now),
+            job(PartState::Abandoning, 72, now),
+            job(PartState::Completed, 90, now),
+            job(PartState::Failed, 90, now),
+            Part { created_at: None, job_id: None, ..job(PartState::Planned, 90, now) },
+        ];
+        let expected = Gauge { jobs: 3, oldest_job: 72 * 3600 + 1, over_48h: 2, over_72h: 1, ..Gauge::default() };
+        assert_eq!(read(&[], &parts, now), expected);
+        assert_eq!(read(&[], &[], now), Gauge::default());
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading the ledger.
+
+use super::item::{Item, drop_key, part_key, read, text};
+use super::{Ledger, META, OPEN_INDEX, SWEEP, Sweep};
+use crate::drop::DropId;
+use crate::record::{Meta, Part};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+impl Ledger {
+    /// A drop's record.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or the record is of a newer form.
+    pub async fn meta(&self, drop: &DropId) -> Result<Option<Meta>> {
+        self.get(drop, META).await
+    }
+
+    /// A part's record.
+    ///
+    /// # Errors
+    /// As [`Ledger::meta`].
+    pub async fn part(&self, drop: &DropId, number: u32) -> Result<Option<Part>> {
+        self.get(drop, &part_key(number)).await
+    }
+
+    /// All parts of a drop, in order.
+    ///
+    /// # Errors
+    /// As [`Ledger::meta`].
+    pub async fn parts(&self, drop: &DropId) -> Result<Vec<Part>> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :part)")
+            .expression_attribute_values(":pk", text(&drop_key(drop)))
+            .expression_attribute_values(":part", text("PART#"))
+            .into_paginator()
+            .items()
+            .send();
+        let items: Vec<Item> = pages.try_collect().await.context("query the drop's parts")?;
+        items.into_iter().map(read).collect()
+    }
+
+    /// Everything of one kind that is still open, oldest first. The index lags a little behind the records: what is done
+    /// because of it is decided again by a condition, or by a consistent read.
+    ///
+    /// # Errors
+    /// As [`Ledger::meta`].
+    pub async fn open_parts(&self) -> Result<Vec<Part>> {
+        self.open("PART", None).await
+    }
+
+    /// Every drop that has not reached its end; see [`Ledger::open_parts`].
+    ///
+    /// # Errors
+    /// As [`Ledger::meta`].
+    pub async fn open_drops(&self) -> Result<Vec<Meta>> {
+        self.open("DROP", None).await
+    }
+
+    /// The sweeps that are due.
+    ///
+    /// # Errors
+    /// As [`Ledger::meta`].
+    pub async fn due_sweeps(&self, now: Timestamp) -> Result<Vec<Sweep>> {
+        self.open(SWEEP, Some(now)).await
+    }
+
+    async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Vec<T>> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(OPEN_INDEX)
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":kind", text(kind));
+        query = match until {
+            None => query.key_condition_expression("#open = :kind"),
+            Some(until) => query
+                .key_condition_expression("#open = :kind AND open_since <= :until")
+                .expression_attribute_values(":until", serde_dynamo::to_attribute_value(until)?),
+        };
+        let items: Vec<Item> = query.into_paginator().items().send().try_collect().await.context("query what is open")?;
+        items.into_iter().map(read).collect()
+    }
+
+    async fn get<T: DeserializeOwned>(&self, drop: &DropId, sk: &str) -> Result<Option<T>> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", text(&drop_key(drop)))
+            .key("sk", text(sk))
+            .consistent_read(true)
+            .send()
+            .await
+            .with_context(|| format!("get the record {sk}"))?;
+        got.item.map(read).transpose()
+    }
+}

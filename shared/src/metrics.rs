@@ -1,0 +1,262 @@
+//! Metrics of CloudWatch: counted through an invocation, and written at its end as one line of log in the embedded metric
+//! format, out of which CloudWatch makes metrics. No call is made for them.
+//!
+//! The namespace is [`NAMESPACE`] and the one dimension is [`DIMENSION`]: what there are many of, drops and jobs, stands in the
+//! logs. What happens once is counted once: at the conditional write that made it happen.
+
+use metrique_writer_core::format::Format;
+use metrique_writer_core::unit::NegativeScale;
+use metrique_writer_core::value::{MetricFlags, Observation};
+use metrique_writer_core::{Entry, EntryWriter, Unit, Value, ValueWriter};
+use metrique_writer_format_emf::Emf;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// The metrics' namespace.
+pub const NAMESPACE: &str = "Moondrop";
+/// Their dimension, whose value is the stack's name.
+pub const DIMENSION: &str = "Stack";
+/// The unit of ages.
+const SECONDS: Unit = Unit::Second(NegativeScale::One);
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $name:ident in $unit:expr;)+) => {
+        /// Everything that is measured. A metric's name is its variant's.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Metric {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Metric {
+            /// Every metric.
+            pub const ALL: &[Metric] = &[$(Metric::$name),+];
+
+            /// Its name in CloudWatch.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Metric::$name => stringify!($name),)+
+                }
+            }
+
+            fn unit(self) -> Unit {
+                match self {
+                    $(Metric::$name => $unit,)+
+                }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Files that were checked and planned.
+    DropsAccepted in Unit::Count;
+    /// Rows of accepted files that are sent.
+    RowsAccepted in Unit::Count;
+    /// Rows that were not fit to be sent.
+    RowsRejected in Unit::Count;
+    /// Jobs created and recorded.
+    JobsCreated in Unit::Count;
+    /// Ticks of poll.
+    Ticks in Unit::Count;
+    /// At a tick: drops that have not reached their end.
+    OpenDrops in Unit::Count;
+    /// At a tick: jobs that have not ended.
+    OpenJobs in Unit::Count;
+    /// At a tick: the age of the oldest open drop; 0 without one.
+    OldestDropAge in SECONDS;
+    /// At a tick: the age of the oldest open job; 0 without one.
+    OldestJobAge in SECONDS;
+    /// At a tick: open jobs older than 48 hours.
+    JobsOver48h in Unit::Count;
+    /// At a tick: open jobs older than 72 hours.
+    JobsOver72h in Unit::Count;
+    /// Jobs that failed or were cancelled.
+    JobsFailed in Unit::Count;
+    /// Jobs that the API no longer knows.
+    JobsLost in Unit::Count;
+    /// How often a drop that stood still was put back on the queue.
+    DropsStalled in Unit::Count;
+    /// Drops that ended as `completed`.
+    DropsCompleted in Unit::Count;
+    /// Drops that ended as `completed_with_errors`.
+    DropsCompletedWithErrors in Unit::Count;
+    /// Drops that ended as `rejected`.
+    DropsRejected in Unit::Count;
+    /// Drops that ended as `failed`.
+    DropsFailed in Unit::Count;
+    /// Rows evaluated, of drops that ended.
+    RowsEvaluated in Unit::Count;
+    /// Rows that failed, of drops that ended.
+    RowsFailed in Unit::Count;
+    /// Rows the API never answered for, of drops that ended.
+    RowsMissing in Unit::Count;
+    /// Calls of the API that were given up because it does not take the key.
+    ApiKeyRefused in Unit::Count;
+    /// Answers 429 of the API, each attempt counted.
+    ApiThrottled in Unit::Count;
+    /// Drops whose place in the results bucket was taken.
+    ResultsConflicts in Unit::Count;
+    /// Times that what came as a job's results could not be read as results.
+    ResultsUnreadable in Unit::Count;
+}
+
+/// What was measured since the last line. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    stack: String,
+    written: bool,
+    measured: Arc<Mutex<BTreeMap<Metric, u64>>>,
+}
+
+impl Metrics {
+    /// The metrics of this stack, and whether they are written at all.
+    #[must_use]
+    pub fn new(stack: &str, written: bool) -> Self {
+        Metrics { stack: stack.to_owned(), written, measured: Arc::default() }
+    }
+
+    /// Counts so many more. With 0 the metric is at least in the line: its absence then says that no one looked.
+    pub fn count(&self, metric: Metric, more: u64) {
+        *self.measured().entry(metric).or_default() += more;
+    }
+
+    /// Notes how much there is of something now.
+    pub fn note(&self, metric: Metric, now: u64) {
+        self.measured().insert(metric, now);
+    }
+
+    /// The line of what was measured since the last one, with its newline; empty if nothing was.
+    #[must_use]
+    pub fn take_line(&self, request_id: &str) -> Vec<u8> {
+        let measured = std::mem::take(&mut *self.measured());
+        let mut line = Vec::new();
+        if measured.is_empty() || !self.written {
+            return line;
+        }
+        let mut format = Emf::all_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]]);
+        if let Err(error) = format.format(&Measured { stack: &self.stack, request_id, measured }, &mut line) {
+            tracing::error!(%error, "the metrics were not written");
+            line.clear();
+        }
+        line
+    }
+
+    /// Writes that line to standard output, at once as a whole: other lines go there too.
+    pub fn write(&self, request_id: &str) {
+        let line = self.take_line(request_id);
+        if let Err(error) = std::io::stdout().lock().write_all(&line) {
+            tracing::error!(%error, "the metrics were not written");
+        }
+    }
+
+    fn measured(&self) -> std::sync::MutexGuard<'_, BTreeMap<Metric, u64>> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Measured<'a> {
+    stack: &'a str,
+    request_id: &'a str,
+    measured: BTreeMap<Metric, u64>,
+}
+
+impl Entry for Measured<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        writer.timestamp(SystemTime::now());
+        writer.value(DIMENSION, self.stack);
+        // Not declared as a metric or a dimension: it can be searched for, and costs nothing.
+        writer.value("request_id", self.request_id);
+        for (metric, value) in &self.measured {
+            writer.value(metric.name(), &Reading { value: *value, unit: metric.unit() });
+        }
+    }
+}
+
+struct Reading {
+    value: u64,
+    unit: Unit,
+}
+
+impl Value for Reading {
+    fn write(&self, writer: impl ValueWriter) {
+        writer.metric([Observation::Unsigned(self.value)], self.unit, [], MetricFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn line(metrics: &Metrics) -> Value {
+        let line = metrics.take_line("r-1");
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
+        assert_eq!(line.last(), Some(&b'\n'));
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[test]
+    fn the_line_is_in_the_embedded_metric_format() {
+        let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let metrics = Metrics::new("moon", true);
+        let same = metrics.clone();
+        metrics.count(Metric::RowsAccepted, 3);
+        same.count(Metric::RowsAccepted, 4);
+        metrics.count(Metric::JobsFailed, 0);
+        metrics.note(Metric::OldestJobAge, 9);
+        metrics.note(Metric::OldestJobAge, 7);
+        let mut line = line(&metrics);
+        let at = line["_aws"]["Timestamp"].take().as_u64().unwrap();
+        assert!((before..before + 60_000).contains(&at), "milliseconds since the epoch: {at}");
+        assert_eq!(
+            line,
+            json!({
+                "_aws": {
+                    "Timestamp": null,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "Moondrop",
+                        "Dimensions": [["Stack"]],
+                        "Metrics": [
+                            {"Name": "RowsAccepted", "Unit": "Count"},
+                            {"Name": "OldestJobAge", "Unit": "Seconds"},
+                            {"Name": "JobsFailed", "Unit": "Count"},
+                        ],
+                    }],
+                },
+                "Stack": "moon",
+                "request_id": "r-1",
+                "RowsAccepted": 7,
+                "OldestJobAge": 7,
+                "JobsFailed": 0,
+            })
+        );
+    }
+
+    #[test]
+    fn a_line_is_written_once_and_none_for_nothing() {
+        let metrics = Metrics::new("moon", true);
+        assert!(metrics.take_line("r").is_empty());
+        metrics.count(Metric::Ticks, 1);
+        assert_eq!(line(&metrics)["Ticks"], 1);
+        assert!(metrics.take_line("r").is_empty());
+        let off = Metrics::new("moon", false);
+        off.count(Metric::Ticks, 1);
+        assert!(off.take_line("r").is_empty());
+    }
+
+    /// EMF takes at most 100 metrics a line, and names of at most 1,024 characters.
+    #[test]
+    fn every_metric_fits_one_line_under_a_name_of_its_own() {
+        let metrics = Metrics::new("moon", true);
+        Metric::ALL.iter().for_each(|metric| metrics.count(*metric, 1));
+        let line = line(&metrics);
+        let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+        assert_eq!(declared.len(), Metric::ALL.len());
+        for metric in Metric::ALL {
+            assert_eq!(line[metric.name()], 1, "{metric:?}");
+        }
+    }
+}
