@@ -1,12 +1,13 @@
 //! The command line.
 
 use crate::machine::{Api, MachineConfig};
+use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::{run, up};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moondrop_shared::settings::{DEFAULT_SIGNED_URL_HOSTS, is_loopback};
 use secrecy::SecretString;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +40,11 @@ enum Command {
     Run(RunArgs),
     /// Keep the stack up: what is uploaded to its S3, or copied into its inbox, is moderated.
     Up(UpArgs),
+    /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on this machine.
+    ///
+    /// Its labels come from word lists: a stand-in. Prints its address when it is up, and ends with Ctrl-C. Jobs are kept in the
+    /// folder, also over a kill.
+    Sandbox(SandboxArgs),
     /// Be one of the functions; how the stack starts its processes.
     #[command(hide = true)]
     Function { name: FunctionName },
@@ -78,6 +84,23 @@ pub struct UpArgs {
     pub dir: PathBuf,
     #[command(flatten)]
     common: Common,
+}
+
+/// How the sandbox is served.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// The port on 127.0.0.1; any that is free if 0. One that is taken is an error: addresses handed out before point to it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Where its jobs are kept.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop-sandbox")]
+    dir: PathBuf,
+    /// How long it takes over a job.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    job_time: Duration,
+    /// The environment variable that holds the API key it accepts.
+    #[arg(long, value_name = "NAME")]
+    api_key_env: String,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Function { name } => be_function(name).map(|()| EXIT_OK),
         Command::Run(args) => with_machine(args.common.machine(args.state.clone()), |config| run::run(args, config)),
         Command::Up(args) => with_machine(args.common.machine(args.dir.clone()), |config| up::up(args, config)),
+        Command::Sandbox(args) => with_runtime(serve_sandbox(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -144,11 +168,15 @@ fn with_machine<F: Future<Output = Result<u8>>>(
     work: impl FnOnce(MachineConfig) -> F,
 ) -> Result<u8> {
     let config = config?;
+    with_runtime(work(config))
+}
+
+fn with_runtime(work: impl Future<Output = Result<u8>>) -> Result<u8> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
     logs.with_env_filter(filter.unwrap_or_else(|_| "error".into())).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(Box::pin(work(config)))
+    runtime.block_on(Box::pin(work))
 }
 
 /// Runs a function in this process, as its own binary does on AWS. It ends when its standard input does: the stack holds
@@ -169,6 +197,29 @@ fn be_function(name: FunctionName) -> Result<()> {
     ran.map_err(|error| anyhow::anyhow!(error))
 }
 
+/// Serves the sandbox until Ctrl-C.
+async fn serve_sandbox(args: SandboxArgs) -> Result<u8> {
+    let mut config = SandboxConfig::new(&args.dir, key_in(&args.api_key_env)?);
+    (config.port, config.job_time) = (args.port, args.job_time);
+    let sandbox = Sandbox::start(config).await.context("start the sandbox")?;
+    if args.port != 0 && sandbox.port() != args.port {
+        sandbox.stop().await;
+        return Err(Usage(format!("port {} is taken", args.port)).into());
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", sandbox.url()).and_then(|()| out.flush()).context("print the address")?;
+    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+    sandbox.stop().await;
+    Ok(EXIT_OK)
+}
+
+/// The API key in this environment variable.
+fn key_in(name: &str) -> Result<SecretString> {
+    let key = std::env::var(name).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+    let key = key.ok_or_else(|| Usage(format!("the environment variable {name} holds no API key")))?;
+    Ok(SecretString::from(key))
+}
+
 impl Common {
     fn machine(&self, state: PathBuf) -> Result<MachineConfig> {
         let api = match (&self.api_url, &self.api_key_env) {
@@ -176,9 +227,7 @@ impl Common {
                 if self.policy.is_none() {
                     return Err(Usage("--api-url needs --policy, the id of the policy to evaluate by".to_owned()).into());
                 }
-                let key = std::env::var(name).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-                let key = key.ok_or_else(|| Usage(format!("the environment variable {name} holds no API key")))?;
-                Api::Remote { url: url.clone(), key: SecretString::from(key), hosts: self.signed_url_hosts.clone() }
+                Api::Remote { url: url.clone(), key: key_in(name)?, hosts: self.signed_url_hosts.clone() }
             }
             _ => Api::Sandbox { job_time: self.job_time },
         };
