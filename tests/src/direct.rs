@@ -27,6 +27,8 @@ use tempfile::TempDir;
 /// The key that the API takes at first.
 pub const KEY: &str = "key-one";
 const KEY_SECRET: &str = "moondrop/api-key";
+/// How long the functions wait for an answer of the API here; by default it is longer.
+pub const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the functions are called.
 pub struct Direct {
@@ -297,5 +299,7 @@ fn services(stack: &Stack, settings: &BTreeMap<String, String>, events: &str) ->
         eventbridge: aws_sdk_eventbridge::Client::from_conf(events),
         secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
     };
-    Services::new(settings, clients, WebClients::new().unwrap())
+    let mut web = WebClients::new().unwrap();
+    web.api_timeout = API_TIMEOUT;
+    Services::new(settings, clients, web)
 }

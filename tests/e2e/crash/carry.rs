@@ -60,7 +60,7 @@ impl<'a> Carried<'a> {
     }
 
     /// Drives the drop to its end and sweeps; gives every promise that was broken on the way or is now.
-    pub(crate) async fn to_its_end(self) -> Vec<String> {
+    pub(crate) async fn ended(self) -> Vec<String> {
         let ticks = self.stage.drive(&self.id, async || self.look().await).await;
         self.stage.sweep().await;
         let mut broken = self.half_visible.into_inner().unwrap();
@@ -81,7 +81,7 @@ pub(crate) async fn carry(stage: &Stage, name: &str, expected: Option<&Published
     carried.look().await;
     stage.redeliver_at_once(&carried.event).await;
     carried.look().await;
-    (carried.id.clone(), carried.to_its_end().await)
+    (carried.id.clone(), carried.ended().await)
 }
 
 /// How a drop comes out when nothing goes wrong, and how many requests that takes.

@@ -71,7 +71,7 @@ async fn perform(stage: &Stage, name: &str, seed: u64, expected: &Published) -> 
         stage.plan.note("the announcement is delivered again".to_owned());
         stage.redeliver_at_once(&carried.event).await;
         if stage.ledger.meta(&carried.id).await.unwrap().is_some() {
-            return carried.to_its_end().await;
+            return carried.ended().await;
         }
     }
 }

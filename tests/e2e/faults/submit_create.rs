@@ -3,7 +3,7 @@
 use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::record::{DropState, PartState};
-use moondrop_tests::direct::{Direct, KEY};
+use moondrop_tests::direct::{API_TIMEOUT, Direct, KEY};
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::scripted::{Answer, Call, SIGNATURE};
 use serde_json::json;
@@ -200,6 +200,11 @@ async fn assert_outcome_unknown(answer: Answer, made: usize) {
 async fn create_answered_500_is_not_tried_again_at_once_since_its_outcome_is_unknown() {
     assert_outcome_unknown(Answer::status(500), 0).await;
     assert_outcome_unknown(Answer::status(503).with_effect(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_that_times_out_is_not_tried_again_at_once_since_its_outcome_is_unknown() {
+    assert_outcome_unknown(Answer::faithful().after(API_TIMEOUT + Duration::from_secs(2)), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
