@@ -218,6 +218,12 @@ impl PartState {
         }
     }
 
+    /// Whether it has a job that has not ended, as far as is known.
+    #[must_use]
+    pub fn has_open_job(self) -> bool {
+        matches!(self, PartState::Created | PartState::Uploaded | PartState::Abandoning)
+    }
+
     /// Whether its job has ended and its rows wait to be joined.
     #[must_use]
     pub fn is_collectable(self) -> bool {

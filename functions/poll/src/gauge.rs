@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::metrics::{Metric, Metrics};
-use moondrop_shared::record::{Meta, Part, PartState};
+use moondrop_shared::record::{Meta, Part};
 
 /// What is noted at each tick.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(crate) struct Gauge {
 pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
     let drops: Vec<u64> = drops.iter().filter(|meta| !meta.state.is_final()).map(|meta| seconds(meta.dropped_at)).collect();
-    let is_open = |part: &&Part| matches!(part.state, PartState::Created | PartState::Uploaded | PartState::Abandoning);
-    let jobs: Vec<u64> = parts.iter().filter(is_open).filter_map(|part| part.created_at).map(seconds).collect();
+    let open = parts.iter().filter(|part| part.state.has_open_job());
+    let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
     let over = |hours: i64| {
         let limit = SignedDuration::from_hours(hours).as_secs().unsigned_abs();
         jobs.iter().filter(|age| **age > limit).count() as u64
@@ -53,6 +53,7 @@ mod tests {
     use super::*;
     use moondrop_shared::check::PlannedPart;
     use moondrop_shared::drop::DropId;
+    use moondrop_shared::record::PartState;
 
     fn job(state: PartState, hours: i64, now: Timestamp) -> Part {
         let plan = PlannedPart {

@@ -46,14 +46,13 @@ async fn move_parts(
     deadline: Deadline,
     changed: &mut BTreeSet<DropId>,
 ) -> Result<()> {
-    let is_open = |part: &Part| matches!(part.state, PartState::Created | PartState::Uploaded | PartState::Abandoning);
-    let ids: Vec<String> = parts.iter().filter(|p| is_open(p)).filter_map(|p| p.job_id.clone()).collect();
+    let ids: Vec<String> = parts.iter().filter(|p| p.state.has_open_job()).filter_map(|p| p.job_id.clone()).collect();
     if ids.is_empty() {
         return Ok(());
     }
     let asked = tokio::time::timeout(deadline.left(), ask(&services.api, ids)).await;
     let answers = asked.context("the API took too long to tell of the jobs")??;
-    for part in parts.iter_mut().filter(|p| is_open(p)) {
+    for part in parts.iter_mut().filter(|p| p.state.has_open_job()) {
         if deadline.is_near() {
             break;
         }
@@ -180,11 +179,10 @@ async fn announcement(services: &Services, drops: &[Meta], part: &Part) -> Resul
         let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
         return Ok(Announcement::JobCompleted { drop, part: number, job });
     };
-    // The index lags: the drop may not be in it yet.
-    let looked_up = match drops.iter().any(|meta| meta.id == part.drop) {
-        true => None,
-        false => services.ledger.meta(&part.drop).await?,
-    };
-    let meta = looked_up.as_ref().or_else(|| drops.iter().find(|meta| meta.id == part.drop));
-    Ok(Announcement::JobFailed(Box::new(JobFailed::of(part, failure, meta))))
+    let failed = |meta: Option<&Meta>| Announcement::JobFailed(Box::new(JobFailed::of(part, failure, meta)));
+    match drops.iter().find(|meta| meta.id == part.drop) {
+        Some(meta) => Ok(failed(Some(meta))),
+        // The index lags: the drop may not be in it yet.
+        None => Ok(failed(services.ledger.meta(&part.drop).await?.as_ref())),
+    }
 }
