@@ -193,12 +193,13 @@ impl Ledger {
         self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
     }
 
-    /// CREATED → ABANDONING: claims a part whose job was never fed and can no longer be, so that it can be cancelled.
+    /// CREATED → ABANDONING: claims a part whose job was never fed and can no longer be, so that it can be cancelled. If the API
+    /// did not know it, that has to show itself again of the claimed job.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn abandon(&self, part: &Part) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Abandoning)?.remove("upload_url");
+        let update = Self::update_part(part).set("state", &PartState::Abandoning)?.remove("upload_url").remove("missing_since");
         let update = update.only_if("#state = :created AND #job_id = :job");
         self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
     }

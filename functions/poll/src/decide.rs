@@ -35,19 +35,22 @@ pub(crate) fn decide(part: &Part, job: Option<&Job>, now: Timestamp) -> Move {
     let age = |since: Option<Timestamp>| since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
     let given_up = part.state == PartState::Created && age(part.created_at) > GIVEN_UP_AFTER;
     let Some(job) = job else {
+        // A job with an address may yet be fed; that the API does not know it matters once it no longer may.
+        let matters = given_up || matches!(part.state, PartState::Uploaded | PartState::Abandoning);
         return match part.state {
-            PartState::Created if given_up => Move::Abandon,
-            PartState::Abandoning if age(part.missing_since) > LOST_AFTER => Move::PlanAgain,
-            PartState::Uploaded | PartState::Abandoning if part.missing_since.is_none() => Move::NoteMissing(Some(now)),
-            PartState::Uploaded if age(part.missing_since) > LOST_AFTER => {
-                Move::Lose(PartFailure { lost: true, reason: "the API has not known the job for over an hour".to_owned() })
-            }
-            _ => Move::Nothing,
+            _ if !matters => Move::Nothing,
+            _ if part.missing_since.is_none() => Move::NoteMissing(Some(now)),
+            _ if age(part.missing_since) <= LOST_AFTER => Move::Nothing,
+            PartState::Created => Move::Abandon,
+            PartState::Abandoning => Move::PlanAgain,
+            _ => Move::Lose(PartFailure { lost: true, reason: "the API has not known the job for over an hour".to_owned() }),
         };
     };
     let further = job.state.rank() > part.job_rank;
     match (&job.state, part.state) {
         (JobState::Cancelled, PartState::Abandoning) => Move::PlanAgain,
+        // Known again: the absence is over before anything else is done, or it would run on into the next one.
+        (JobState::Initialized, _) if part.missing_since.is_some() => Move::NoteMissing(None),
         (JobState::Initialized, PartState::Abandoning) => Move::Cancel,
         (JobState::Initialized, PartState::Created) if given_up => Move::Abandon,
         // Completed without an address of results is not completed yet.
@@ -141,7 +144,24 @@ mod tests {
         let part = part(PartState::Created, 1);
         assert_eq!(decide(&part, Some(&job("INITIALIZED", false)), at(4 * 60 + 29)), Move::Nothing);
         assert_eq!(decide(&part, Some(&job("INITIALIZED", false)), at(4 * 60 + 31)), Move::Abandon);
-        assert_eq!(decide(&part, None, at(4 * 60 + 31)), Move::Abandon);
+    }
+
+    #[test]
+    fn an_unfed_job_that_is_not_known_is_held_for_an_hour_before_it_is_given_up() {
+        let mut part = part(PartState::Created, 1);
+        assert_eq!(decide(&part, None, at(4 * 60)), Move::Nothing, "it may still be fed");
+        assert_eq!(decide(&part, None, at(271)), Move::NoteMissing(Some(at(271))));
+        part.missing_since = Some(at(271));
+        assert_eq!(decide(&part, None, at(330)), Move::Nothing);
+        assert_eq!(decide(&part, None, at(332)), Move::Abandon);
+    }
+
+    #[test]
+    fn an_absence_ends_when_the_job_is_known_again() {
+        for state in [PartState::Created, PartState::Abandoning, PartState::Uploaded] {
+            let part = Part { missing_since: Some(at(271)), ..part(state, 1) };
+            assert_eq!(decide(&part, Some(&job("INITIALIZED", false)), at(330)), Move::NoteMissing(None), "{state:?}");
+        }
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn carry_out(rules: &Rules, state: &State, plan: Act, was: At, job: u8) -> Vec<(
         Act::Abandon => {
             let claimed = own && record.at == At::Created;
             if claimed {
-                record.at = At::Abandoning;
+                (record.at, record.missing) = (At::Abandoning, Missing::No);
             }
             vec![(Next::new("poll: ABANDONING, if CREATED stands", next), claimed.then_some(Act::Cancel))]
         }
