@@ -9,8 +9,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Read;
 
-/// The most bytes of labels and errors that are held for one part: 512 MiB would be 20 KB a row. Ours.
-pub const MAX_ANSWER_BYTES: usize = 512 * 1024 * 1024;
+/// What a row's answer takes in memory beside its text: its place in the table and three allocations.
+const ROW_BYTES: usize = 160;
+
+/// The results take more memory than there is for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the results of one job take more than the {0} bytes of memory there are for them")]
+pub struct ResultsTooLarge(pub usize);
 
 /// What the API answered for a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,18 +35,18 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Reads a results file: `ref_id,type,labels,content,error` in any order of columns and rows.
+    /// Reads a results file: `ref_id,type,labels,content,error` in any order of columns and rows. Its answers may take `memory`
+    /// bytes.
     ///
     /// # Errors
-    /// If it has no `ref_id` and `labels` columns (a page of HTML, say), cannot be read to its end, or holds more than
-    /// [`MAX_ANSWER_BYTES`].
-    pub fn read(results: impl Read) -> Result<Self> {
+    /// As [`each_row`].
+    pub fn read(results: impl Read, memory: usize) -> Result<Self> {
         let mut answers = Answers::default();
         let mut held = 0;
-        let read = each_row(results, |row| {
+        let read = each_row(results, memory, |row| {
             let answer = Answer { labels: row.text(LABELS).into(), error: row.text(ERROR).into(), taken: false };
-            held += row.ref_id().len() + answer.labels.len() + answer.error.len();
-            ensure!(held <= MAX_ANSWER_BYTES, "the results hold more than {MAX_ANSWER_BYTES} bytes of labels and errors");
+            held += ROW_BYTES + row.ref_id().len() + answer.labels.len() + answer.error.len();
+            ensure!(held <= memory, ResultsTooLarge(memory));
             match answers.by_ref_id.entry(row.ref_id().into()) {
                 Entry::Occupied(_) => answers.doubled += 1,
                 Entry::Vacant(place) => drop(place.insert(answer)),
@@ -148,21 +153,30 @@ pub struct ReadResults {
 }
 
 /// Gives each whole row of a results file to `each`. Half a row is no answer: least of all one without labels, which would
-/// read as clean.
+/// read as clean. A row may take `memory` bytes: what never ends a line or a quote is not read to its end.
 ///
 /// # Errors
-/// If it has no `ref_id` and `labels` columns (a page of HTML, say) or cannot be read to its end, and what `each` fails with.
-pub fn each_row(results: impl Read, mut each: impl FnMut(&ResultRow<'_>) -> Result<()>) -> Result<ReadResults> {
-    let mut results = LastByte { inner: results, last: None, bytes: 0 };
+/// If it has no `ref_id` and `labels` columns (a page of HTML, say) or cannot be read to its end, [`ResultsTooLarge`], and what
+/// `each` fails with.
+pub fn each_row(results: impl Read, memory: usize, mut each: impl FnMut(&ResultRow<'_>) -> Result<()>) -> Result<ReadResults> {
+    let mut results = Metered { inner: results, last: None, bytes: 0, of_row: 0, memory };
     let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(&mut results);
-    let headers = reader.byte_headers().context("the results cannot be read")?.clone();
+    let headers = reader.byte_headers().cloned();
+    ensure!(!reader.get_ref().is_over(), ResultsTooLarge(memory));
+    let headers = headers.context("the results cannot be read")?;
     let columns = RESULT_COLUMNS
         .map(|name| headers.iter().position(|h| h.strip_prefix(b"\xef\xbb\xbf").unwrap_or(h).trim_ascii() == name.as_bytes()));
     if columns[REF_ID].is_none() || columns[LABELS].is_none() {
         bail!("what came as results has no columns `ref_id` and `labels`");
     }
     let (mut half, mut record) = (false, csv::ByteRecord::new());
-    while reader.read_byte_record(&mut record).context("the results cannot be read to their end")? {
+    loop {
+        reader.get_mut().of_row = 0;
+        let read = reader.read_byte_record(&mut record);
+        ensure!(!reader.get_ref().is_over(), ResultsTooLarge(memory));
+        if !read.context("the results cannot be read to their end")? {
+            break;
+        }
         if record.len() == headers.len() {
             each(&ResultRow { columns: &columns, record: &record })?;
         } else {
@@ -180,17 +194,29 @@ pub fn broke_off(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref()).any(csv::Error::is_io_error)
 }
 
-/// Passes bytes on and remembers the last.
-struct LastByte<R> {
+/// Passes bytes on, counts them and remembers the last. Fails when one row takes more than the memory there is.
+struct Metered<R> {
     inner: R,
     last: Option<u8>,
     bytes: u64,
+    of_row: usize,
+    memory: usize,
 }
 
-impl<R: Read> Read for LastByte<R> {
+impl<R> Metered<R> {
+    fn is_over(&self) -> bool {
+        self.of_row > self.memory
+    }
+}
+
+impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.is_over() {
+            return Err(std::io::Error::other(ResultsTooLarge(self.memory)));
+        }
         let read = self.inner.read(buffer)?;
         self.bytes += read as u64;
+        self.of_row += read;
         self.last = buffer[..read].last().copied().or(self.last);
         Ok(read)
     }

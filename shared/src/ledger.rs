@@ -30,13 +30,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use update::Update;
 
+pub use read::Open;
+
 /// The sparse index of what is still open: hash `open` (`DROP`, `PART` or `SWEEP`), range `open_since`.
 pub const OPEN_INDEX: &str = "open-index";
 
 const META: &str = "META";
 const SWEEP: &str = "SWEEP";
-/// Writes under way at once while a plan is recorded; a plan may have ten thousand parts.
-const WRITES_AT_ONCE: usize = 16;
+/// Writes under way at once where there are many to make: a plan may have ten thousand parts, and a tick may move as many.
+pub const WRITES_AT_ONCE: usize = 16;
 
 /// The table.
 #[derive(Debug, Clone)]

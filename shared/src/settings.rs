@@ -58,6 +58,9 @@ pub struct Settings {
     pub stalled_after: Duration,
     /// `METRICS`: `emf` (default) writes the metrics into the log at the end of an invocation, `off` does not.
     pub metrics: bool,
+    /// Half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the answers of one job may take. Lambda sets that variable, in
+    /// MiB (AWS Lambda Developer Guide, "Defined runtime environment variables"); without it, 1,024 counts.
+    pub answer_memory: usize,
 }
 
 impl Settings {
@@ -127,6 +130,7 @@ impl Settings {
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 240, 1, 86_400)?),
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
             metrics,
+            answer_memory: number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)? as usize * (1 << 20) / 2,
         })
     }
 

@@ -209,3 +209,22 @@ fn up_takes_files_from_its_inbox_and_publishes_into_its_outbox() {
     up.kill().unwrap();
     up.wait().unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn the_sandbox_alone_serves_functions_that_run_elsewhere_until_ctrl_c() {
+    let dir = folder_with(&[("posts.csv", &good_file(5))]);
+    let mut sandbox = Command::new(BINARY);
+    let sandbox = sandbox.args(["sandbox", "--api-key-env", "KEY", "--job-time", "300ms"]).env("KEY", "the-key");
+    let mut sandbox = sandbox.current_dir(dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(sandbox.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let mut run = Command::new(BINARY);
+    let run = run.args(["run", "posts.csv", "--policy", "p1", "--poll-every", "50ms", "--api-key-env", "KEY", "--api-url"]);
+    let done = run.arg(url.trim()).env("KEY", "the-key").current_dir(dir.path()).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_all_rows(&good_file(5), &find_one(&dir.path().join("moondrop-results"), "results.csv"));
+    assert!(dir.path().join(".moondrop-sandbox").is_dir(), "its jobs are kept there");
+    assert!(Command::new("kill").args(["-INT", &sandbox.id().to_string()]).status().unwrap().success());
+    assert_eq!(sandbox.wait().unwrap().code(), Some(0));
+}

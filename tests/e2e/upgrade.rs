@@ -157,6 +157,25 @@ async fn a_record_of_a_newer_form_is_refused_in_clear_words_and_left_as_it_is() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_of_a_newer_form_hold_back_no_other_drop() {
+    for newer in ["META", "PART#00002", "PART#00003"] {
+        let (world, _) = left_in_flight(|item| {
+            if item["sk"] == AttributeValue::S(newer.to_owned()) {
+                item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
+            }
+        })
+        .await;
+        let other = world.drop_file("incoming/other.csv", good_file(3)).await;
+        assert!(world.submit(&other).await);
+        world.api.complete_all();
+        let told = world.poll_at(Timestamp::now()).await.unwrap_err();
+        assert!(format!("{told:#}").contains("has form 2"), "the tick fails all the same: {told:#}");
+        world.collect_all(&other.id).await;
+        assert_eq!(world.ended(&other.id).await.status.state, DropState::Completed, "{newer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_record_of_a_drop_and_of_a_part_says_its_form() {
     let world = Direct::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(3)).await;

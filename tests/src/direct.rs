@@ -93,6 +93,14 @@ impl Direct {
         services(&self.stack, &self.settings, &self.stack.endpoints().events)
     }
 
+    /// What a function started anew works with when a setting has changed.
+    #[must_use]
+    pub fn cold_with(&self, name: &str, value: &str) -> Services {
+        let mut settings = self.settings.clone();
+        settings.insert(name.to_owned(), value.to_owned());
+        services(&self.stack, &settings, &self.stack.endpoints().events)
+    }
+
     /// What a function works with whose EventBridge is elsewhere.
     #[must_use]
     pub fn with_bus_at(&self, url: &str) -> Services {

@@ -224,7 +224,8 @@ impl Stage {
             .map(|event| event["detail"].to_string())
             .collect();
         promise(completed.len() == 1, format!("Drop Completed said: {completed:?}"));
-        let open = self.ledger.open_parts().await.unwrap().len() + self.ledger.open_drops().await.unwrap().len();
+        let open =
+            self.ledger.open_parts().await.unwrap().records.len() + self.ledger.open_drops().await.unwrap().records.len();
         promise(open == 0, format!("{open} records are left open"));
         broken
     }

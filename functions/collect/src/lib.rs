@@ -11,6 +11,7 @@ mod unjoined;
 
 use anyhow::{Context, Result};
 use lambda_runtime::{LambdaEvent, service_fn};
+use moondrop_shared::answers::ResultsTooLarge;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::conclude::conclude;
@@ -105,6 +106,11 @@ async fn tell_of_trouble(services: &Services, meta: &Meta, done: &Result<()>) {
 fn trouble(error: &anyhow::Error) -> Trouble {
     let signed = error.chain().find_map(|cause| cause.downcast_ref());
     let api = error.chain().find_map(|cause| cause.downcast_ref());
+    if let Some(ResultsTooLarge(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
+        let reason = format!("the results of a job take more than the {} MiB that collect has for them", limit >> 20);
+        let next = "It needs you to give collect more memory: half of it is for results. The drop goes on by itself then.";
+        return Trouble::new("E_RESULTS_SIZE", reason, next);
+    }
     match (signed, api) {
         (Some(SignedError::Host(host)), _) => Trouble::host_refused("keeps the results at", host),
         (_, Some(ApiError::Key)) => Trouble::key_refused(),

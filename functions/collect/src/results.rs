@@ -33,7 +33,8 @@ pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Resu
 async fn fetch_once(services: &Services, job: &str) -> Result<Answers> {
     let body = open(services, job).await?;
     let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-    read(services, move || Answers::read(reader)).await
+    let memory = services.settings.answer_memory;
+    read(services, move || Answers::read(reader, memory)).await
 }
 
 /// Reads results on a thread of their own, since the csv crate reads synchronously and waits for bytes there. That they are no

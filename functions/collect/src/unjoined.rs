@@ -2,8 +2,8 @@
 //! has any more. Marked as such in `status.json`.
 
 use crate::{part::store, results};
-use anyhow::Result;
-use moondrop_shared::answers::{ERROR, LABELS, count_answer, each_row};
+use anyhow::{Result, ensure};
+use moondrop_shared::answers::{ERROR, LABELS, ResultsTooLarge, count_answer, each_row};
 use moondrop_shared::aws::Services;
 use moondrop_shared::csv::header::RESULT_COLUMNS;
 use moondrop_shared::csv::write::write_field;
@@ -17,12 +17,12 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 /// Stores what there is. Rows of a failed job and rejected rows are counted, but cannot be told: only the source had them.
 pub(crate) async fn write(services: &Services, meta: &Meta, part: &Part, key: &str) -> Result<(WrittenObject, Tally)> {
     let extra = rows::header(meta)?.extra.len();
-    let accepted = part.plan.accepted;
+    let (accepted, memory) = (part.plan.accepted, services.settings.answer_memory);
     let (lines, tally) = match (&part.failure, &part.job_id) {
         (None, Some(job)) => {
             let body = results::open(services, job).await?;
             let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-            results::read(services, move || rewrite(reader, extra, accepted)).await?
+            results::read(services, move || rewrite(reader, memory, extra, accepted)).await?
         }
         _ => (Vec::new(), Tally::default()),
     };
@@ -41,11 +41,11 @@ fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
     tally
 }
 
-/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
+/// The API's results, which may take `memory` bytes, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
 /// the source had extra.
-fn rewrite(results: impl std::io::Read, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
+fn rewrite(results: impl std::io::Read, memory: usize, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
     let (mut out, mut tally, mut seen) = (Vec::new(), Tally::default(), HashSet::new());
-    each_row(results, |row| {
+    each_row(results, memory, |row| {
         if !seen.insert(row.ref_id().to_vec()) {
             tally.doubled += 1;
             return Ok(());
@@ -63,6 +63,7 @@ fn rewrite(results: impl std::io::Read, extra: usize, accepted: u64) -> Result<(
         }
         out.extend(std::iter::repeat_n(b',', extra));
         out.push(b'\n');
+        ensure!(out.len() <= memory, ResultsTooLarge(memory));
         Ok(())
     })?;
     Ok((out, tally))
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn half_a_row_is_no_answer_and_rows_beyond_those_sent_are_foreign() {
         let results = "ref_id,type,labels,content,error\n1,text,[],a,\n2,te\n3,text,,c,no image\n4,text,[],d,\n";
-        let (lines, tally) = rewrite(results.as_bytes(), 1, 2).unwrap();
+        let (lines, tally) = rewrite(results.as_bytes(), 1 << 20, 1, 2).unwrap();
         assert_eq!(String::from_utf8(lines).unwrap(), "1,text,[],a,,\n3,text,,c,no image,\n");
         assert_eq!((tally.rows.evaluated, tally.rows.failed, tally.foreign), (1, 1, 1));
     }

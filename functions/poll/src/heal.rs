@@ -4,12 +4,14 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::{Job, UPLOAD_URL_LIFE};
+use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announcement;
 use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::ledger::Sweep;
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, Meta, Part, PartState};
 use moondrop_shared::runtime::describe;
+use std::collections::HashMap;
 
 /// The age from which an unfed job of ours that no record knows is an orphan.
 const ORPHAN_AFTER: SignedDuration = SignedDuration::from_hours(5);
@@ -30,33 +32,53 @@ enum Need {
 
 /// Puts back on its way every drop that no one works on.
 pub(crate) async fn heal_drops(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
-    let mut announcements = Vec::new();
+    let mut by_drop: HashMap<&DropId, Vec<&Part>> = HashMap::new();
+    for part in parts {
+        by_drop.entry(&part.drop).or_default().push(part);
+    }
+    // What fails of one drop holds back no other; the first failure is told in the end.
+    let mut outcome = Ok(());
+    let (mut announcements, mut healed) = (Vec::new(), Vec::new());
     for meta in drops {
         warn_of_age(meta, now);
-        let idle = now.duration_since(meta.touched_at).unsigned_abs();
-        let own: Vec<&Part> = parts.iter().filter(|p| p.drop == meta.id).collect();
-        let announcement = match need(meta, &own, now) {
-            Need::Submit if idle >= services.settings.stalled_after => {
-                tracing::warn!(drop = %meta.id, state = meta.state.as_str(), "the drop stands still; it goes back on the queue");
-                services.metrics.count(Metric::DropsStalled, 1);
-                Announcement::DropStalled { source: meta.source.clone() }
+        let own = by_drop.get(&meta.id).map_or(&[][..], Vec::as_slice);
+        match remedy(services, meta, own, now).await {
+            Ok(None) => {}
+            Ok(Some(announcement)) => {
+                announcements.push(announcement);
+                healed.push(meta);
             }
-            Need::Publish if idle >= services.settings.remind_after => {
-                // The index lags: only a consistent read can say that everything is collected.
-                let parts = services.ledger.parts(&meta.id).await?;
-                let Some(first) = parts.first() else { continue };
-                if !parts.iter().all(|p| p.state == PartState::Collected) {
-                    continue;
-                }
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+    }
+    // Told first, and marked as told then: an event that the bus did not take is put again at the next tick.
+    services.bus.put(&announcements).await?;
+    for meta in healed {
+        outcome = outcome.and(services.ledger.touch(meta, now).await.map(|_| ()));
+    }
+    outcome
+}
+
+/// The event that puts a drop back on its way, if it needs one by now.
+async fn remedy(services: &Services, meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Result<Option<Announcement>> {
+    let idle = now.duration_since(meta.touched_at).unsigned_abs();
+    match need(meta, open_parts, now) {
+        Need::Submit if idle >= services.settings.stalled_after => {
+            tracing::warn!(drop = %meta.id, state = meta.state.as_str(), "the drop stands still; it goes back on the queue");
+            services.metrics.count(Metric::DropsStalled, 1);
+            Ok(Some(Announcement::DropStalled { source: meta.source.clone() }))
+        }
+        Need::Publish if idle >= services.settings.remind_after => {
+            // The index lags: only a consistent read can say that everything is collected.
+            let parts = services.ledger.parts(&meta.id).await?;
+            let collected = parts.iter().all(|part| part.state == PartState::Collected);
+            Ok(parts.first().filter(|_| collected).map(|first| {
                 let (drop, part, job) = (meta.id.clone(), first.plan.number, first.job_id.clone());
                 Announcement::JobCompleted { drop, part, job }
-            }
-            _ => continue,
-        };
-        announcements.push(announcement);
-        services.ledger.touch(meta, now).await?;
+            }))
+        }
+        Need::Nothing | Need::Submit | Need::Publish => Ok(None),
     }
-    services.bus.put(&announcements).await
 }
 
 fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {

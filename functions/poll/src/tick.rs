@@ -1,23 +1,28 @@
 //! One tick: ask, decide, record, announce, heal, report.
 
-use crate::ask::ask;
+use crate::ask::{Answers, ask};
 use crate::decide::{Move, decide};
 use crate::{gauge, heal};
 use anyhow::{Context, Result};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::event::{Announcement, JobFailed};
+use moondrop_shared::ledger::{Open, WRITES_AT_ONCE};
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
 use moondrop_shared::runtime::{Deadline, describe};
 use std::collections::BTreeSet;
 
+/// Reports under way at once. Each holds the records of all parts of its drop.
+const REPORTS_AT_ONCE: usize = 4;
+
 pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
     services.metrics.count(Metric::Ticks, 1);
-    let mut parts = services.ledger.open_parts().await?;
-    let drops = services.ledger.open_drops().await?;
+    let Open { records: mut parts, refused: parts_refused } = services.ledger.open_parts().await?;
+    let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
     let mut changed = BTreeSet::new();
 
     // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
@@ -27,15 +32,13 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     let healed = heal::heal_drops(services, &drops, &parts, now).await;
     gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
     let swept = if deadline.is_near() { Ok(()) } else { heal::sweep(services, now).await };
-    for drop in &changed {
-        services.reporter.try_report(drop, 0).await;
-    }
+    stream::iter(&changed).for_each_concurrent(REPORTS_AT_ONCE, |drop| services.reporter.try_report(drop, 0)).await;
     if drops.is_empty() && parts.is_empty() {
         tracing::debug!("ticked, with nothing open");
     } else {
         tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
     }
-    asked.and(announced).and(healed).and(swept)
+    asked.and(announced).and(healed).and(swept).and(parts_refused).and(drops_refused)
 }
 
 /// Asks after every job that is open, and moves its part.
@@ -52,22 +55,35 @@ async fn move_parts(
     }
     let asked = tokio::time::timeout(deadline.left(), ask(&services.api, ids)).await;
     let answers = asked.context("the API took too long to tell of the jobs")??;
-    for part in parts.iter_mut().filter(|p| p.state.has_open_job()) {
-        if deadline.is_near() {
-            break;
-        }
-        let Some(job) = part.job_id.as_ref().and_then(|id| answers.get(id)) else { continue };
-        let decided = decide(part, job.as_ref(), now);
-        let moved = carry_out(services, part, &decided).await;
-        match moved {
-            Ok(true) => drop(changed.insert(part.drop.clone())),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
-            }
-        }
+    let mut moving = stream::iter(parts.iter_mut().filter(|p| p.state.has_open_job()))
+        .map(|part| Box::pin(move_part(services, part, &answers, now, deadline)))
+        .buffer_unordered(WRITES_AT_ONCE);
+    while let Some(moved) = moving.next().await {
+        changed.extend(moved);
     }
     Ok(())
+}
+
+/// Moves one part by what the API said of its job; gives its drop, if it changed in a way worth telling.
+async fn move_part(
+    services: &Services,
+    part: &mut Part,
+    answers: &Answers,
+    now: Timestamp,
+    deadline: Deadline,
+) -> Option<DropId> {
+    let job = answers.get(part.job_id.as_ref()?)?;
+    if deadline.is_near() {
+        return None;
+    }
+    let decided = decide(part, job.as_ref(), now);
+    match carry_out(services, part, &decided).await {
+        Ok(changed) => changed.then(|| part.drop.clone()),
+        Err(error) => {
+            tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
+            None
+        }
+    }
 }
 
 /// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again.
@@ -162,16 +178,25 @@ async fn announce_ends(services: &Services, drops: &[Meta], parts: &[Part], now:
         let waited = part.announced_at.map(|at| now.duration_since(at).unsigned_abs());
         part.state.is_collectable() && waited.is_none_or(|waited| waited >= remind_after)
     };
-    let ended: Vec<&Part> = parts.iter().filter(due).collect();
-    let mut announcements = Vec::with_capacity(ended.len());
-    for part in &ended {
-        announcements.push(announcement(services, drops, part).await?);
+    // What fails of one part holds back no other's announcement; the first failure is told in the end.
+    let mut outcome = Ok(());
+    let (mut announcements, mut announced) = (Vec::new(), Vec::new());
+    for part in parts.iter().filter(due) {
+        match announcement(services, drops, part).await {
+            Ok(announcement) => {
+                announcements.push(announcement);
+                announced.push(part);
+            }
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
     }
     services.bus.put(&announcements).await?;
-    for part in ended {
-        services.ledger.note_announced(part, now).await?;
+    let mut noting =
+        stream::iter(announced).map(|part| services.ledger.note_announced(part, now)).buffer_unordered(WRITES_AT_ONCE);
+    while let Some(noted) = noting.next().await {
+        outcome = outcome.and(noted.map(|_| ()));
     }
-    Ok(())
+    outcome
 }
 
 async fn announcement(services: &Services, drops: &[Meta], part: &Part) -> Result<Announcement> {

@@ -124,11 +124,14 @@ async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<
     let parts = checked.parts.into_iter().map(|part| Part::planned(meta.id.clone(), part)).collect();
     services.ledger.put_parts(parts, now).await?;
     meta.trouble = None;
+    // Told before the drop moves on: an attempt that dies in between is followed by one that tells it again.
+    let accepted = Meta { state: DropState::Uploading, ..meta.clone() };
+    let outcomes = Outcomes { rejected, ..Outcomes::default() };
+    let event = DropEvent::of(&accepted, outcomes, &services.settings.results_bucket);
+    services.bus.put(&[Announcement::DropAccepted(Box::new(event))]).await?;
     end(services, meta, DropState::Uploading).await?;
     services.reporter.try_report(&meta.id, 0).await;
-    let outcomes = Outcomes { rejected, ..Outcomes::default() };
-    let event = DropEvent::of(meta, outcomes, &services.settings.results_bucket);
-    services.bus.put(&[Announcement::DropAccepted(Box::new(event))]).await
+    Ok(())
 }
 
 /// Refuses the file: `rejected.csv` says why, in one line.

@@ -8,6 +8,16 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
+/// What is open of one kind.
+#[derive(Debug)]
+pub struct Open<T> {
+    /// The records that can be read.
+    pub records: Vec<T>,
+    /// Why the first of the others cannot: it is of a newer form. They wait for the release that knows it, and hold back no
+    /// other.
+    pub refused: Result<()>,
+}
+
 impl Ledger {
     /// A drop's record.
     ///
@@ -45,20 +55,20 @@ impl Ledger {
         items.into_iter().map(read).collect()
     }
 
-    /// Everything of one kind that is still open, oldest first. The index lags a little behind the records: what is done
-    /// because of it is decided again by a condition, or by a consistent read.
+    /// Every part that is not collected, oldest first. The index lags a little behind the records: what is done because of it
+    /// is decided again by a condition, or by a consistent read.
     ///
     /// # Errors
-    /// As [`Ledger::meta`].
-    pub async fn open_parts(&self) -> Result<Vec<Part>> {
+    /// If DynamoDB does not answer.
+    pub async fn open_parts(&self) -> Result<Open<Part>> {
         self.open("PART", None).await
     }
 
     /// Every drop that has not reached its end; see [`Ledger::open_parts`].
     ///
     /// # Errors
-    /// As [`Ledger::meta`].
-    pub async fn open_drops(&self) -> Result<Vec<Meta>> {
+    /// If DynamoDB does not answer.
+    pub async fn open_drops(&self) -> Result<Open<Meta>> {
         self.open("DROP", None).await
     }
 
@@ -67,10 +77,11 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::meta`].
     pub async fn due_sweeps(&self, now: Timestamp) -> Result<Vec<Sweep>> {
-        self.open(SWEEP, Some(now)).await
+        let due = self.open(SWEEP, Some(now)).await?;
+        due.refused.map(|()| due.records)
     }
 
-    async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Vec<T>> {
+    async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Open<T>> {
         let mut query = self
             .client
             .query()
@@ -85,7 +96,14 @@ impl Ledger {
                 .expression_attribute_values(":until", serde_dynamo::to_attribute_value(until)?),
         };
         let items: Vec<Item> = query.into_paginator().items().send().try_collect().await.context("query what is open")?;
-        items.into_iter().map(read).collect()
+        let mut open = Open { records: Vec::with_capacity(items.len()), refused: Ok(()) };
+        for item in items {
+            match read(item) {
+                Ok(record) => open.records.push(record),
+                Err(error) => open.refused = open.refused.and(Err(error)),
+            }
+        }
+        Ok(open)
     }
 
     async fn get<T: DeserializeOwned>(&self, drop: &DropId, sk: &str) -> Result<Option<T>> {

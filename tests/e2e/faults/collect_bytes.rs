@@ -2,7 +2,7 @@
 
 use crate::BINARY;
 use moondrop_shared::record::{DropState, PartState};
-use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::direct::{Direct, Dropped, collect};
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use moondrop_tests::scripted::{Answer, Call, results_of};
 
@@ -104,4 +104,35 @@ async fn a_whole_body_without_a_length_or_a_final_newline_is_taken() {
     world.api.always(Call::Download, Some(Answer::faithful().without_length()));
     world.collect(&dropped.id, 1).await.unwrap();
     assert_whole(&world, &dropped, "no final newline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it() {
+    let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1");
+    let label = "x".repeat(200_000);
+    let huge: String = (0..4).map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\"}}]\",x,\n")).collect();
+    let endless = format!("r0,text,\"{}", label.repeat(3));
+    for (rows, what) in [(huge.clone(), "labels"), (endless, "a quote without an end")] {
+        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4"), memory]).await;
+        let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+        assert!(world.submit(&dropped).await);
+        let results = |rows: &str| Some(format!("ref_id,type,labels,content,error\n{rows}").into_bytes());
+        world.api.change("job-1", |job| job.results = results(&rows));
+        world.api.complete_all();
+        world.poll().await;
+        let error = format!("{:#}", world.collect(&dropped.id, 1).await.expect_err(what));
+        assert!(error.contains("take more than the 524288 bytes of memory"), "{what}: {error}");
+        let trouble = world.status(&dropped.id).await.trouble.expect(what);
+        assert_eq!(trouble.class, "E_RESULTS_SIZE", "{what}");
+        assert!(trouble.next.contains("needs you to give collect more memory"), "{what}: {trouble:?}");
+        assert_eq!(world.keys("work/").await, Vec::<String>::new(), "nothing half-written is left");
+        assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{what}: the rows are not given up");
+        // With more memory, it is what it would have been.
+        world.api.change("job-1", |job| job.results = results(&huge));
+        collect(&world.cold_with(memory.0, "4"), &dropped.id, 1).await.unwrap();
+        let ended = world.ended(&dropped.id).await;
+        assert_eq!(ended.status.state, DropState::Completed, "{what}");
+        let rows = assert_all_rows(&good_file(4), ended.results());
+        assert!(rows.iter().all(|row| row["labels"].len() > 200_000), "{what}");
+    }
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod clocks;
 mod collect;
 mod collect_bytes;
 mod poll_answers;
@@ -14,7 +15,5 @@ mod submit_upload;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
-/// How many parts are many: `MOONDROP_MANY_PARTS`, up to 10,000; fewer by default, since the local DynamoDB takes its time.
-fn many() -> u32 {
-    std::env::var("MOONDROP_MANY_PARTS").map_or(1_500, |text| text.parse().unwrap())
-}
+/// The most parts that are driven here: a drop of 250 million rows, at 25,000 rows a part.
+const MANY: u32 = 10_000;

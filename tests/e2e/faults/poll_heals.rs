@@ -1,12 +1,12 @@
 //! poll: what it heals, sweeps and warns of.
 
-use crate::{BINARY, many};
+use crate::{BINARY, MANY};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::check::PlannedPart;
 use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::record::{DropState, Part, PartState};
 use moondrop_shared::runtime::Deadline;
-use moondrop_tests::direct::{DAY, Direct};
+use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
 use moondrop_tests::scripted::{Answer, Call, ScriptedJob};
@@ -70,6 +70,33 @@ async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_
     assert_eq!(taken("Job Completed"), 5, "none is left out");
     tick().await.unwrap();
     assert_eq!(taken("Job Completed"), 5, "what was taken is not put again at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() {
+    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    let picky = Arc::new(Picky { refusals: AtomicUsize::new(1), taken: Mutex::default() });
+    let bus = serve(|_| picky.clone()).await;
+    let services = world.with_bus_at(&bus.url);
+    let taken = |word: &str| picky.taken.lock().unwrap().iter().filter(|event| event.contains(word)).count();
+    world.api.next(Call::Create, [Answer::status(500)]);
+    for accepted in [0, 1] {
+        assert_eq!(submit(&services, &[&dropped.message], DAY).await, ["0"]);
+        assert_eq!(taken("Drop Accepted"), accepted, "no job is made before the drop is told of");
+        assert_eq!(world.api.jobs().is_empty(), accepted == 0);
+    }
+    world.age_drop(&dropped.id, "touched_at", 60).await;
+    picky.refusals.store(1, Ordering::SeqCst);
+    let now = Timestamp::now();
+    let tick =
+        |minutes| Box::pin(moondrop_poll::handle(&services, now + SignedDuration::from_mins(minutes), Deadline::after(DAY)));
+    tick(0).await.unwrap_err();
+    assert_eq!(taken("Drop Stalled"), 0);
+    tick(5).await.unwrap();
+    assert_eq!(taken("Drop Stalled"), 1, "the very next tick");
+    tick(10).await.unwrap();
+    assert_eq!(taken("Drop Stalled"), 1, "and not at each");
 }
 
 /// A job of ours that waits for rows, made so many minutes ago.
@@ -168,8 +195,8 @@ async fn an_ended_part_that_no_one_collects_is_announced_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_to_ten_thousand_open_jobs_are_asked_after_and_moved_within_one_tick() {
-    let jobs = many();
+async fn ten_thousand_open_jobs_are_asked_after_and_moved_within_one_tick() {
+    let jobs = MANY;
     let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(1)).await;
     assert!(world.submit(&dropped).await);

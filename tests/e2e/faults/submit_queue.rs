@@ -1,6 +1,6 @@
 //! submit: deliveries doubled, at once, out of order, in batches, and out of time.
 
-use crate::{BINARY, many};
+use crate::{BINARY, MANY};
 use moondrop_local::stack::DROPS;
 use moondrop_shared::record::{DropState, PartState};
 use moondrop_tests::direct::{DAY, Direct, submit};
@@ -186,8 +186,8 @@ async fn one_drop_in_trouble_does_not_hold_back_the_others_in_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_of_up_to_ten_thousand_parts_is_recorded_and_read_back_whole() {
-    let many = many() as usize;
+async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
+    let many = MANY as usize;
     let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(many)).await;
     let begun = Instant::now();

@@ -198,7 +198,7 @@ impl Pool {
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", runtime_api),
                 ("AWS_LAMBDA_FUNCTION_NAME", name),
-                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
                 ("AWS_LAMBDA_LOG_GROUP_NAME", name),
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
