@@ -87,7 +87,7 @@ class Stack:
         return self
 
     def __exit__(self, *_):
-        for process in reversed(self.processes):
+        for process in self.processes:
             # Each leads a group of its own, in which ministack's functions are, too.
             try:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -102,6 +102,21 @@ class Stack:
             except ProcessLookupError:
                 pass
             process.wait(10)
+        for pid in self.processes_of():
+            os.kill(pid, signal.SIGKILL)
+
+    def processes_of(self, function=""):
+        """The processes of a function, or of all of this stack's."""
+        mark, found = f"AWS_ENDPOINT_URL={self.endpoint}".encode(), []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            name = f"AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}".encode()
+            if mark in environment and any(variable.startswith(name) for variable in environment):
+                found.append(int(folder.name))
+        return found
 
     def _spawn(self, name, command, environment, **more):
         log = open(self.folder / f"{name}.log", "w", encoding="utf-8")
@@ -132,8 +147,7 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
         }
-        ministack = pathlib.Path(sys.executable).with_name("ministack")
-        self._spawn("ministack", [ministack], environment)
+        self._spawn("ministack", [sys.executable, pathlib.Path(__file__).with_name("emulator.py")], environment)
         self.sandbox = self._spawn(
             "sandbox",
             [BINARIES / "moondrop", "sandbox", "--dir", self.folder / "sandbox", "--job-time", "1s", "--api-key-env", "KEY"],
