@@ -9,7 +9,7 @@ import random
 import time
 import urllib.request
 
-from stack import KEY, STACK, wait
+from stack import KEY, wait
 
 ENDS = ("completed", "completed_with_errors", "rejected", "failed")
 
@@ -20,7 +20,6 @@ class Drops:
     def __init__(self, stack):
         self.stack, self.s3 = stack, stack.s3
         self.drops, self.results = stack.out["DropBucketName"], stack.out["ResultsBucketName"]
-        self.ticks = set()
 
     def drop(self, name, body):
         return self.s3.put_object(Bucket=self.drops, Key=f"incoming/{name}", Body=body)
@@ -28,10 +27,9 @@ class Drops:
     def tick(self):
         """Runs poll now. Whether it succeeded; one that is under way already is as good."""
         try:
-            answer = self.stack.lambda_.invoke(FunctionName=f"{STACK}-poll", Payload=b"{}")
+            answer = self.stack.lambda_.invoke(FunctionName=f"{self.stack.name}-poll", Payload=b"{}")
         except self.stack.lambda_.exceptions.TooManyRequestsException:
             return True
-        self.ticks.add(answer["ResponseMetadata"]["RequestId"])
         return "FunctionError" not in answer
 
     def read(self, key):

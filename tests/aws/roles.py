@@ -7,31 +7,23 @@ import json
 import time
 
 from drops import large, small
-from stack import STACK, wait
+from stack import FUNCTIONS, STACK, wait
 
-# What ministack does not enforce, or a run as short as this one does not come to; and what shows the action to be needed.
+# What ministack does with its own hands, so that nothing shows here that the role needs it; on AWS it does.
 NOT_HERE = {
-    ("submit", "TakeMessages", "sqs:ReceiveMessage"): "AWS Lambda refuses a mapping whose role lacks it; ministack reads the queue itself",
-    ("submit", "TakeMessages", "sqs:DeleteMessage"): "as sqs:ReceiveMessage",
-    ("submit", "TakeMessages", "sqs:GetQueueAttributes"): "as sqs:ReceiveMessage",
-    ("submit", "Log", "logs:CreateLogStream"): "AWS Lambda logs with the role; ministack with its own hands",
-    ("submit", "Log", "logs:PutLogEvents"): "as logs:CreateLogStream",
-    ("poll", "Log", "logs:CreateLogStream"): "as submit's",
-    ("poll", "Log", "logs:PutLogEvents"): "as submit's",
-    ("collect", "Log", "logs:CreateLogStream"): "as submit's",
-    ("collect", "Log", "logs:PutLogEvents"): "as submit's",
-    ("submit", "TellWhatIsGone", "s3:ListBucket"): "S3 answers 403 for a missing key without it (S3 API Reference, GetObject); ministack 404",
-    ("poll", "TellWhatIsGone", "s3:ListBucket"): "as submit's",
-    ("collect", "TellWhatIsGone", "s3:ListBucket"): "as submit's",
+    "sqs:ReceiveMessage": "Lambda refuses a queue's mapping whose role lacks it (Lambda Developer Guide, Amazon SQS)",
+    "sqs:DeleteMessage": "as sqs:ReceiveMessage",
+    "sqs:GetQueueAttributes": "as sqs:ReceiveMessage",
+    "sqs:SendMessage": "Lambda sends to an on-failure destination with the function's role",
+    "logs:CreateLogStream": "Lambda writes logs with the function's role",
+    "logs:PutLogEvents": "as logs:CreateLogStream",
 }
 
 
 class Roles:
     def __init__(self, stack, drops):
         self.stack, self.drops = stack, drops
-        resources = stack.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
-        ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-        self.names = {function: ids[f"{function.title()}Role"] for function in ("submit", "poll", "collect")}
+        self.names = {function: stack.id(f"{function.title()}Role") for function in FUNCTIONS}
         self.policies = {function: self._policy(function) for function in self.names}
 
     def _policy(self, function):
@@ -68,68 +60,61 @@ class Roles:
             self._put(function, self.policies[function])
 
     def start_cold(self, function):
-        """As after any change of its configuration: a process that has looked up nothing yet."""
-        self.stack.lambda_.update_function_configuration(
-            FunctionName=f"{STACK}-{function}", Description=f"cold at {time.monotonic()}"
-        )
-        settled = lambda: self.stack.lambda_.get_function_configuration(FunctionName=f"{STACK}-{function}")
-        wait(f"{function} is updated", lambda: settled()["LastUpdateStatus"] == "Successful")
+        """A process that has looked up nothing yet."""
+        self.stack.configure(function, COLD=str(time.monotonic()))
 
-    def refusals(self, function, since):
-        """What the function was refused since then, by its own log."""
-        group = f"/aws/lambda/{STACK}-{function}"
-        events = self.stack.logs.filter_log_events(logGroupName=group, startTime=since)["events"]
-        return [event["message"] for event in events if "AccessDenied" in event["message"]]
-
-    def trial(self, function, sid, action, do):
+    def trial(self, function, sid, action, do, mark=None):
         """Takes the action away and does what needs it, until the function's log says that it was refused."""
+        mark = mark or f"perform: {action} "
         since = int(time.time() * 1000)
         with self.without(function, sid, action):
             do()
 
-            def refused():
-                return [line for line in self.refusals(function, since) if f"perform: {action} " in line]
-
-            wait(f"{function} without {action} ({sid})", refused, 15)
+            wait(f"{function} without {action} ({sid})", lambda: mark in self.stack.log(function, since), 20)
 
     def try_all(self):
-        """Tries every action; gives how many."""
-        tried = set()
+        """Tries every action; gives how many were tried."""
+        tried, names = set(), []
 
-        def trial(function, sid, action, do):
-            self.trial(function, sid, action, do)
+        def trial(function, sid, action, do, mark=None):
+            self.trial(function, sid, action, do, mark)
             tried.add((function, sid, action))
 
-        names = []
-
-        def fresh(rows=2):
+        def fresh():
             names.append(f"role-{len(names)}.csv")
-            self.drops.drop(names[-1], small(names[-1], rows))
+            self.drops.drop(names[-1], small(names[-1]))
             return names[-1]
 
-        self._try_submit(trial, fresh)
+        twice = self._try_submit(trial, fresh)
         self._try_poll(trial, fresh)
-        self._try_collect(trial, fresh)
-        untold = set(self.all()) - tried - set(NOT_HERE)
+        conflict = self._try_collect(trial, fresh, twice)
+        untold = {each for each in set(self.all()) - tried if each[2] not in NOT_HERE}
         assert not untold, f"not tried, and no reason given: {sorted(untold)}"
-        stale = set(NOT_HERE) - set(self.all())
-        assert not stale, f"reasons for what no role has: {sorted(stale)}"
         # With everything in its place again, all of it comes to its end.
-        self.drops.finish(names, seconds=90)
+        self.drops.finish(names)
+        self.drops.finish(twice, each=2)
+        (_, status), = self.drops.finish([conflict])[conflict]
+        assert (status["state"], status["trouble"]["class"]) == ("failed", "E_CONFLICT"), status
         return len(tried)
 
-    def announce(self, name, kind, at=None, **detail):
+    def announce(self, kind, at=None, **detail):
         entry = {"EventBusName": STACK, "Source": "moondrop", "DetailType": kind, "Detail": json.dumps(detail)}
-        if at:
-            entry["Time"] = at
-        self.stack.events.put_events(Entries=[entry])
+        self.stack.events.put_events(Entries=[entry | ({"Time": at} if at else {})])
 
     def replay(self, name, at=None):
         """Announces a file anew, without its version: a drop of its own."""
-        self.announce(name, "Drop Stalled", at, bucket={"name": self.drops.drops}, object={"key": f"incoming/{name}"})
+        self.announce("Drop Stalled", at, bucket={"name": self.drops.drops}, object={"key": f"incoming/{name}"})
+
+    def in_flight(self, name):
+        """Waits until the file's rows are with the API and its jobs are done, and no one has asked after them."""
+        self.drops.reaches(name, ["evaluating"])
+        ids = [part["job"] for _, status in self.drops.statuses(name) for part in status["parts"]]
+        wait(f"the jobs of {name} are done", lambda: all(j["state"].endswith("_COMPLETED") for j in self.drops.jobs() if j["batchJobId"] in ids))
+        return name
 
     def _try_submit(self, trial, fresh):
         trial("submit", "ReadDrops", "s3:GetObjectVersion", fresh)
+        trial("submit", "TellWhatIsGone", "s3:ListBucket", fresh)
         trial("submit", "WriteStatusAndRejections", "s3:GetObject", fresh)
         trial("submit", "WriteStatusAndRejections", "s3:PutObject", fresh)
         for action in ("GetItem", "PutItem", "Query", "UpdateItem"):
@@ -137,3 +122,79 @@ class Roles:
         trial("submit", "TellOnBus", "events:PutEvents", fresh)
         self.start_cold("submit")
         trial("submit", "ReadKey", "secretsmanager:GetSecretValue", fresh)
+        # A bucket without versions, or an event that was put again by hand.
+        self.drops.drop("unversioned.csv", small("unversioned.csv"))
+        # The refusal of a HEAD has no body, and so no words.
+        trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay("unversioned.csv"), "look the file up in S3: service error")
+        # A rejected.csv of several pieces whose place is taken. What stands there goes, and the drop goes on.
+        at = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+        taken = f"results/refused/{at:%Y-%m-%dT%H-%M-%SZ}/rejected.csv"
+        self.drops.s3.put_object(Bucket=self.drops.results, Key=taken, Body=b"someone else's")
+        bad = "".join(f"{i:01000},Text,x\n" for i in range(9_000))
+        self.drops.drop("refused.csv", f"ref_id,type,content\n{bad}last,text,x\n".encode())
+        trial("submit", "WriteStatusAndRejections", "s3:AbortMultipartUpload", lambda: self.replay("refused.csv", at))
+        self.drops.s3.delete_object(Bucket=self.drops.results, Key=taken)
+        return ["unversioned.csv", "refused.csv"]
+
+    def _try_poll(self, trial, fresh):
+        tick = self.drops.tick
+        first = self.in_flight(fresh())
+        trial("poll", "FindOpen", "dynamodb:Query", tick)
+        trial("poll", "KeepLedger", "dynamodb:UpdateItem", tick)
+        self.start_cold("poll")
+        trial("poll", "ReadKey", "secretsmanager:GetSecretValue", tick)
+        trial("poll", "TellOnBus", "events:PutEvents", tick)
+        for sid, action in (
+            ("KeepLedger", "dynamodb:GetItem"),
+            ("KeepLedger", "dynamodb:Query"),
+            ("WriteStatus", "s3:GetObject"),
+            ("WriteStatus", "s3:PutObject"),
+        ):
+            self.in_flight(fresh())
+            trial("poll", sid, action, tick)
+        self._forget_status(self.in_flight(fresh()))
+        trial("poll", "TellWhatIsGone", "s3:ListBucket", tick)
+        # A look for orphaned jobs that falls due: the record of a drop of long ago.
+        key = {"pk": {"S": "DROP#0"}, "sk": {"S": "SWEEP"}}
+        due = {"drop": {"S": "0"}, "open": {"S": "SWEEP"}, "open_since": {"S": "2026-01-01T00:00:00Z"}}
+        self.stack.dynamodb.put_item(TableName=self.stack.out["LedgerTable"], Item=key | due)
+        trial("poll", "KeepLedger", "dynamodb:DeleteItem", tick)
+
+    def _try_collect(self, trial, fresh, twice):
+        conflict = "conflict.csv"
+        self.drops.drop(conflict, large(50_000))
+        kinds = ("ReadKey", "GetItem", "Query", "UpdateItem", "GetObjectVersion", "GetObject", "PutObject", "DeleteObject", "ListBucket", "PutEvents")
+        names = {kind: fresh() for kind in kinds}
+        for name in [*names.values(), conflict, twice[0]]:
+            self.in_flight(name)
+        # Every job is known to be done, and no one is told: collect is told by hand, of one at a time.
+        with self.without("poll", "TellOnBus", "events:PutEvents"):
+            self.drops.tick()
+
+        def ended(name, which=-1):
+            folder, status = self.drops.statuses(name)[which]
+            for part in status["parts"]:
+                self.announce("Job Completed", drop=status["drop"], part=part["part"])
+
+        self.start_cold("collect")
+        trial("collect", "ReadKey", "secretsmanager:GetSecretValue", lambda: ended(names["ReadKey"]))
+        for action in ("GetItem", "Query", "UpdateItem"):
+            trial("collect", "KeepLedger", f"dynamodb:{action}", lambda: ended(names[action]))
+        trial("collect", "ReadDrops", "s3:GetObjectVersion", lambda: ended(names["GetObjectVersion"]))
+        trial("collect", "ReadDrops", "s3:GetObject", lambda: [ended(twice[0], which) for which in (0, 1)])
+        for action in ("GetObject", "PutObject"):
+            trial("collect", "WriteResults", f"s3:{action}", lambda: ended(names[action]))
+        trial("collect", "TidyUp", "s3:DeleteObject", lambda: ended(names["DeleteObject"]))
+        self._forget_status(names["ListBucket"])
+        trial("collect", "TellWhatIsGone", "s3:ListBucket", lambda: ended(names["ListBucket"]))
+        trial("collect", "TellOnBus", "events:PutEvents", lambda: ended(names["PutEvents"]))
+        # Results of several pieces whose place is taken: not overwritten.
+        folder, _ = self.drops.statuses(conflict)[0]
+        self.drops.s3.put_object(Bucket=self.drops.results, Key=f"{folder}results.csv", Body=b"someone else's")
+        trial("collect", "WriteResults", "s3:AbortMultipartUpload", lambda: ended(conflict))
+        assert self.drops.read(f"{folder}results.csv") == b"someone else's"
+        return conflict
+
+    def _forget_status(self, name):
+        (folder, _), = self.drops.statuses(name)
+        self.drops.s3.delete_object(Bucket=self.drops.results, Key=f"{folder}status.json")

@@ -1,5 +1,6 @@
 """The template on ministack, an emulator of AWS, with IAM enforced; and the sandbox of the Batch API beside it."""
 
+import copy
 import io
 import json
 import os
@@ -71,6 +72,7 @@ class Stack:
     def __init__(self, folder):
         self.folder = folder
         self.processes = []
+        self.name = STACK
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -113,7 +115,7 @@ class Stack:
                 environment = (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            name = f"AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}".encode()
+            name = f"AWS_LAMBDA_FUNCTION_NAME={self.name}-{function}".encode() if function else b"AWS_LAMBDA_FUNCTION_NAME="
             if mark in environment and any(variable.startswith(name) for variable in environment):
                 found.append(int(folder.name))
         return found
@@ -182,27 +184,60 @@ class Stack:
         for name in FUNCTIONS:
             self.s3.put_object(Bucket="code", Key=f"{name}.zip", Body=zipped(BINARIES / f"moondrop-{name}"))
 
+    def another(self, name):
+        """Another stack on the same ministack and sandbox."""
+        other = copy.copy(self)
+        other.name = name
+        return other
+
     def deploy(self, act, **parameters):
         """Creates or updates the stack, and reads its outputs."""
         # By way of S3, as `sam deploy` does: it is too large to be sent along.
         self.s3.put_object(Bucket="code", Key="template.json", Body=template())
         getattr(self.cloudformation, act)(
-            StackName=STACK,
+            StackName=self.name,
             TemplateURL=f"{self.endpoint}/code/template.json",
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         stack = wait(f"{act}", self._settled, 120)
-        assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), (
-            stack["StackStatus"],
-            [e.get("ResourceStatusReason") for e in self._failures()],
-        )
-        self.out = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+        events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        reasons = [event.get("ResourceStatusReason") for event in events if event["ResourceStatus"].endswith("_FAILED")]
+        assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), (stack["StackStatus"], reasons)
+        self.out = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def delete(self):
+        stack = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]["StackId"]
+        self.cloudformation.delete_stack(StackName=self.name)
+        status = lambda: self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        ended = wait("the stack is deleted", lambda: None if status().endswith("_IN_PROGRESS") else status(), 60)
+        assert ended == "DELETE_COMPLETE", ended
 
     def _settled(self):
-        stack = self.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
         return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
 
-    def _failures(self):
-        events = self.cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-        return [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    def id(self, logical):
+        """The name of one of the stack's resources."""
+        found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical)
+        return found["StackResourceDetail"]["PhysicalResourceId"]
+
+    def log(self, function, since):
+        """What a function has logged since then."""
+        group = f"/aws/lambda/{self.name}-{function}"
+        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since)
+        return "".join(event["message"] for page in pages for event in page["events"])
+
+    def configure(self, function, **variables):
+        """Changes settings of a function. It starts cold then."""
+        name = f"{self.name}-{function}"
+        now = self.lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        self.lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": now | variables})
+        settled = lambda: self.lambda_.get_function_configuration(FunctionName=name)["LastUpdateStatus"]
+        wait(f"{function} is updated", lambda: settled() == "Successful")
+
+    def messages(self, queue):
+        """How many messages a queue has, also those out of sight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        return sum(int(count) for count in counts.values())
