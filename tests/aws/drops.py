@@ -1,12 +1,10 @@
 """Dropping files, awaiting their ends, and comparing results."""
 
-import concurrent.futures
+import collections
 import csv
 import io
 import json
-import pathlib
 import random
-import time
 import urllib.request
 
 from stack import KEY, wait
@@ -20,6 +18,7 @@ class Drops:
     def __init__(self, stack):
         self.stack, self.s3 = stack, stack.s3
         self.drops, self.results = stack.out["DropBucketName"], stack.out["ResultsBucketName"]
+        self.ticks = 0
 
     def drop(self, name, body):
         return self.s3.put_object(Bucket=self.drops, Key=f"incoming/{name}", Body=body)
@@ -27,6 +26,7 @@ class Drops:
     def tick(self):
         """Runs poll now. Whether it succeeded; one that is under way already is as good."""
         try:
+            self.ticks += 1
             answer = self.stack.lambda_.invoke(FunctionName=f"{self.stack.name}-poll", Payload=b"{}")
         except self.stack.lambda_.exceptions.TooManyRequestsException:
             return True
@@ -62,17 +62,23 @@ class Drops:
 
         return wait(f"{name} is {' or '.join(states)}", reached, seconds)
 
-    def finish(self, names, each=1, seconds=120, tick=True):
+    def published(self):
+        """The folders that have a results.csv, of all files."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.results, Prefix="results/")
+        keys = (entry["Key"] for page in pages for entry in page.get("Contents", []))
+        return [key.removesuffix("results.csv") for key in keys if key.endswith("/results.csv")]
+
+    def finish(self, names, each=1, seconds=120):
         """Ticks until every one of these files has as many finished drops as it was dropped; gives folder and status of each."""
         left, done = set(names), {}
 
         def finished():
-            if tick:
-                self.tick()
-            with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                for name, found in zip(sorted(left), pool.map(self.statuses, sorted(left))):
-                    if len(found) == each and all(status["state"] in ENDS for _, status in found):
-                        done[name] = found
+            self.tick()
+            published = collections.Counter(folder.rsplit("/", 2)[0].removeprefix("results/") + ".csv" for folder in self.published())
+            for name in [name for name in left if published[name] == each]:
+                found = self.statuses(name)
+                if len(found) == each and all(status["state"] in ENDS for _, status in found):
+                    done[name] = found
             left.difference_update(done)
             return not left
 

@@ -19,6 +19,9 @@ NOT_HERE = {
     "logs:PutLogEvents": "as logs:CreateLogStream",
 }
 
+# Files of the trials that take more than a small file.
+UNVERSIONED, REFUSED, AGAIN, CONFLICT = "unversioned.csv", "refused.csv", "again.csv", "conflict.csv"
+
 
 class Roles:
     def __init__(self, stack, drops):
@@ -85,29 +88,36 @@ class Roles:
             self.drops.drop(names[-1], small(names[-1]))
             return names[-1]
 
-        twice = self._try_submit(trial, fresh)
+        self._try_submit(trial, fresh)
         self._try_poll(trial, fresh)
-        conflict = self._try_collect(trial, fresh, twice)
+        self._try_collect(trial, fresh)
         untold = {each for each in set(self.all()) - tried if each[2] not in NOT_HERE}
         assert not untold, f"not tried, and no reason given: {sorted(untold)}"
         # With everything in its place again, all of it comes to its end.
+        self.stack.redrive()
         self.drops.finish(names)
-        self.drops.finish(twice, each=2)
-        (_, status), = self.drops.finish([conflict])[conflict]
+        self.drops.finish([UNVERSIONED, REFUSED, AGAIN], each=2)
+        ((_, status),) = self.drops.finish([CONFLICT])[CONFLICT]
         assert (status["state"], status["trouble"]["class"]) == ("failed", "E_CONFLICT"), status
         return len(tried)
 
-    def announce(self, kind, at=None, **detail):
+    def announce(self, kind, **detail):
         entry = {"EventBusName": STACK, "Source": "moondrop", "DetailType": kind, "Detail": json.dumps(detail)}
-        self.stack.events.put_events(Entries=[entry | ({"Time": at} if at else {})])
+        self.stack.events.put_events(Entries=[entry])
 
     def replay(self, name, at=None):
-        """Announces a file anew, without its version: a drop of its own."""
-        self.announce("Drop Stalled", at, bucket={"name": self.drops.drops}, object={"key": f"incoming/{name}"})
+        """Announces a file anew, without its version: a drop of its own. With a time of its own, by way of the queue."""
+        detail = {"bucket": {"name": self.drops.drops}, "object": {"key": f"incoming/{name}"}}
+        if at:
+            body = json.dumps({"time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "detail": detail})
+            self.stack.sqs.send_message(QueueUrl=self.stack.out["DropsQueueUrl"], MessageBody=body)
+        else:
+            self.announce("Drop Stalled", **detail)
 
-    def in_flight(self, name):
+    def in_flight(self, name, each=1):
         """Waits until the file's rows are with the API and its jobs are done, and no one has asked after them."""
-        self.drops.reaches(name, ["evaluating"])
+        states = lambda: [status["state"] for _, status in self.drops.statuses(name)]
+        wait(f"{name} is with the API", lambda: states() == ["evaluating"] * each)
         ids = [part["job"] for _, status in self.drops.statuses(name) for part in status["parts"]]
         wait(f"the jobs of {name} are done", lambda: all(j["state"].endswith("_COMPLETED") for j in self.drops.jobs() if j["batchJobId"] in ids))
         return name
@@ -123,22 +133,21 @@ class Roles:
         self.start_cold("submit")
         trial("submit", "ReadKey", "secretsmanager:GetSecretValue", fresh)
         # A bucket without versions, or an event that was put again by hand.
-        self.drops.drop("unversioned.csv", small("unversioned.csv"))
+        self.drops.drop(UNVERSIONED, small(UNVERSIONED))
         # The refusal of a HEAD has no body, and so no words.
-        trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay("unversioned.csv"), "look the file up in S3: service error")
+        trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay(UNVERSIONED), "look the file up in S3: service error")
         # A rejected.csv of several pieces whose place is taken. What stands there goes, and the drop goes on.
         at = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
         taken = f"results/refused/{at:%Y-%m-%dT%H-%M-%SZ}/rejected.csv"
         self.drops.s3.put_object(Bucket=self.drops.results, Key=taken, Body=b"someone else's")
         bad = "".join(f"{i:01000},Text,x\n" for i in range(9_000))
-        self.drops.drop("refused.csv", f"ref_id,type,content\n{bad}last,text,x\n".encode())
-        trial("submit", "WriteStatusAndRejections", "s3:AbortMultipartUpload", lambda: self.replay("refused.csv", at))
+        self.drops.drop(REFUSED, f"ref_id,type,content\n{bad}last,text,x\n".encode())
+        trial("submit", "WriteStatusAndRejections", "s3:AbortMultipartUpload", lambda: self.replay(REFUSED, at))
         self.drops.s3.delete_object(Bucket=self.drops.results, Key=taken)
-        return ["unversioned.csv", "refused.csv"]
 
     def _try_poll(self, trial, fresh):
         tick = self.drops.tick
-        first = self.in_flight(fresh())
+        self.in_flight(fresh())
         trial("poll", "FindOpen", "dynamodb:Query", tick)
         trial("poll", "KeepLedger", "dynamodb:UpdateItem", tick)
         self.start_cold("poll")
@@ -160,19 +169,23 @@ class Roles:
         self.stack.dynamodb.put_item(TableName=self.stack.out["LedgerTable"], Item=key | due)
         trial("poll", "KeepLedger", "dynamodb:DeleteItem", tick)
 
-    def _try_collect(self, trial, fresh, twice):
-        conflict = "conflict.csv"
-        self.drops.drop(conflict, large(50_000))
+    def _try_collect(self, trial, fresh):
+        self.drops.drop(CONFLICT, large(50_000))
+        self.drops.drop(AGAIN, small(AGAIN))
+        self.replay(AGAIN)
         kinds = ("ReadKey", "GetItem", "Query", "UpdateItem", "GetObjectVersion", "GetObject", "PutObject", "DeleteObject", "ListBucket", "PutEvents")
         names = {kind: fresh() for kind in kinds}
-        for name in [*names.values(), conflict, twice[0]]:
+        for name in [*names.values(), CONFLICT]:
             self.in_flight(name)
+        self.in_flight(AGAIN, each=2)
         # Every job is known to be done, and no one is told: collect is told by hand, of one at a time.
         with self.without("poll", "TellOnBus", "events:PutEvents"):
             self.drops.tick()
 
-        def ended(name, which=-1):
+        def ended(name, which=-1, forget=False):
             folder, status = self.drops.statuses(name)[which]
+            if forget:
+                self._forget_status(name)
             for part in status["parts"]:
                 self.announce("Job Completed", drop=status["drop"], part=part["part"])
 
@@ -181,20 +194,18 @@ class Roles:
         for action in ("GetItem", "Query", "UpdateItem"):
             trial("collect", "KeepLedger", f"dynamodb:{action}", lambda: ended(names[action]))
         trial("collect", "ReadDrops", "s3:GetObjectVersion", lambda: ended(names["GetObjectVersion"]))
-        trial("collect", "ReadDrops", "s3:GetObject", lambda: [ended(twice[0], which) for which in (0, 1)])
+        trial("collect", "ReadDrops", "s3:GetObject", lambda: [ended(AGAIN, which) for which in (0, 1)])
         for action in ("GetObject", "PutObject"):
             trial("collect", "WriteResults", f"s3:{action}", lambda: ended(names[action]))
         trial("collect", "TidyUp", "s3:DeleteObject", lambda: ended(names["DeleteObject"]))
-        self._forget_status(names["ListBucket"])
-        trial("collect", "TellWhatIsGone", "s3:ListBucket", lambda: ended(names["ListBucket"]))
+        trial("collect", "TellWhatIsGone", "s3:ListBucket", lambda: ended(names["ListBucket"], forget=True))
         trial("collect", "TellOnBus", "events:PutEvents", lambda: ended(names["PutEvents"]))
         # Results of several pieces whose place is taken: not overwritten.
-        folder, _ = self.drops.statuses(conflict)[0]
+        folder, _ = self.drops.statuses(CONFLICT)[0]
         self.drops.s3.put_object(Bucket=self.drops.results, Key=f"{folder}results.csv", Body=b"someone else's")
-        trial("collect", "WriteResults", "s3:AbortMultipartUpload", lambda: ended(conflict))
+        trial("collect", "WriteResults", "s3:AbortMultipartUpload", lambda: ended(CONFLICT))
         assert self.drops.read(f"{folder}results.csv") == b"someone else's"
-        return conflict
 
     def _forget_status(self, name):
-        (folder, _), = self.drops.statuses(name)
+        ((folder, _),) = self.drops.statuses(name)
         self.drops.s3.delete_object(Bucket=self.drops.results, Key=f"{folder}status.json")
