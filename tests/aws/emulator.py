@@ -1,0 +1,52 @@
+"""ministack, with three things mended, as AWS does them: S3's events through EventBridge name the object's version; an object
+is read by version and range together; and who may not list a bucket is not told that a key is missing, but refused."""
+
+import contextvars
+import json
+import re
+import sys
+
+from ministack.app import main
+from ministack.core.iam_evaluator import enforce
+from ministack.services import eventbridge, s3
+
+version = contextvars.ContextVar("version", default=None)
+fire, dispatch, get_object = s3._fire_s3_event, eventbridge._dispatch_event, s3._get_object
+
+
+def fire_with_version(*args, **kwargs):
+    token = version.set(kwargs.get("version_id"))
+    try:
+        return fire(*args, **kwargs)
+    finally:
+        version.reset(token)
+
+
+def dispatch_with_version(event, *args, **kwargs):
+    if event.get("Source") == "aws.s3" and version.get():
+        detail = json.loads(event["Detail"])
+        detail["object"].setdefault("version-id", version.get())
+        event = event | {"Detail": json.dumps(detail)}
+    return dispatch(event, *args, **kwargs)
+
+
+def may_list(bucket, headers):
+    signed = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/", headers.get("authorization", ""))
+    return not signed or enforce(signed[1], "s3:ListBucket", "s3", signed[2], resource_arn=f"arn:aws:s3:::{bucket}") is None
+
+
+def get_as_aws_does(bucket, key, headers, query=None):
+    code, answer, body = get_object(bucket, key, headers, query)
+    if code == 404 and not may_list(bucket, headers):
+        return s3._error("AccessDenied", "The caller is not authorized to perform: s3:ListBucket on the bucket", 403, f"/{bucket}/{key}")
+    asked = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", ""))
+    if code == 200 and asked and (query or {}).get("versionId"):
+        first, last = int(asked[1]), min(int(asked[2]), len(body) - 1)
+        answer = {name: value for name, value in answer.items() if name.lower() != "content-length"}
+        answer |= {"Content-Range": f"bytes {first}-{last}/{len(body)}", "Content-Length": str(last - first + 1)}
+        return 206, answer, body[first : last + 1]
+    return code, answer, body
+
+
+s3._fire_s3_event, eventbridge._dispatch_event, s3._get_object = fire_with_version, dispatch_with_version, get_as_aws_does
+sys.exit(main())
