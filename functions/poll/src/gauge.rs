@@ -15,10 +15,10 @@ pub(crate) struct Gauge {
     over_72h: u64,
 }
 
-/// Reads what is open: drops that have not reached their end, and jobs that have not ended.
+/// Reads what is open: drops that have not reached their end, or whose end is not told, and jobs that have not ended.
 pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
-    let drops: Vec<u64> = drops.iter().filter(|meta| !meta.state.is_final()).map(|meta| seconds(meta.dropped_at)).collect();
+    let drops: Vec<u64> = drops.iter().map(|meta| seconds(meta.dropped_at)).collect();
     let open = parts.iter().filter(|part| part.state.has_open_job());
     let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
     let over = |hours: i64| {
