@@ -16,17 +16,15 @@ pub(crate) async fn fetch(services: &Services, job: &str, expected: u64) -> Resu
     if first.len() as u64 >= expected && !first.may_be_cut_short() {
         return Ok(first);
     }
-    tracing::warn!(
-        job,
-        answered = first.len(),
-        expected,
-        "results are missing or may be cut short; they are fetched once more"
-    );
+    let (answered, bytes) = (first.len(), first.bytes());
+    // Two of them would take twice the memory there is for one.
+    drop(first);
+    tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
     let second = fetch_once(services, job).await?;
     let whole = second.len() as u64 >= expected && !second.may_be_cut_short();
-    let same = second.bytes() == first.bytes();
     // What came short the same way twice is so. Two different cuts say nothing: the next attempt fetches again.
-    ensure!(whole || same, "the results came with {} and then with {} of {expected} rows", first.len(), second.len());
+    let same = second.bytes() == bytes;
+    ensure!(whole || same, "the results came with {answered} and then with {} of {expected} rows", second.len());
     Ok(second)
 }
 

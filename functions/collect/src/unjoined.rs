@@ -41,8 +41,8 @@ fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
     tally
 }
 
-/// The API's results, which may take `memory` bytes, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
-/// the source had extra.
+/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
+/// the source had extra. They may take `memory` bytes.
 fn rewrite(results: impl std::io::Read, memory: usize, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
     let (mut out, mut tally, mut seen) = (Vec::new(), Tally::default(), HashSet::new());
     each_row(results, memory, |row| {
