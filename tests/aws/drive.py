@@ -148,7 +148,7 @@ class Drive:
         names = [f"many-{i:03}.csv" for i in range(200)]
         for name in names:
             self.drops.drop(name, small(name))
-        done = self.drops.finish(names, seconds=180)
+        done = self.drops.finish(names, seconds=400)
         for name, ((folder, status),) in done.items():
             assert status["state"] == "completed", status
             assert [row["ref_id"] for row in rows(self.drops.read(f"{folder}results.csv"))] == [f"{name}-0", f"{name}-1"]
@@ -171,7 +171,7 @@ class Drive:
                 collects += self._kill("collect")
             return [1 for _, status in self.drops.statuses("large.csv") if status["state"].startswith("completed")]
 
-        wait("the large file finishes", kill_twice_more, 120, every=0.2)
+        wait("the large file finishes", kill_twice_more, 240, every=0.2)
         ((folder, _),) = self.drops.statuses("large.csv")
         compare(self.drops, folder, local())
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1200")

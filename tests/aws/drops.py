@@ -53,7 +53,7 @@ class Drops:
                 pass
         return found
 
-    def reaches(self, name, states, seconds=60):
+    def reaches(self, name, states, seconds=120):
         """Waits, without ticking, until the file's latest drop is in one of these states."""
 
         def reached():
@@ -68,7 +68,7 @@ class Drops:
         keys = (entry["Key"] for page in pages for entry in page.get("Contents", []))
         return [key.removesuffix("results.csv") for key in keys if key.endswith("/results.csv")]
 
-    def finish(self, names, each=1, seconds=60):
+    def finish(self, names, each=1, seconds=180):
         """Ticks until every one of these files has as many finished drops as it was dropped; gives folder and status of each."""
         left, done = set(names), {}
 

@@ -73,7 +73,7 @@ class Roles:
         with self.without(function, sid, action):
             do()
 
-            wait(f"{function} without {action} ({sid})", lambda: mark in self.stack.log(function, since), 20)
+            wait(f"{function} without {action} ({sid})", lambda: mark in self.stack.log(function, since), 60)
 
     def try_all(self):
         """Tries every action; gives how many were tried."""

@@ -159,7 +159,7 @@ class Stack:
         )
         self.api_url = self.sandbox.stdout.readline().strip()
         assert self.api_url, "the sandbox did not start: see sandbox.log"
-        wait("ministack is up", self._is_up, 30)
+        wait("ministack is up", self._is_up, 120)
         settings = dict(
             endpoint_url=self.endpoint,
             region_name=REGION,
