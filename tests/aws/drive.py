@@ -96,7 +96,6 @@ class Drive:
         self.stack.upload_code()
         self.parameters = {
             "ApiUrl": self.stack.api_url,
-            "ApiKey": KEY,
             "DefaultPolicy": "sandbox",
             "PollEvery": "rate(1 minute)",
             "Architecture": "x86_64",
@@ -104,6 +103,7 @@ class Drive:
             "RemindAfterSeconds": "1",
         }
         self.stack.deploy("create_stack", **self.parameters)
+        self.stack.put_api_key()
 
     def scheduled(self):
         """A tick that is none of ours. From here on the clock is ours alone: others would disturb what is looked at."""
@@ -172,6 +172,7 @@ class Drive:
             return [1 for _, status in self.drops.statuses("large.csv") if status["state"].startswith("completed")]
 
         wait("the large file finishes", kill_twice_more, 240, every=0.2)
+        assert submits and collects, f"killed {submits} of submit and {collects} of collect"
         ((folder, _),) = self.drops.statuses("large.csv")
         compare(self.drops, folder, local())
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1200")
@@ -254,6 +255,7 @@ class Drive:
         )
         self.other = self.stack.another("moondrop-2")
         self.other.deploy("create_stack", **self.parameters | {"ExistingDropBucket": bucket, "OnDelete": "delete", "Paused": "true"})
+        self.other.put_api_key()
         assert self.other.out["DropBucketName"] == bucket and "NotificationsCommand" in self.other.out
         drops = Drops(self.other)
         drops.drop("kept.csv", small("kept"))

@@ -206,6 +206,10 @@ class Stack:
         assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), (stack["StackStatus"], reasons)
         self.out = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
+    def put_api_key(self):
+        """As the output PutApiKey does."""
+        self.secretsmanager.put_secret_value(SecretId=self.id("ApiKeySecret"), SecretString=KEY)
+
     def delete(self):
         stack = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]["StackId"]
         self.cloudformation.delete_stack(StackName=self.name)
