@@ -326,6 +326,10 @@ impl BatchApi {
 
 async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T, ApiError> {
     let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())))?;
+    if !body.trim_ascii_start().starts_with(b"{") {
+        // serde would take a list for an object whose fields are all left out, and so for an API that knows no job.
+        return Err(ApiError::Unknown(anyhow!("the API's answer is not a JSON object")));
+    }
     // serde_json's message may quote a string of the answer: only where it stopped is told.
     serde_json::from_slice(&body).map_err(|e| {
         ApiError::Unknown(anyhow!("the API's answer is not the JSON it should be (line {}, column {})", e.line(), e.column()))

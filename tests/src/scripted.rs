@@ -169,6 +169,7 @@ struct State {
     always: BTreeMap<Call, Answer>,
     requests: Vec<(Call, Request)>,
     leave_out_missing: bool,
+    untold: Option<String>,
     page: Option<usize>,
     addresses: u32,
 }
@@ -215,6 +216,11 @@ impl Scripted {
     /// Leaves unknown ids out of answers, instead of answering 404.
     pub fn leave_out_missing(&self) {
         locked(&self.inner.state).leave_out_missing = true;
+    }
+
+    /// Answers 500 to whoever asks after this job, among others or alone.
+    pub fn fail_to_tell_of(&self, job: &str) {
+        locked(&self.inner.state).untold = Some(job.to_owned());
     }
 
     /// Tells of at most so many jobs in an answer, and leaves out the others.
@@ -382,6 +388,9 @@ impl State {
             pairs.filter(|(n, _)| *n == name).map(|(_, value)| value.to_owned()).collect()
         };
         let (ids, states): (HashSet<String>, Vec<String>) = (asked("batchJobIds").into_iter().collect(), asked("states"));
+        if self.untold.as_ref().is_some_and(|job| ids.contains(job)) {
+            return refusal(500, 13, "scripted");
+        }
         let known = self.jobs.iter().filter(|job| ids.contains(&job.id)).count();
         if !self.leave_out_missing && known < ids.len() {
             return refusal(404, 5, "not found");

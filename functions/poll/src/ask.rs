@@ -1,7 +1,8 @@
 //! Asking after many jobs in few calls.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use moondrop_shared::batch_api::{ApiError, BatchApi, JOBS_PER_GET, Job};
+use moondrop_shared::runtime::describe;
 use std::collections::HashMap;
 
 /// Calls under way at once: 10,000 jobs are 100 calls.
@@ -11,22 +12,36 @@ const CALLS_AT_ONCE: usize = 4;
 /// it at all.
 pub(crate) type Answers = HashMap<String, Option<Job>>;
 
-/// Asks after jobs by their ids.
-///
-/// A 404 for many ids says only that one of them is unknown: they are asked after in halves, down to the one it is.
-pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError> {
-    stream::iter(ids.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect::<Vec<_>>())
-        .map(|chunk| ask_chunk(api, chunk))
-        .buffer_unordered(CALLS_AT_ONCE)
-        .try_fold(Answers::new(), |mut all, some| async move {
-            all.extend(some);
-            Ok(all)
-        })
-        .await
+/// What was learnt of jobs, and what kept the rest from being learnt: the refusal of the key, or else the first failure.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// What the API said.
+    pub(crate) answers: Answers,
+    /// Why it did not say all.
+    pub(crate) failure: Option<anyhow::Error>,
 }
 
-async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError> {
-    let mut answers = Answers::new();
+/// Asks after jobs by their ids. A failed call holds back no other, but for one whose key was refused: all would be.
+///
+/// A 404 for many ids says only that one of them is unknown: they are asked after in halves, down to the one it is.
+pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Asked {
+    let mut all = Asked::default();
+    let mut asking = stream::iter(ids.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect::<Vec<_>>())
+        .map(|chunk| ask_chunk(api, chunk))
+        .buffer_unordered(CALLS_AT_ONCE);
+    while let Some(some) = asking.next().await {
+        all.answers.extend(some.answers);
+        if some.failure.as_ref().is_some_and(refuses_key) {
+            all.failure = some.failure;
+            break;
+        }
+        all.failure = all.failure.or(some.failure);
+    }
+    all
+}
+
+async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Asked {
+    let Asked { mut answers, mut failure } = Asked::default();
     let mut open = vec![ids];
     while let Some(ids) = open.pop() {
         let asked: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -57,14 +72,22 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Result<Answers, ApiError
             Err(ApiError::NotFound) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
             Err(ApiError::NotFound | ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
             // What is not known of these now, the next tick asks again.
-            Err(error @ ApiError::Key) => return Err(error),
             Err(error) => {
-                let error = moondrop_shared::runtime::describe(&error.into());
-                tracing::warn!(jobs = ids.len(), error, "some jobs could not be asked after");
+                let error = anyhow::Error::new(error);
+                tracing::warn!(jobs = ids.len(), error = describe(&error), "some jobs could not be asked after");
+                if refuses_key(&error) {
+                    return Asked { answers, failure: Some(error) };
+                }
+                failure = failure.or(Some(error));
             }
         }
     }
-    Ok(answers)
+    Asked { answers, failure }
+}
+
+/// Whether it is the API's refusal of our key.
+pub(crate) fn refuses_key(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ApiError::Key))
 }
 
 fn halves(mut ids: Vec<String>) -> [Vec<String>; 2] {

@@ -1,6 +1,6 @@
 //! One tick: ask, decide, record, announce, heal, report.
 
-use crate::ask::{Answers, ask};
+use crate::ask::{Answers, Asked, ask, refuses_key};
 use crate::decide::{Move, decide};
 use crate::{gauge, heal};
 use anyhow::{Context, Result};
@@ -54,14 +54,19 @@ async fn move_parts(
         return Ok(());
     }
     let asked = tokio::time::timeout(deadline.left(), ask(&services.api, ids)).await;
-    let answers = asked.context("the API took too long to tell of the jobs")??;
+    let Asked { answers, failure } = asked.context("the API took too long to tell of the jobs")?;
+    // What was learnt is made use of; what failed first is told in the end, so that the tick counts as failed.
+    let mut outcome = failure.map_or(Ok(()), Err);
     let mut moving = stream::iter(parts.iter_mut().filter(|p| p.state.has_open_job()))
         .map(|part| Box::pin(move_part(services, part, &answers, now, deadline)))
         .buffer_unordered(WRITES_AT_ONCE);
     while let Some(moved) = moving.next().await {
-        changed.extend(moved);
+        match moved {
+            Ok(drop) => changed.extend(drop),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// Moves one part by what the API said of its job; gives its drop, if it changed in a way worth telling.
@@ -71,24 +76,25 @@ async fn move_part(
     answers: &Answers,
     now: Timestamp,
     deadline: Deadline,
-) -> Option<DropId> {
-    let job = answers.get(part.job_id.as_ref()?)?;
-    if deadline.is_near() {
-        return None;
-    }
+) -> Result<Option<DropId>> {
+    let Some(job) = part.job_id.as_ref().and_then(|id| answers.get(id)).filter(|_| !deadline.is_near()) else {
+        return Ok(None);
+    };
     let decided = decide(part, job.as_ref(), now);
-    match carry_out(services, part, &decided).await {
-        Ok(changed) => changed.then(|| part.drop.clone()),
-        Err(error) => {
-            tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
-            None
-        }
+    let carried = carry_out(services, part, &decided).await;
+    if let Err(error) = &carried {
+        tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(error), "a part could not be moved");
     }
+    Ok(carried?.then(|| part.drop.clone()))
 }
 
-/// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again.
+/// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again. Where the
+/// asking failed of something else, nothing is known of the key, and what stands there stays.
 async fn tell_of_key(services: &Services, drops: &[Meta], asked: &Result<()>, changed: &mut BTreeSet<DropId>) {
-    let refused = asked.as_ref().is_err_and(|error| matches!(error.downcast_ref(), Some(ApiError::Key)));
+    let refused = asked.as_ref().is_err_and(refuses_key);
+    if asked.is_err() && !refused {
+        return;
+    }
     if refused {
         tracing::error!(alarm = "api_key_refused", "the API does not take the API key; renew it in its secret");
     }
@@ -116,7 +122,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
                 return Ok(false);
             }
             if let Some(failure) = failure {
-                tracing::error!(drop = %part.drop, part = number, job = part.job_id, state = job.as_str(), alarm = "job_failed", "a job ended without results");
+                tracing::error!(drop = %part.drop, part = number, job = part.job_id, state = job.as_str(), alarm = "job_failed", error = failure.reason, "a job ended without results");
                 services.metrics.count(Metric::JobsFailed, 1);
                 part.failure = Some(failure.clone());
             }
@@ -133,7 +139,7 @@ async fn carry_out(services: &Services, part: &mut Part, decided: &Move) -> Resu
         Move::Lose(failure) => {
             let lost = ledger.lose(part, failure).await?;
             if lost {
-                tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", "a job is lost; its rows end as missing");
+                tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", error = failure.reason, "a job is lost; its rows end as missing");
                 services.metrics.count(Metric::JobsLost, 1);
                 (part.state, part.failure) = (PartState::Failed, Some(failure.clone()));
             }

@@ -1,8 +1,10 @@
 //! poll: what the API may say of jobs.
 
 use crate::BINARY;
+use jiff::Timestamp;
 use moondrop_shared::record::{DropState, PartState};
-use moondrop_tests::direct::{Direct, Dropped, collect};
+use moondrop_shared::runtime::Deadline;
+use moondrop_tests::direct::{DAY, Direct, Dropped, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::scripted::{Answer, Call};
@@ -203,7 +205,8 @@ async fn an_answer_that_is_no_json_or_none_at_all_moves_nothing() {
     world.api.set_state("job-1", "COMPLETED");
     for answer in [Answer::body("<html>"), Answer::body("[]"), Answer::status(500), Answer::lost(), Answer::faithful().cut(9)] {
         world.api.always(Call::Get, Some(answer));
-        world.poll().await;
+        let error = world.poll_at(Timestamp::now()).await.unwrap_err();
+        assert!(format!("{error:#}").contains("the API"), "the tick counts as failed, and says why: {error:#}");
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
     }
     world.api.always(Call::Get, None);
@@ -213,6 +216,43 @@ async fn an_answer_that_is_no_json_or_none_at_all_moves_nothing() {
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
     }
     assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_fails_makes_the_tick_fail_and_holds_back_no_other_call() {
+    let (world, dropped) = fed(150).await;
+    world.api.complete_all();
+    // Which hundred the job is asked after with, the order of the records says.
+    world.api.fail_to_tell_of("job-1");
+    let error = world.poll_at(Timestamp::now()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("500"), "{error:#}");
+    let states = world.states(&dropped.id).await;
+    let told = completed(&states);
+    assert!([50, 100].contains(&told), "{told} of 150");
+    assert_eq!(world.events("Job Completed", &dropped.id).len(), told, "announced, though the tick failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_does_not() {
+    let (world, dropped) = fed(1).await;
+    let cold = world.cold_with("API_KEY_SECRET", "no-such-secret");
+    let tick = || Box::pin(moondrop_poll::handle(&cold, Timestamp::now(), Deadline::after(DAY)));
+    let error = tick().await.unwrap_err();
+    assert!(format!("{error:#}").contains("get the API key from Secrets Manager"), "{error:#}");
+    assert!(logs::with("the tick did not do all it had to").iter().any(|line| line.contains("Secrets Manager")));
+    world.end(&dropped).await;
+    tick().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_stays_told_while_the_api_is_away_and_goes_when_it_takes_the_key() {
+    let (world, dropped) = fed(1).await;
+    let class = async || world.meta(&dropped.id).await.trouble.map(|trouble| trouble.class);
+    for (answer, told) in [(Some(401), true), (Some(500), true), (None, false)] {
+        world.api.always(Call::Get, answer.map(Answer::status));
+        assert_eq!(world.poll_at(Timestamp::now()).await.is_err(), told);
+        assert_eq!(class().await.as_deref() == Some("E_API_KEY"), told, "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,10 +295,7 @@ async fn a_poll_whose_answer_comes_late_does_not_reopen_a_part_that_was_lost_and
     world.api.set_state("job-1", "COMPLETED");
     let (gate, slow) = (Gate::default(), world.cold());
     world.api.next(Call::Get, [Answer::faithful().behind(&gate)]);
-    let slow_poll = async {
-        let now = jiff::Timestamp::now();
-        moondrop_poll::handle(&slow, now, moondrop_shared::runtime::Deadline::after(moondrop_tests::direct::DAY)).await
-    };
+    let slow_poll = async { moondrop_poll::handle(&slow, Timestamp::now(), Deadline::after(DAY)).await };
     let meanwhile = async {
         gate.arrived().await;
         world.api.forget("job-1");
@@ -281,7 +318,7 @@ async fn a_refused_key_stops_the_asking_but_not_the_healing() {
     world.api.set_state("job-1", "COMPLETED");
     world.poll().await;
     world.api.set_key("another");
-    let error = world.poll_at(jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10)).await.unwrap_err();
+    let error = world.poll_at(Timestamp::now() + jiff::SignedDuration::from_mins(10)).await.unwrap_err();
     assert!(format!("{error:#}").contains("API key"), "{error:#}");
     assert_eq!(world.events("Job Completed", &dropped.id).len(), 2, "what has ended is announced again all the same");
 }

@@ -63,7 +63,8 @@ async fn content_key_and_signed_addresses_stand_in_no_log_event_status_or_record
     assert_clean(&world, &[CONTENT, KEY]).await;
     assert!(world.submit(&dropped).await);
     world.api.next(Call::Get, [Answer::body(format!("{{\"outputFileUrl\":\"http://x/?{SIGNATURE}\""))]);
-    world.poll().await;
+    let error = world.poll_at(jiff::Timestamp::now()).await.unwrap_err();
+    assert!(!format!("{error:?}").contains(SIGNATURE), "{error:?}");
     world.api.complete_all();
     world.poll().await;
     let part = |number: u32| world.collect(&dropped.id, number);

@@ -1,6 +1,7 @@
 //! submit: what an upload may come to, and the way of a job that was never fed.
 
 use crate::BINARY;
+use jiff::Timestamp;
 use moondrop_shared::record::{DropState, PartState};
 use moondrop_tests::direct::{Direct, Dropped};
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -139,7 +140,8 @@ async fn a_cancel_that_fails_is_tried_again_by_the_next_tick() {
     assert!(!world.submit(&dropped).await);
     world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 31).await;
     world.api.next(Call::Cancel, (0..5).map(|_| Answer::status(503)));
-    world.poll().await;
+    let error = world.poll_at(Timestamp::now()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("503"), "the tick counts as failed: {error:#}");
     assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Abandoning], 5));
     world.poll().await;
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
