@@ -27,7 +27,9 @@ pub async fn conclude(services: &Services, meta: &Meta) -> Result<()> {
     if services.ledger.close(&meta.id, Timestamp::now()).await? {
         count(&services.metrics, meta.state, rows);
     }
-    tracing::info!(drop = %meta.id, state = meta.state.as_str(), "the drop has reached its end");
+    let (key, folder) = (&meta.source.key, &meta.folder);
+    let (class, error) = meta.trouble.as_ref().map(|trouble| (trouble.class.as_str(), trouble.reason.as_str())).unzip();
+    tracing::info!(drop = %meta.id, key, folder, state = meta.state.as_str(), class, error, "the drop has reached its end");
     Ok(())
 }
 

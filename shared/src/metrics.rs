@@ -73,7 +73,7 @@ metrics! {
     JobsOver48h in Unit::Count;
     /// At a tick: open jobs older than 72 hours.
     JobsOver72h in Unit::Count;
-    /// Jobs that failed or were cancelled.
+    /// Jobs that failed or were cancelled, that the API refused to make, or whose rows were gone before they were sent.
     JobsFailed in Unit::Count;
     /// Jobs that the API no longer knows.
     JobsLost in Unit::Count;

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use moondrop_local::machine::MachineConfig;
 use moondrop_local::stack::RESULTS;
 use moondrop_shared::keys::Key;
+use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::DropState;
 use moondrop_tests::direct::Direct;
 use moondrop_tests::emf;
+use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
 use moondrop_tests::scripted::{Answer, Call};
 use moondrop_tests::world::{World, assert_state};
@@ -195,5 +197,99 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
         [("ResultsConflicts", 1), ("DropsFailed", 1), ("RowsEvaluated", 2), ("RowsFailed", 2), ("RowsMissing", 2)]
     {
         assert_eq!(line.values.get(metric), Some(&expected), "{metric}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
+    let world = Direct::start(BINARY).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    world.api.next(Call::Create, [Answer::status(400)]);
+    for _ in 0..2 {
+        assert!(world.submit(&dropped).await);
+    }
+    let line = measured(&world);
+    assert_eq!((line.values["JobsFailed"], line.values["JobsCreated"]), (1, 1), "the API refused one job");
+
+    let gone = world.drop_file("incoming/gone.csv", good_file(4)).await;
+    world.api.always(Call::Upload, Some(Answer::status(500)));
+    assert!(!world.submit(&gone).await);
+    world.api.always(Call::Upload, None);
+    world.drop_file("incoming/gone.csv", good_file(2)).await;
+    for _ in 0..2 {
+        assert!(world.submit(&gone).await);
+    }
+    assert_eq!(measured(&world).values["JobsFailed"], 2, "the rows of two parts are gone");
+}
+
+/// The fields that the stack's saved queries show, of the first line with a drop's identity and this message.
+fn line_of(dropped: &str, message: &str) -> Value {
+    let lines = logs::with(dropped).into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    lines.into_iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no line {message:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
+    let world = Direct::start(BINARY).await;
+    let bad = world.drop_file("incoming/forum/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
+    assert!(world.submit(&bad).await);
+    let line = line_of(bad.id.as_str(), "the drop has reached its end");
+    let meta = world.meta(&bad.id).await;
+    let trouble = meta.trouble.unwrap();
+    assert_eq!((&line["key"], &line["folder"]), (&"incoming/forum/bad.csv".into(), &meta.folder.into()));
+    assert_eq!(
+        (&line["state"], &line["class"], &line["error"]),
+        (&"rejected".into(), &"E_QUOTE".into(), &trouble.reason.into())
+    );
+
+    let late = world.drop_file("incoming/late.csv", good_file(2)).await;
+    assert!(world.submit(&late).await);
+    world.poll_in(73 * 60).await;
+    let line = line_of(late.id.as_str(), "the drop is not finished");
+    assert_eq!((&line["key"], &line["state"], &line["hours"]), (&"incoming/late.csv".into(), &"evaluating".into(), &73.into()));
+    world.api.change("job-1", |job| {
+        job.state = "ERROR".to_owned();
+        job.fields.insert("error".to_owned(), serde_json::json!({"errorCode": "BATCH_JOB_ERROR_INTERNAL"}));
+    });
+    world.poll().await;
+    let line = line_of(late.id.as_str(), "a job ended without results");
+    assert_eq!((&line["alarm"], &line["error"]), (&"job_failed".into(), &"the job failed: INTERNAL".into()));
+    world.collect_all(&late.id).await;
+    let line = line_of(late.id.as_str(), "the drop has reached its end");
+    assert_eq!((&line["state"], &line["class"]), (&"failed".into(), &"E_NOTHING".into()));
+}
+
+/// Every text between double quotes in what follows a word of the template.
+fn quoted_after<'a>(template: &'a str, word: &str) -> Vec<&'a str> {
+    let lines = template.lines().filter_map(|line| line.split_once(word).map(|(_, rest)| rest));
+    lines.flat_map(|rest| rest.split(" and ").next().unwrap_or(rest).split('"').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn the_template_asks_for_metrics_and_lines_that_the_functions_write() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let template = std::fs::read_to_string(root.join("infra/template.yaml")).unwrap();
+    let known: BTreeSet<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+    let alarms = template.split("Namespace: Moondrop\n").skip(1);
+    let in_alarms = alarms.map(|alarm| alarm.trim_start().strip_prefix("MetricName: ").unwrap().lines().next().unwrap());
+    let on_dashboard = template.split("[\"Moondrop\", \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let asked: BTreeSet<&str> = in_alarms.chain(on_dashboard).collect();
+    assert!(asked.len() > 15 && asked.is_subset(&known), "{:?}", asked.difference(&known));
+
+    let mut code = String::new();
+    for folder in ["functions/submit/src", "functions/poll/src", "functions/collect/src", "shared/src"] {
+        for file in std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.is_file() {
+                code += &std::fs::read_to_string(file).unwrap();
+            }
+        }
+    }
+    let lines = [quoted_after(&template, "message = "), quoted_after(&template, "message in ")].concat();
+    assert!(lines.len() >= 4, "{lines:?}");
+    for line in lines {
+        assert!(code.contains(&format!("\"{line}\");")), "no line of log is {line:?}");
+    }
+    for alarm in quoted_after(&template, "alarm in ") {
+        assert!(code.contains(&format!("alarm = \"{alarm}\"")), "no line of log has the alarm {alarm:?}");
     }
 }

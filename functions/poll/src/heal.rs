@@ -103,10 +103,12 @@ fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
 
 fn warn_of_age(meta: &Meta, now: Timestamp) {
     let age = now.duration_since(meta.dropped_at);
+    let (key, folder, state) = (&meta.source.key, &meta.folder, meta.state.as_str());
+    let error = meta.trouble.as_ref().map(|trouble| trouble.reason.as_str());
     if age > ALARM_AFTER {
-        tracing::error!(drop = %meta.id, hours = age.as_hours(), alarm = "drop_over_72h", "the drop is not finished");
+        tracing::error!(drop = %meta.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_72h", error, "the drop is not finished");
     } else if age > WARN_AFTER {
-        tracing::warn!(drop = %meta.id, hours = age.as_hours(), alarm = "drop_over_48h", "the drop is not finished");
+        tracing::warn!(drop = %meta.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_48h", error, "the drop is not finished");
     }
 }
 

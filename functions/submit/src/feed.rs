@@ -198,9 +198,10 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
             )));
         }
     };
-    tracing::error!(drop = %meta.id, part = part.plan.number, "the API refuses to make a job");
     let failure = PartFailure { lost: false, reason: format!("the API refuses to make a job: {refused}") };
-    services.ledger.refuse_part(part, &failure).await?;
+    if services.ledger.refuse_part(part, &failure).await? {
+        note_failure(services, meta, part, &failure);
+    }
     Ok(Created::Not(Fed::Done))
 }
 
@@ -228,8 +229,9 @@ async fn upload(services: &Services, meta: &Meta, header: &Header, part: &Part) 
         }
         (_, Some(error)) if is_gone(&error) => {
             let reason = "the file was overwritten or deleted before these rows were sent".to_owned();
-            tracing::error!(drop = %meta.id, part = part.plan.number, job, "the part's rows are gone");
-            if services.ledger.fail_unfed(part, &PartFailure { lost: false, reason }).await? {
+            let failure = PartFailure { lost: false, reason };
+            if services.ledger.fail_unfed(part, &failure).await? {
+                note_failure(services, meta, part, &failure);
                 cancel(services, meta, part, job).await;
             }
             Ok(Fed::Done)
@@ -272,6 +274,13 @@ fn upload_body(
         };
         std::future::ready(step)
     })
+}
+
+/// Tells operators of a part that ended here, without its rows having been sent. Counted once: one attempt ends it.
+fn note_failure(services: &Services, meta: &Meta, part: &Part, failure: &PartFailure) {
+    let (number, job) = (part.plan.number, part.job_id.as_deref());
+    tracing::error!(drop = %meta.id, part = number, job, alarm = "job_failed", error = failure.reason, "a part's rows were not sent");
+    services.metrics.count(Metric::JobsFailed, 1);
 }
 
 /// Cancels a job that will get no rows. If that fails, the sweep finds it.

@@ -4,6 +4,7 @@ use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::record::{DropState, PartState};
 use moondrop_tests::direct::{API_TIMEOUT, Direct, KEY};
+use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::scripted::{Answer, Call, SIGNATURE};
 use serde_json::json;
@@ -124,6 +125,9 @@ async fn assert_rows_fail(answer: Answer, error: &str) {
     assert_eq!(with_error(&rows, error).len(), 2, "{rows:?}");
     assert_eq!(with_error(&rows, "").iter().filter(|row| row["error"].is_empty()).count(), 2);
     assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (2, 1), "a refusal is not tried again");
+    let alarms: Vec<String> = logs::with(dropped.id.as_str()).into_iter().filter(|line| line.contains("job_failed")).collect();
+    let reason = error.strip_prefix("failed: ").unwrap();
+    assert!(alarms.len() == 1 && alarms[0].contains(reason), "an operator is told once, and why: {alarms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
