@@ -8,7 +8,7 @@ Where ministack is not AWS:
 - The roles' actions that Lambda itself uses are not enforced: see NOT_HERE in roles.py.
 - Three things are mended in emulator.py.
 - Time is shortened: the queue brings a message back after a second (5,400 in the template) where a step says so.
-- No arm64, no memory limit, no read-only file system; binaries are debug builds.
+- No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build` and `sam deploy` themselves are not run.
 """
 
 import argparse
@@ -66,6 +66,8 @@ class Drive:
             ("the schedule ticks by itself", self.scheduled),
             ("a large file, and submit and collect killed over it", lambda: self.killed(local_large)),
             ("a message becomes a dead letter, and is redriven", self.dead_letter),
+            ("drops that EventBridge could not hand over, moved as README.md says", self.undelivered),
+            ("a file copied onto itself, as README.md says", self.replayed),
             ("collect fails three times, and its event is kept", self.collect_fails),
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
@@ -202,6 +204,39 @@ class Drive:
         assert status["state"] == "completed" and self.stack.messages(dead) == 0
         return "given up after five receives, completed after the redrive"
 
+    def undelivered(self):
+        """What EventBridge puts there is the event itself. Here no one put it there, and no one told submit."""
+        queue, rule = self.stack.out["UndeliveredEventsUrl"], self.stack.id("DropRule")
+        self.stack.events.disable_rule(Name=rule)
+        names = ["undelivered-1.csv", "undelivered-2.csv"]
+        events = [{"detail-type": "Job Completed", "detail": {"drop": "0", "part": 1, "key": 'a "Object Created"'}}]
+        for name in names:
+            put = self.drops.drop(name, small(name))
+            about = {"key": f"incoming/{name}", "size": len(small(name)), "etag": put["ETag"].strip('"'), "version-id": put["VersionId"]}
+            detail = {"bucket": {"name": self.drops.drops}, "object": about}
+            time_of = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            events.append({"source": "aws.s3", "detail-type": "Object Created", "time": time_of, "detail": detail})
+        self.stack.events.enable_rule(Name=rule)
+        for event in events:
+            self.stack.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event, separators=(",", ":")))
+        assert not any(self.drops.folders(name) for name in names), "no one has told submit yet"
+        self.stack.operate("undelivered", UNDELIVERED=queue, DROPS=self.stack.out["DropsQueueUrl"])
+        for ((_, status),) in self.drops.finish(names).values():
+            assert status["state"] == "completed", status
+        assert self.stack.messages(queue) == 0
+        return "two drops completed, and the queue is empty"
+
+    def replayed(self):
+        self.drops.drop("posts.csv", small("posts"))
+        before = len(self.drops.folders("posts.csv"))
+        self.drops.finish(["posts.csv"], each=before + 1)
+        self.stack.operate("replay", BUCKET=self.drops.drops)
+        folders = self.drops.finish(["posts.csv"], each=before + 2)["posts.csv"]
+        (first, _), (second, status) = sorted(folders, key=lambda drop: drop[1]["times"]["accepted_at"])[-2:]
+        assert status["state"] == "completed"
+        assert self.drops.read(f"{first}results.csv") == self.drops.read(f"{second}results.csv")
+        return "a drop of its own, with the same results"
+
     def collect_fails(self):
         event = {"detail": {"drop": "0", "part": 1}}
         with self.roles.without("collect", "KeepLedger", "dynamodb:GetItem"):
@@ -278,9 +313,8 @@ class Drive:
     def deleted_with_data(self):
         assert self.other, "that stack was not made"
         results, table = self.other.out["ResultsBucketName"], self.other.out["LedgerTable"]
-        versions = self.stack.s3.list_object_versions(Bucket=results)
-        for version in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
-            self.stack.s3.delete_object(Bucket=results, Key=version["Key"], VersionId=version["VersionId"])
+        assert self.stack.s3.list_object_versions(Bucket=results)["Versions"]
+        self.stack.operate("empty", BUCKET=results)
         self.other.delete()
         buckets = {bucket["Name"] for bucket in self.stack.s3.list_buckets()["Buckets"]}
         assert results not in buckets and "drops-of-ours" in buckets

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -64,6 +65,14 @@ def zipped(binary):
         entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
         file.writestr(entry, binary.read_bytes(), compresslevel=1)
     return packed.getvalue()
+
+
+def readme(mark):
+    """The commands of the code block that README.md marks so."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    marked = re.search(rf"<!-- aws: {mark} -->\n *```sh\n(.*?)```", text, re.DOTALL)
+    assert marked, f"README.md has no code block marked `aws: {mark}`"
+    return marked[1]
 
 
 class Stack:
@@ -178,6 +187,25 @@ class Stack:
             return urllib.request.urlopen(self.endpoint + "/_ministack/health", timeout=1, context=trust)
         except OSError:
             return None
+
+    def operate(self, mark, **variables):
+        """Gives commands of README.md as an operator would, with the AWS CLI."""
+        environment = {
+            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_CA_BUNDLE": str(self.certificate),
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        # In its first version the AWS CLI takes no address for SQS from the environment.
+        here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
+        done = subprocess.run(
+            ["bash", "-uo", "pipefail", "-c", f"{here}\n{readme(mark)}"],
+            env=environment | variables, cwd=self.folder, capture_output=True, text=True, timeout=120,
+        )
+        assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
 
     def upload_code(self):
         self.s3.create_bucket(Bucket="code")
