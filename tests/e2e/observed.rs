@@ -8,7 +8,7 @@ use moondrop_local::stack::RESULTS;
 use moondrop_shared::keys::Key;
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::DropState;
-use moondrop_tests::direct::Direct;
+use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::emf;
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
@@ -220,6 +220,23 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
         assert!(world.submit(&gone).await);
     }
     assert_eq!(measured(&world).values["JobsFailed"], 2, "the rows of two parts are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_whose_end_could_not_be_told_counts_as_open_until_it_is() {
+    let world = Direct::start(BINARY).await;
+    let dropped = world.drop_file("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
+    // Nothing listens there.
+    let deaf = world.with_bus_at("http://127.0.0.1:1");
+    assert_eq!(submit(&deaf, &[&dropped.message], DAY).await.len(), 1);
+    assert_eq!(world.meta(&dropped.id).await.state, DropState::Rejected, "its end is recorded");
+    world.poll_in(73 * 60).await;
+    let line = measured(&world);
+    assert_eq!((line.values["OpenDrops"], line.values["OldestDropAge"] / 3600), (1, 73), "the 72 h alarm sees it");
+    assert!(world.submit(&dropped).await);
+    world.poll_in(73 * 60).await;
+    let line = measured(&world);
+    assert_eq!((line.values["OpenDrops"], line.values["OldestDropAge"], line.values["DropsRejected"]), (0, 0, 1));
 }
 
 /// The fields that the stack's saved queries show, of the first line with a drop's identity and this message.
