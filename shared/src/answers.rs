@@ -30,17 +30,15 @@ struct Answer {
 pub struct Answers {
     by_ref_id: HashMap<Box<[u8]>, Answer>,
     doubled: u64,
-    cut_short: bool,
-    bytes: u64,
 }
 
 impl Answers {
     /// Reads a results file: `ref_id,type,labels,content,error` in any order of columns and rows. Its answers may take `memory`
-    /// bytes.
+    /// bytes. With them comes what is known of the file.
     ///
     /// # Errors
     /// As [`each_row`].
-    pub fn read(results: impl Read, memory: usize) -> Result<Self> {
+    pub fn read(results: impl Read, memory: usize) -> Result<(Self, ReadResults)> {
         let mut answers = Answers::default();
         let mut held = 0;
         let read = each_row(results, memory, |row| {
@@ -53,20 +51,7 @@ impl Answers {
             }
             Ok(())
         })?;
-        (answers.bytes, answers.cut_short) = (read.bytes, read.may_be_cut_short);
-        Ok(answers)
-    }
-
-    /// Whether the results may end before their end: within a row, or without a newline.
-    #[must_use]
-    pub fn may_be_cut_short(&self) -> bool {
-        self.cut_short
-    }
-
-    /// How many bytes the results had: two fetches that were cut differ in it.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+        Ok((answers, read))
     }
 
     /// How many rows are answered for.

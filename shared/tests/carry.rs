@@ -297,7 +297,7 @@ fn carry(file: &File) {
         let fate = match *job {
             FAILED => Fate::Failed("the job was cancelled".to_owned()),
             LOST => Fate::Lost("the API does not know the job".to_owned()),
-            _ => Fate::Answered(Answers::read(&file.answers(&upload)[..], 1 << 20).unwrap()),
+            _ => Fate::Answered(Answers::read(&file.answers(&upload)[..], 1 << 20).unwrap().0),
         };
         if let Fate::Answered(answers) = &fate {
             wanted.tally.foreign += 1;

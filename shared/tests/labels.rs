@@ -140,7 +140,7 @@ fn two_tallies_add_up() {
 
 /// Reads results and takes the answer for `1`.
 fn answer(results: &[u8]) -> (String, String, Tally) {
-    let (mut answers, mut tally) = (Answers::read(results, 1 << 20).unwrap(), Tally::default());
+    let (mut answers, mut tally) = (Answers::read(results, 1 << 20).unwrap().0, Tally::default());
     let (labels, error) = answers.take(b"1", &mut tally).unwrap();
     (labels.to_owned(), error.to_owned(), tally)
 }
@@ -178,11 +178,11 @@ fn labels_that_cannot_be_read_are_handed_on_and_counted() {
 fn half_a_row_is_no_answer_and_a_missing_newline_may_be_a_cut() {
     let read = |results: &'static str| Answers::read(results.as_bytes(), 1 << 20).unwrap();
     for cut in ["ref_id,labels,error\n1\n", "ref_id,labels,error\n1,[]\n", "ref_id,labels,error\n2,[],\n1,[]"] {
-        let mut answers = read(cut);
-        assert!(answers.take(b"1", &mut Tally::default()).is_none() && answers.may_be_cut_short(), "{cut}");
+        let (mut answers, read) = read(cut);
+        assert!(answers.take(b"1", &mut Tally::default()).is_none() && read.may_be_cut_short, "{cut}");
     }
-    assert!(read("ref_id,labels,error\n1,[],").may_be_cut_short());
-    assert!(!read("ref_id,labels,error\n1,[],\n").may_be_cut_short());
+    assert!(read("ref_id,labels,error\n1,[],").1.may_be_cut_short);
+    assert!(!read("ref_id,labels,error\n1,[],\n").1.may_be_cut_short);
 }
 
 #[test]
@@ -202,14 +202,14 @@ fn a_page_or_another_file_in_place_of_results_is_refused() {
 
 #[test]
 fn results_without_rows_answer_for_no_row() {
-    let mut answers = Answers::read(&b"ref_id,type,labels,content,error\n"[..], 1 << 20).unwrap();
+    let mut answers = Answers::read(&b"ref_id,type,labels,content,error\n"[..], 1 << 20).unwrap().0;
     assert!(answers.is_empty() && answers.take(b"1", &mut Tally::default()).is_none());
 }
 
 #[test]
 fn answers_to_no_question_and_second_answers_are_counted() {
     let results = b"ref_id,labels,error\n1,,\nforeign,,\n1,,late\nforeign,,\n2,,\n";
-    let (mut answers, mut tally) = (Answers::read(&results[..], 1 << 20).unwrap(), Tally::default());
+    let (mut answers, mut tally) = (Answers::read(&results[..], 1 << 20).unwrap().0, Tally::default());
     assert_eq!(answers.len(), 3);
     assert_eq!(answers.take(b"1", &mut tally), Some(("", "")), "the first answer stands");
     answers.take(b"2", &mut tally).unwrap();

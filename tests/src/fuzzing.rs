@@ -82,7 +82,7 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
             write_field(&mut answers, &row[0]);
             answers.push(b'\n');
         }
-        let answers = Answers::read(answers.as_slice(), 1 << 20).expect("the answers read back");
+        let (answers, _) = Answers::read(answers.as_slice(), 1 << 20).expect("the answers read back");
         tally.add(&join(file, &header, part, rejected, Fate::Answered(answers), &mut results));
         let fates = [Fate::Failed("why".to_owned()), Fate::Lost("why".to_owned())];
         for (fate, lost) in fates.into_iter().zip([false, true]) {
@@ -171,7 +171,7 @@ fn without_blanks(file: &[u8]) -> Vec<u8> {
 /// The results reader: whatever came as results, each row of the source comes out once, with one outcome.
 pub fn results(body: &[u8]) {
     const SOURCE: &[u8] = b"ref_id,type,content\n1,text,a\n2,text,b\n3,text,c\n";
-    let Ok(answers) = Answers::read(body, 1 << 20) else { return };
+    let Ok((answers, _)) = Answers::read(body, 1 << 20) else { return };
     let answered = answers.len() as u64;
     let (checked, rejected) = look_twice(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
     let mut out = results_header(&checked.header);

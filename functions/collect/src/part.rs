@@ -1,6 +1,7 @@
 //! Collecting one part: its rows, in the source's order, each with its answer, stored as a work file of this attempt's own.
 
-use crate::{results, unjoined};
+use crate::results::{self, Fetched};
+use crate::unjoined;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::answers::Answers;
@@ -48,9 +49,17 @@ async fn fate(services: &Services, part: &Part) -> Result<Fate> {
     match (&part.failure, &part.job_id) {
         (Some(failure), _) if failure.lost => Ok(Fate::Lost(failure.reason.clone())),
         (Some(failure), _) => Ok(Fate::Failed(failure.reason.clone())),
-        (None, Some(job)) => Ok(Fate::Answered(results::fetch(services, job, part.plan.accepted).await?)),
+        (None, Some(job)) => Ok(Fate::Answered(answers(services, job, part.plan.accepted).await?)),
         (None, None) => Ok(Fate::Answered(Answers::default())),
     }
+}
+
+async fn answers(services: &Services, job: &str, expected: u64) -> Result<Answers> {
+    results::fetch(services, job, expected, |download, memory| {
+        let (answers, read) = Answers::read(download, memory)?;
+        Ok(Fetched { answered: answers.len() as u64, value: answers, read })
+    })
+    .await
 }
 
 async fn write(

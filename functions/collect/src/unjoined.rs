@@ -1,7 +1,8 @@
 //! The rows of a part whose source is gone: as the API returns them, in its order, without the extra columns, which no one
 //! has any more. Marked as such in `status.json`.
 
-use crate::{part::store, results};
+use crate::part::store;
+use crate::results::{self, Fetched};
 use anyhow::{Result, ensure};
 use moondrop_shared::answers::{ERROR, LABELS, ResultsTooLarge, count_answer, each_row};
 use moondrop_shared::aws::Services;
@@ -12,17 +13,14 @@ use moondrop_shared::rows;
 use moondrop_shared::store::WrittenObject;
 use moondrop_shared::tally::Tally;
 use std::collections::HashSet;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Stores what there is. Rows of a failed job and rejected rows are counted, but cannot be told: only the source had them.
 pub(crate) async fn write(services: &Services, meta: &Meta, part: &Part, key: &str) -> Result<(WrittenObject, Tally)> {
     let extra = rows::header(meta)?.extra.len();
-    let (accepted, memory) = (part.plan.accepted, services.settings.answer_memory);
+    let accepted = part.plan.accepted;
     let (lines, tally) = match (&part.failure, &part.job_id) {
         (None, Some(job)) => {
-            let body = results::open(services, job).await?;
-            let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-            results::read(services, move || rewrite(reader, memory, extra, accepted)).await?
+            results::fetch(services, job, accepted, move |download, memory| rewrite(download, memory, extra, accepted)).await?
         }
         _ => (Vec::new(), Tally::default()),
     };
@@ -43,9 +41,9 @@ fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
 
 /// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
 /// the source had extra. They may take `memory` bytes.
-fn rewrite(results: impl std::io::Read, memory: usize, extra: usize, accepted: u64) -> Result<(Vec<u8>, Tally)> {
+fn rewrite(results: impl std::io::Read, memory: usize, extra: usize, accepted: u64) -> Result<Fetched<(Vec<u8>, Tally)>> {
     let (mut out, mut tally, mut seen) = (Vec::new(), Tally::default(), HashSet::new());
-    each_row(results, memory, |row| {
+    let read = each_row(results, memory, |row| {
         if !seen.insert(row.ref_id().to_vec()) {
             tally.doubled += 1;
             return Ok(());
@@ -66,7 +64,7 @@ fn rewrite(results: impl std::io::Read, memory: usize, extra: usize, accepted: u
         ensure!(out.len() <= memory, ResultsTooLarge(memory));
         Ok(())
     })?;
-    Ok((out, tally))
+    Ok(Fetched { value: (out, tally), answered: seen.len() as u64, read })
 }
 
 #[cfg(test)]
@@ -76,7 +74,7 @@ mod tests {
     #[test]
     fn half_a_row_is_no_answer_and_rows_beyond_those_sent_are_foreign() {
         let results = "ref_id,type,labels,content,error\n1,text,[],a,\n2,te\n3,text,,c,no image\n4,text,[],d,\n";
-        let (lines, tally) = rewrite(results.as_bytes(), 1 << 20, 1, 2).unwrap();
+        let (lines, tally) = rewrite(results.as_bytes(), 1 << 20, 1, 2).unwrap().value;
         assert_eq!(String::from_utf8(lines).unwrap(), "1,text,[],a,,\n3,text,,c,no image,\n");
         assert_eq!((tally.rows.evaluated, tally.rows.failed, tally.foreign), (1, 1, 1));
     }

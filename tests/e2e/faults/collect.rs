@@ -187,6 +187,19 @@ async fn with_the_source_gone_foreign_doubled_and_missing_rows_still_let_the_dro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
+    let (world, dropped) = fed().await;
+    world.drop_file("incoming/posts.csv", good_file(1)).await;
+    let whole = results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r1", GOOD, ""), ("r2", GOOD, "")]);
+    let after_a_row = whole.find("r1,").unwrap();
+    world.api.change("job-1", |job| job.results = Some(whole.into_bytes()));
+    world.api.next(Call::Download, [Answer::faithful(), Answer::faithful().without_length().cut(after_a_row)]);
+    let ended = world.end(&dropped).await;
+    assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.missing), (4, 0));
+    assert!(ended.status.parts[0].unjoined);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed() {
     let (world, dropped) = fed().await;
     let key = Key::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
