@@ -74,7 +74,8 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Asked {
             // What is not known of these now, the next tick asks again.
             Err(error) => {
                 let error = anyhow::Error::new(error);
-                tracing::warn!(jobs = ids.len(), error = describe(&error), "some jobs could not be asked after");
+                let job = ids.first().filter(|_| ids.len() == 1);
+                tracing::warn!(jobs = ids.len(), job, error = describe(&error), "some jobs could not be asked after");
                 if refuses_key(&error) {
                     return Asked { answers, failure: Some(error) };
                 }
