@@ -34,15 +34,18 @@ pub enum ApiError {
     /// It does not take our key, also after the key was looked up anew.
     #[error("the API does not take the API key")]
     Key,
+    /// Our key cannot be had from its secret.
+    #[error("there is no API key to call the API with")]
+    NoKey(#[source] anyhow::Error),
     /// Too many requests, after several attempts.
     #[error("the API is busy (429)")]
     Busy {
         /// The wait it asked for.
         after: Option<Duration>,
     },
-    /// It does not know what was asked after (404).
+    /// It does not know what was asked after (404): its own words, if it was the API that answered.
     #[error("the API does not know the job")]
-    NotFound,
+    NotFound(String),
     /// The request did not reach it.
     #[error("the API cannot be reached")]
     Unreachable(#[source] anyhow::Error),
@@ -204,7 +207,11 @@ impl BatchApi {
     /// See [`ApiError`]; a 200 that carries an error, or no id or address, is one too.
     pub async fn create(&self, name: &str, policy: &str) -> Result<NewJob, ApiError> {
         let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
-        let response = self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await?;
+        let response = match self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await {
+            // The API does not know what the job was to be made by; a 404 of another server says nothing.
+            Err(ApiError::NotFound(said)) if !said.is_empty() => return Err(ApiError::Refused(clean(&format!("404 {said}")))),
+            answered => answered?,
+        };
         let created: CreateResponse = read(response).await?;
         if let Some((error, words)) = created.error.and_then(|e| e.words().map(|words| (e, words))) {
             // Without a code it does not say that it would again.
@@ -280,10 +287,14 @@ impl BatchApi {
 
     /// One call; if the key is refused it is looked up once more.
     async fn call_with_key(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Response, ApiError> {
-        let key = self.key.get().await.map_err(ApiError::Unreachable)?;
+        let no_key = |error| {
+            self.metrics.count(Metric::ApiKeyRefused, 1);
+            ApiError::NoKey(error)
+        };
+        let key = self.key.get().await.map_err(no_key)?;
         match self.call_once(method, url, body, key.expose_secret()).await {
             Err(ApiError::Key) => {
-                let key = self.key.reload(&key).await.map_err(ApiError::Unreachable)?;
+                let key = self.key.reload(&key).await.map_err(no_key)?;
                 let answered = self.call_once(method, url, body, key.expose_secret()).await;
                 if matches!(answered, Err(ApiError::Key)) {
                     self.metrics.count(Metric::ApiKeyRefused, 1);
@@ -308,20 +319,25 @@ impl BatchApi {
         match status {
             StatusCode::OK => Ok(response),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ApiError::Key),
-            StatusCode::NOT_FOUND => Err(ApiError::NotFound),
+            StatusCode::NOT_FOUND => Err(ApiError::NotFound(said(response).await.unwrap_or_default())),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);
                 Err(ApiError::Busy { after: retry_after(response.headers()) })
             }
             StatusCode::REQUEST_TIMEOUT => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
             status if status.is_client_error() => {
-                let text = response.bytes().await.unwrap_or_default();
-                let said = serde_json::from_slice::<RpcStatus>(&text).map(|s| s.message).unwrap_or_default();
+                let said = said(response).await.unwrap_or_default();
                 Err(ApiError::Refused(clean(&format!("{} {said}", status.as_u16()))))
             }
             status => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
         }
     }
+}
+
+/// What an answer with an error says, if it is of the API's form and not some server's page.
+async fn said(response: Response) -> Option<String> {
+    let text = response.bytes().await.ok()?;
+    serde_json::from_slice::<RpcStatus>(&text).ok().map(|status| status.message)
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T, ApiError> {

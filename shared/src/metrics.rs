@@ -93,7 +93,7 @@ metrics! {
     RowsFailed in Unit::Count;
     /// Rows the API never answered for, of drops that ended.
     RowsMissing in Unit::Count;
-    /// Calls of the API that were given up because it does not take the key.
+    /// Calls of the API that were given up because it does not take the key, or the key cannot be had from its secret.
     ApiKeyRefused in Unit::Count;
     /// Answers 429 of the API, each attempt counted.
     ApiThrottled in Unit::Count;

@@ -97,6 +97,14 @@ impl Trouble {
         Trouble::new(KEY_REFUSED, "the API does not take the API key", next)
     }
 
+    /// The key cannot be had from its secret.
+    #[must_use]
+    pub fn no_key() -> Self {
+        let next =
+            "It will be tried again by itself. If it stays so, it needs you to put the key, and nothing else, into its secret.";
+        Trouble::new(KEY_REFUSED, "the API key cannot be had from its secret", next)
+    }
+
     /// The API points to a host that is not to be contacted; `what` says for what.
     #[must_use]
     pub fn host_refused(what: &str, host: &str) -> Self {
@@ -108,7 +116,7 @@ impl Trouble {
 
 /// The class of the trouble with a host that is not to be contacted.
 pub const HOST_REFUSED: &str = "E_HOST";
-/// The class of the trouble with a key that the API does not take.
+/// The class of the trouble with a key that the API does not take, or that cannot be had.
 pub const KEY_REFUSED: &str = "E_API_KEY";
 
 /// When each stage was reached.

@@ -69,6 +69,12 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now()).saturating_sub(LAST_STRETCH)
     }
 
+    /// What is left before what is under way is given up: five seconds, in which it is told how far the work has come.
+    #[must_use]
+    pub fn last_moment(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_secs(5))
+    }
+
     /// Whether too little is left to begin anything new.
     #[must_use]
     pub fn is_near(&self) -> bool {

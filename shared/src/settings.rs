@@ -61,6 +61,8 @@ pub struct Settings {
     /// Half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the answers of one job may take. Lambda sets that variable, in
     /// MiB (AWS Lambda Developer Guide, "Defined runtime environment variables"); without it, 1,024 counts.
     pub answer_memory: usize,
+    /// How many rows of a file the same variable's memory holds the hashes of: at 9 bytes a row, beside 64 MiB for all else.
+    pub rows_in_memory: u64,
 }
 
 impl Settings {
@@ -106,6 +108,7 @@ impl Settings {
             Some(_) => return Err(error("METRICS", "is neither emf nor off")),
         };
         let defaults = PartLimits::default();
+        let memory = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)?;
         Ok(Settings {
             stack,
             results_bucket: needed("RESULTS_BUCKET")?,
@@ -130,7 +133,8 @@ impl Settings {
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 240, 1, 86_400)?),
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
             metrics,
-            answer_memory: number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)? as usize * (1 << 20) / 2,
+            answer_memory: (memory << 20) as usize / 2,
+            rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
         })
     }
 

@@ -66,6 +66,19 @@ fn a_quote_not_closed_within_a_rows_limit_is_pointed_at() {
 }
 
 #[test]
+fn a_row_of_more_fields_than_any_header_can_name_is_refused_and_takes_no_memory_for_them() {
+    let line = ",".repeat(8 << 20);
+    for (file, at) in [(format!("{line}\n"), 1), (format!("ref_id,type,content\n1,text,a\n{line}\n"), 3), (line, 1)] {
+        let fault = refused(file.as_bytes());
+        assert_eq!((fault.class.to_string().as_str(), fault.line), ("E_LIMIT", at), "{}", fault.reason);
+        assert!(fault.reason.contains("65536 fields"), "{}", fault.reason);
+    }
+    // As many as that, where the header has three, is the fault it was.
+    let fewer = format!("ref_id,type,content\n{}\n", ",".repeat(65_535));
+    assert_eq!(refused(fewer.as_bytes()).class.to_string(), "E_FIELDS");
+}
+
+#[test]
 fn a_header_over_its_limit_is_refused() {
     let header = |bytes: usize| format!("ref_id,type,content,{}\n1,text,a,b\n", "x".repeat(bytes - 21));
     assert_eq!(rejected(header(MAX_HEADER_BYTES).as_bytes()), []);

@@ -114,6 +114,7 @@ fn trouble(error: &anyhow::Error) -> Trouble {
     match (signed, api) {
         (Some(SignedError::Host(host)), _) => Trouble::host_refused("keeps the results at", host),
         (_, Some(ApiError::Key)) => Trouble::key_refused(),
+        (_, Some(ApiError::NoKey(_))) => Trouble::no_key(),
         _ => {
             let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.";
             Trouble::new("E_RESULTS", "results could not be fetched, read or stored", next)

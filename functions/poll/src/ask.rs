@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use moondrop_shared::batch_api::{ApiError, BatchApi, JOBS_PER_GET, Job};
+use moondrop_shared::record::Trouble;
 use moondrop_shared::runtime::describe;
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ const CALLS_AT_ONCE: usize = 4;
 /// it at all.
 pub(crate) type Answers = HashMap<String, Option<Job>>;
 
-/// What was learnt of jobs, and what kept the rest from being learnt: the refusal of the key, or else the first failure.
+/// What was learnt of jobs, and what kept the rest from being learnt: what is wrong with the key, or else the first failure.
 #[derive(Default)]
 pub(crate) struct Asked {
     /// What the API said.
@@ -21,7 +22,7 @@ pub(crate) struct Asked {
     pub(crate) failure: Option<anyhow::Error>,
 }
 
-/// Asks after jobs by their ids. A failed call holds back no other, but for one whose key was refused: all would be.
+/// Asks after jobs by their ids. A failed call holds back no other, but for one that had no good key: none would have.
 ///
 /// A 404 for many ids says only that one of them is unknown: they are asked after in halves, down to the one it is.
 pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Asked {
@@ -31,7 +32,7 @@ pub(crate) async fn ask(api: &BatchApi, ids: Vec<String>) -> Asked {
         .buffer_unordered(CALLS_AT_ONCE);
     while let Some(some) = asking.next().await {
         all.answers.extend(some.answers);
-        if some.failure.as_ref().is_some_and(refuses_key) {
+        if some.failure.as_ref().and_then(key_trouble).is_some() {
             all.failure = some.failure;
             break;
         }
@@ -69,14 +70,14 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Asked {
                     _ => open.extend(halves(untold)),
                 }
             }
-            Err(ApiError::NotFound) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
-            Err(ApiError::NotFound | ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
+            Err(ApiError::NotFound(_)) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
+            Err(ApiError::NotFound(_) | ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
             // What is not known of these now, the next tick asks again.
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 let job = ids.first().filter(|_| ids.len() == 1);
                 tracing::warn!(jobs = ids.len(), job, error = describe(&error), "some jobs could not be asked after");
-                if refuses_key(&error) {
+                if key_trouble(&error).is_some() {
                     return Asked { answers, failure: Some(error) };
                 }
                 failure = failure.or(Some(error));
@@ -86,9 +87,13 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Asked {
     Asked { answers, failure }
 }
 
-/// Whether it is the API's refusal of our key.
-pub(crate) fn refuses_key(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ApiError::Key))
+/// What is wrong with our key, if it was that.
+pub(crate) fn key_trouble(error: &anyhow::Error) -> Option<Trouble> {
+    match error.downcast_ref() {
+        Some(ApiError::Key) => Some(Trouble::key_refused()),
+        Some(ApiError::NoKey(_)) => Some(Trouble::no_key()),
+        _ => None,
+    }
 }
 
 fn halves(mut ids: Vec<String>) -> [Vec<String>; 2] {

@@ -1,6 +1,6 @@
 //! One tick: ask, decide, record, announce, heal, report.
 
-use crate::ask::{Answers, Asked, ask, refuses_key};
+use crate::ask::{Answers, Asked, ask, key_trouble};
 use crate::decide::{Move, decide};
 use crate::{gauge, heal};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use moondrop_shared::drop::DropId;
 use moondrop_shared::event::{Announcement, JobFailed};
 use moondrop_shared::ledger::{Open, WRITES_AT_ONCE};
 use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState, Trouble};
+use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartState};
 use moondrop_shared::runtime::{Deadline, describe};
 use std::collections::BTreeSet;
 
@@ -91,19 +91,17 @@ async fn move_part(
 /// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again. Where the
 /// asking failed of something else, nothing is known of the key, and what stands there stays.
 async fn tell_of_key(services: &Services, drops: &[Meta], asked: &Result<()>, changed: &mut BTreeSet<DropId>) {
-    let refused = asked.as_ref().is_err_and(refuses_key);
-    if asked.is_err() && !refused {
-        return;
-    }
-    if refused {
-        tracing::error!(alarm = "api_key_refused", "the API does not take the API key; renew it in its secret");
+    let trouble = asked.as_ref().err().map(key_trouble);
+    let Some(trouble) = trouble.map_or(Some(None), |of_key| of_key.map(Some)) else { return };
+    if let Some(trouble) = &trouble {
+        tracing::error!(alarm = "api_key_refused", error = trouble.reason, "the API cannot be called with the API key");
     }
     for meta in drops.iter().filter(|meta| meta.state == DropState::Evaluating) {
         let told = meta.trouble.as_ref().is_some_and(|trouble| trouble.class == KEY_REFUSED);
-        if told == refused {
+        if told == trouble.is_some() {
             continue;
         }
-        let trouble = refused.then(Trouble::key_refused);
+        let trouble = trouble.clone();
         if let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await {
             tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
         }
@@ -163,7 +161,7 @@ async fn cancel(services: &Services, part: &Part) -> Result<()> {
     let job = part.job_id.as_deref().context("a claimed part has no job")?;
     match services.api.cancel(job).await {
         // What became of it, the next tick sees; a job that cannot be cancelled has ended, or is gone.
-        Ok(()) | Err(ApiError::NotFound | ApiError::Refused(_)) => Ok(()),
+        Ok(()) | Err(ApiError::NotFound(_) | ApiError::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,7 +1,7 @@
 //! Checking a drop's file and recording the plan: first `rejected.csv`, then every part, then the drop. Until the last of
 //! these stands, no job is created.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use moondrop_shared::aws::Services;
 use moondrop_shared::check::{Checked, Checker};
@@ -41,6 +41,26 @@ pub(crate) async fn check_and_plan(services: &Services, meta: &mut Meta, deadlin
     }
 }
 
+/// Why a file cannot be checked with what an invocation has; again does not help, but more of it does.
+#[derive(Debug, thiserror::Error)]
+enum TooLarge {
+    #[error("its {0} rows take more memory than submit has")]
+    ForMemory(u64),
+    #[error("the time of one invocation is too short to check it: {0} rows were read")]
+    ForTime(u64),
+}
+
+/// What a check that failed is told as.
+pub(crate) fn trouble(error: &anyhow::Error) -> Trouble {
+    if let Some(too_large) = error.chain().find_map(|cause| cause.downcast_ref::<TooLarge>()) {
+        let next = "It needs you to give submit more memory, with which it is also quicker, or to drop the file in several. It is \
+                    tried again by itself.";
+        return Trouble::new("E_CHECK_SIZE", format!("the file is too large for submit: {too_large}"), next);
+    }
+    let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at submit's logs.";
+    Trouble::new("E_CHECK", "the file could not be read, or what was found not be recorded", next)
+}
+
 /// One look at a clean file; where something is to be rejected, a second one that writes `rejected.csv`.
 async fn look_twice(services: &Services, meta: &Meta, deadline: Deadline) -> Result<Result<Checked, Fault>> {
     let first = match look(services, meta, Checker::first(meta.limits), None, deadline).await? {
@@ -76,13 +96,12 @@ async fn look(
         if let Err(fault) = checker.push(&bytes) {
             return Ok(Err(fault));
         }
+        ensure!(checker.rows() <= services.settings.rows_in_memory, TooLarge::ForMemory(checker.rows()));
         if let Some(writer) = &mut rejections {
             writer.write(&checker.take_rejections(), Some(meta.id.as_str())).await?;
         }
         if reported.elapsed() > REPORT_EVERY {
-            if deadline.is_near() {
-                bail!("the time of one invocation is too short to check the file: {} rows were read", checker.rows());
-            }
+            ensure!(!deadline.is_near(), TooLarge::ForTime(checker.rows()));
             // A long check is no stall.
             services.ledger.touch(meta, Timestamp::now()).await?;
             services.reporter.try_report(&meta.id, checker.rows()).await;

@@ -12,14 +12,16 @@ use moondrop_shared::csv::header::Header;
 use moondrop_shared::job::JobName;
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, PartFailure, PartState, Trouble};
+use moondrop_shared::record::{DropState, HOST_REFUSED, KEY_REFUSED, Meta, Part, PartFailure, PartState, Trouble};
 use moondrop_shared::rows;
 use moondrop_shared::runtime::{Deadline, describe};
 use moondrop_shared::signed::SignedError;
 use moondrop_shared::source::{SourceReader, is_gone};
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 /// The age at which an upload address is used no more: 15 minutes before it runs out, so that a long upload still ends in
@@ -30,8 +32,8 @@ const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
 /// How often `status.json` tells how far the uploads have come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What stops one part stops the others: the key, the limit of requests, the network.
-const STOPS_ALL: [&str; 3] = [KEY_REFUSED, "E_API_BUSY", "E_API"];
+/// What stops one part stops the others: the key, the limit of requests, the network, a host that is not allowed.
+const STOPS_ALL: [&str; 4] = [KEY_REFUSED, "E_API_BUSY", "E_API", HOST_REFUSED];
 
 /// What became of a part here.
 enum Fed {
@@ -59,7 +61,10 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
         .map(|part| {
             let span = tracing::error_span!("part", part = part.plan.number);
             let fed = async {
-                let fed = feed_part(services, meta, &header, part, deadline, &stop).await;
+                // Ended by its own time and not by Lambda, an invocation still tells how far it has come. A job that is being
+                // created then is found by the sweep, as after a kill.
+                let feeding = feed_part(services, meta, &header, part, deadline, &stop);
+                let fed = tokio::time::timeout(deadline.last_moment(), feeding).await.unwrap_or(Ok(Fed::Left));
                 if let Err(error) = &fed {
                     tracing::warn!(error = describe(error), "a part could not be fed");
                 }
@@ -69,37 +74,28 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
         })
         .buffer_unordered(services.settings.uploads_at_once);
     let (mut left, mut waits, mut trouble) = (0, 0, None);
-    let mut heartbeat = tokio::time::interval(REPORT_EVERY);
-    heartbeat.tick().await;
-    loop {
-        let fed = tokio::select! {
-            fed = feeding.next() => fed,
-            _ = heartbeat.tick() => {
-                // A long upload is no stall.
-                if let Err(error) = services.ledger.touch(meta, Timestamp::now()).await {
-                    // The uploads under way matter more than its mark.
-                    tracing::warn!(drop = %meta.id, error = describe(&error), "the drop was not marked as being worked on");
+    let all_fed = async {
+        while let Some(fed) = feeding.next().await {
+            match fed {
+                Ok(Fed::Done) => {}
+                Ok(Fed::Waits) => waits += 1,
+                Ok(Fed::Left) => left += 1,
+                Ok(Fed::Later(why)) => {
+                    left += 1;
+                    trouble.get_or_insert(why);
                 }
-                services.reporter.try_report(&meta.id, 0).await;
-                continue;
-            }
-        };
-        match fed {
-            None => break,
-            Some(Ok(Fed::Done)) => {}
-            Some(Ok(Fed::Waits)) => waits += 1,
-            Some(Ok(Fed::Left)) => left += 1,
-            Some(Ok(Fed::Later(why))) => {
-                left += 1;
-                trouble.get_or_insert(why);
-            }
-            // One part's failure is no other's.
-            Some(Err(_)) => {
-                left += 1;
-                let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
-                trouble.get_or_insert(Trouble::new("E_PART", "a part of the file could not be read or recorded", again));
+                // One part's failure is no other's.
+                Err(_) => {
+                    left += 1;
+                    let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
+                    trouble.get_or_insert(Trouble::new("E_PART", "a part of the file could not be read or recorded", again));
+                }
             }
         }
+    };
+    tokio::select! {
+        () = all_fed => {}
+        never = beat(services, meta) => match never {},
     }
     drop(feeding);
     meta.touched_at = Timestamp::now();
@@ -117,6 +113,23 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
         _ if left == 0 => Ok(()),
         Some(trouble) => bail!("{left} parts are still to be fed: {}: {}", trouble.class, trouble.reason),
         None => bail!("{left} parts are still to be fed: the invocation's time is over"),
+    }
+}
+
+/// Marks the drop as being worked on and reports how far it has come, again and again, beside the uploads: a report that takes
+/// long holds up none of them.
+async fn beat(services: &Services, meta: &Meta) -> Infallible {
+    let mut ticks = tokio::time::interval(REPORT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        // A long upload is no stall.
+        if let Err(error) = services.ledger.touch(meta, Timestamp::now()).await {
+            // The uploads under way matter more than its mark.
+            tracing::warn!(drop = %meta.id, error = describe(&error), "the drop was not marked as being worked on");
+        }
+        services.reporter.try_report(&meta.id, 0).await;
     }
 }
 
@@ -181,6 +194,10 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
         }
         Err(ApiError::Refused(words)) => words,
         Err(ApiError::Key) => return Ok(Created::Not(Fed::Later(Trouble::key_refused()))),
+        Err(error @ ApiError::NoKey(_)) => {
+            tracing::warn!(drop = %meta.id, part = part.plan.number, error = describe(&error.into()), "no job was created");
+            return Ok(Created::Not(Fed::Later(Trouble::no_key())));
+        }
         Err(ApiError::Busy { .. }) => {
             return Ok(Created::Not(later(
                 "E_API_BUSY",
@@ -188,7 +205,7 @@ async fn create(services: &Services, meta: &Meta, part: &Part) -> Result<Created
                 "It will be tried again by itself; a daily limit may take until tomorrow.",
             )));
         }
-        Err(error @ (ApiError::Unreachable(_) | ApiError::Unknown(_) | ApiError::NotFound)) => {
+        Err(error @ (ApiError::Unreachable(_) | ApiError::Unknown(_) | ApiError::NotFound(_))) => {
             let error = describe(&error.into());
             tracing::warn!(drop = %meta.id, part = part.plan.number, error, "no job was created, or none we know of");
             return Ok(Created::Not(later(

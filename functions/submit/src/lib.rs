@@ -102,7 +102,12 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
     services.ledger.touch(&meta, Timestamp::now()).await?;
     if meta.state == DropState::Checking {
         services.reporter.try_report(&id, 0).await;
-        check::check_and_plan(services, &mut meta, deadline).await.with_context(|| format!("check the drop {id}"))?;
+        if let Err(error) = check::check_and_plan(services, &mut meta, deadline).await {
+            meta.trouble = Some(check::trouble(&error));
+            services.ledger.note_trouble(&meta).await?;
+            services.reporter.try_report(&id, 0).await;
+            return Err(error.context(format!("check the drop {id}")));
+        }
         if meta.state.is_final() {
             return conclude(services, &meta).await;
         }
@@ -118,7 +123,11 @@ async fn describe_drop(services: &Services, announced: Announced) -> Result<Opti
         None => {
             let object = &detail.object;
             match source::head(&services.s3, &detail.bucket.name, &object.key, object.version()).await {
-                Ok((etag, size)) => (detail.object.etag, detail.object.size) = (Some(etag), Some(size)),
+                // What the event says stands: another object in its place is not the one that was announced.
+                Ok((etag, size)) => {
+                    detail.object.etag.get_or_insert(etag);
+                    detail.object.size.get_or_insert(size);
+                }
                 Err(error) if source::is_gone(&error) => {
                     tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
                     return Ok(None);

@@ -15,6 +15,9 @@ use std::borrow::Cow;
 /// bounded whatever a file holds. Ours, not the API's.
 pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most fields of a row: a header has no room for more, and each takes memory.
+pub const MAX_FIELDS: usize = 64 * 1024;
+
 /// Where a field stands in its row, in bytes from the row's start, its quotes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -175,6 +178,10 @@ impl Scanner {
             Step::Row { end, next } => (end, next),
         };
         let (start, line) = (self.start, self.line);
+        if self.fields.len() > MAX_FIELDS {
+            let reason = format!("the row has more than {MAX_FIELDS} fields");
+            return Err(Fault { class: Class::Limit, line, offset: self.base + start as u64, reason });
+        }
         self.check_text(start, end)?;
         self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
         self.start = next;
@@ -304,7 +311,10 @@ impl Scanner {
     }
 
     fn push_field(&mut self, end: usize) {
-        self.fields.push(Field { end: end - self.start, ..self.field });
+        // One too many is enough to refuse the row by.
+        if self.fields.len() <= MAX_FIELDS {
+            self.fields.push(Field { end: end - self.start, ..self.field });
+        }
     }
 
     fn skip_line(&mut self, bytes: usize) {

@@ -35,6 +35,10 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_told() {
         let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
         world.rotate_key(bad);
         assert!(!world.submit(&dropped).await, "{bad:?}");
+        let trouble = world.status(&dropped.id).await.trouble.unwrap();
+        assert_eq!((trouble.class.as_str(), trouble.next.contains("into its secret")), ("E_API_KEY", true), "{trouble:?}");
+        let counted = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+        assert!(counted.contains(r#""ApiKeyRefused":1"#), "the alarm sees it: {counted}");
         world.rotate_key(moondrop_tests::direct::KEY);
         assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
     }

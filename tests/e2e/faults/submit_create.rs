@@ -136,6 +136,12 @@ async fn create_answered_400_ends_the_parts_rows_as_failed_with_the_apis_words()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn create_answered_404_by_the_api_ends_the_parts_rows_as_failed_and_by_another_server_waits() {
+    assert_rows_fail(Answer::status(404), "failed: the API refuses to make a job: 404 scripted").await;
+    assert_waits_then_resumes(Answer::status(404).cut(0), "E_API").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn create_answered_499_ends_the_parts_rows_as_failed() {
     assert_rows_fail(Answer::status(499), "failed: the API refuses to make a job: 499 scripted").await;
 }

@@ -158,6 +158,54 @@ async fn a_deadline_that_nears_between_two_parts_leaves_the_rest_to_the_next_inv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_when_the_time_is_over_is_given_up_in_time_to_say_so() {
+    let world = Direct::start(BINARY).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    let gate = Gate::default();
+    world.api.next(Call::Upload, [Answer::faithful().behind(&gate)]);
+    let begun = Instant::now();
+    let time = Duration::from_secs(33);
+    assert_eq!(submit(&world.services, &[&dropped.message], time).await, ["0"]);
+    assert!(begun.elapsed() < time, "Lambda had no need to kill it: {:?}", begun.elapsed());
+    gate.open();
+    let ended = world.finish(&dropped).await;
+    assert_eq!((ended.status.state, world.api.jobs().len()), (DropState::Completed, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it() {
+    let world = Direct::start(BINARY).await;
+    // Bad rows have to be listed, and cannot be.
+    let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
+    let told = async || world.meta(&dropped.id).await.trouble.map(|trouble| trouble.class);
+    let without = world.cold_with("RESULTS_BUCKET", "no-such-bucket");
+    assert_eq!(submit(&without, &[&dropped.message], DAY).await, ["0"]);
+    assert_eq!(told().await.as_deref(), Some("E_CHECK"));
+    let small = world.cold_with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "64");
+    assert_eq!(submit(&small, &[&dropped.message], DAY).await, ["0"]);
+    assert_eq!(told().await.as_deref(), Some("E_CHECK_SIZE"));
+    let status = world.status(&dropped.id).await;
+    assert_eq!(status.state, DropState::Checking);
+    let trouble = status.trouble.expect("status.json says what it waits for");
+    assert!(trouble.reason.contains("2 rows") && trouble.next.contains("more memory"), "{trouble:?}");
+    let ended = world.finish(&dropped).await;
+    assert_eq!((ended.status.state, ended.status.trouble.is_none()), (DropState::CompletedWithErrors, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_a_size_is_of_the_object_it_names_and_of_no_other_in_its_place() {
+    let world = Direct::start(BINARY).await;
+    let first = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    let mut event: serde_json::Value = serde_json::from_str(&first.message).unwrap();
+    event["detail"]["object"].as_object_mut().unwrap().remove("size").expect("an event has a size");
+    let second = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    assert!(submit(&world.services, &[&event.to_string()], DAY).await.is_empty());
+    assert_eq!(world.ended(&first.id).await.status.trouble.unwrap().class, "E_GONE");
+    assert!(world.api.jobs().is_empty());
+    assert_eq!(world.finish(&second).await.status.state, DropState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_poison_message_beside_good_ones_is_the_only_one_that_comes_back() {
     let world = Direct::start(BINARY).await;
     let one = world.drop_file("incoming/one.csv", good_file(2)).await;

@@ -6,6 +6,7 @@ use moondrop_shared::record::{DropState, PartState};
 use moondrop_tests::direct::{Direct, Dropped};
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use moondrop_tests::scripted::{Answer, Call};
+use serde_json::json;
 
 fn file() -> Vec<u8> {
     good_file(4)
@@ -131,6 +132,18 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_eq!((world.api.jobs().len(), world.api.fed().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
+    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    let elsewhere = json!({"batchJobId": "job-x", "inputFileUploadUrl": "https://uploads.example.net/in?X-Amz-Signature=s"});
+    world.api.next(Call::Create, [Answer::body(elsewhere.to_string())]);
+    assert!(!world.submit(&dropped).await);
+    let trouble = world.status(&dropped.id).await.trouble.unwrap();
+    assert!(trouble.class == "E_HOST" && trouble.reason.contains("uploads.example.net"), "{trouble:?}");
+    assert_eq!((world.api.count(Call::Create), world.api.count(Call::Upload)), (1, 0), "the other parts wait");
 }
 
 #[tokio::test(flavor = "multi_thread")]
