@@ -108,19 +108,20 @@ async fn a_whole_body_without_a_length_or_a_final_newline_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it() {
-    let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1");
+    const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
     let label = "x".repeat(200_000);
     let huge: String = (0..4).map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\"}}]\",x,\n")).collect();
     let endless = format!("r0,text,\"{}", label.repeat(3));
     for (rows, what) in [(huge.clone(), "labels"), (endless, "a quote without an end")] {
-        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4"), memory]).await;
+        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+        let small = world.cold_with(MEMORY, "1");
         let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
         assert!(world.submit(&dropped).await);
         let results = |rows: &str| Some(format!("ref_id,type,labels,content,error\n{rows}").into_bytes());
         world.api.change("job-1", |job| job.results = results(&rows));
         world.api.complete_all();
         world.poll().await;
-        let error = format!("{:#}", world.collect(&dropped.id, 1).await.expect_err(what));
+        let error = format!("{:#}", collect(&small, &dropped.id, 1).await.expect_err(what));
         assert!(error.contains("take more than the 524288 bytes of memory"), "{what}: {error}");
         let trouble = world.status(&dropped.id).await.trouble.expect(what);
         assert_eq!(trouble.class, "E_RESULTS_SIZE", "{what}");
@@ -129,7 +130,7 @@ async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it
         assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{what}: the rows are not given up");
         // With more memory, it is what it would have been.
         world.api.change("job-1", |job| job.results = results(&huge));
-        collect(&world.cold_with(memory.0, "4"), &dropped.id, 1).await.unwrap();
+        collect(&world.cold_with(MEMORY, "4"), &dropped.id, 1).await.unwrap();
         let ended = world.ended(&dropped.id).await;
         assert_eq!(ended.status.state, DropState::Completed, "{what}");
         let rows = assert_all_rows(&good_file(4), ended.results());
