@@ -91,8 +91,11 @@ async fn move_part(
 /// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again. Where the
 /// asking failed of something else, nothing is known of the key, and what stands there stays.
 async fn tell_of_key(services: &Services, drops: &[Meta], asked: &Result<()>, changed: &mut BTreeSet<DropId>) {
-    let trouble = asked.as_ref().err().map(key_trouble);
-    let Some(trouble) = trouble.map_or(Some(None), |of_key| of_key.map(Some)) else { return };
+    let trouble = match asked.as_ref().map_err(key_trouble) {
+        Ok(()) => None,
+        Err(None) => return,
+        Err(of_key) => of_key,
+    };
     if let Some(trouble) = &trouble {
         tracing::error!(alarm = "api_key_refused", error = trouble.reason, "the API cannot be called with the API key");
     }
