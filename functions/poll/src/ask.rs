@@ -70,8 +70,12 @@ async fn ask_chunk(api: &BatchApi, ids: Vec<String>) -> Asked {
                     _ => open.extend(halves(untold)),
                 }
             }
-            Err(ApiError::NotFound(_)) if ids.len() == 1 => answers.extend(ids.into_iter().map(|id| (id, None))),
-            Err(ApiError::NotFound(_) | ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
+            // Only the API's own 404 says that a job is unknown: that of another server, in its place for an hour, would lose it.
+            Err(ApiError::NotFound(said)) if ids.len() == 1 && !said.is_empty() => {
+                answers.extend(ids.into_iter().map(|id| (id, None)))
+            }
+            Err(ApiError::NotFound(said)) if ids.len() > 1 && !said.is_empty() => open.extend(halves(ids)),
+            Err(ApiError::Refused(_)) if ids.len() > 1 => open.extend(halves(ids)),
             // What is not known of these now, the next tick asks again.
             Err(error) => {
                 let error = anyhow::Error::new(error);

@@ -84,6 +84,23 @@ async fn a_job_missing_for_over_an_hour_is_lost_alarmed_and_its_rows_end_as_miss
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_404_of_another_server_in_the_apis_place_loses_no_job() {
+    for parts in [1, 3] {
+        let (world, dropped) = fed(parts).await;
+        world.api.always(Call::Get, Some(Answer::status(404).cut(0)));
+        for minutes in [0, 61, 122] {
+            let now = Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+            world.poll_at(now).await.expect_err("the tick counts as failed");
+        }
+        assert_eq!(world.states(&dropped.id).await, vec![PartState::Uploaded; parts]);
+        assert!(world.parts(&dropped.id).await.iter().all(|part| part.missing_since.is_none()));
+        assert_eq!(world.api.count(Call::Get), 3, "and is not asked again and again");
+        world.api.always(Call::Get, None);
+        assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_404_for_many_jobs_holds_only_those_that_are_unknown() {
     let (world, dropped) = fed(130).await;
     for id in ["job-3", "job-77", "job-130"] {
