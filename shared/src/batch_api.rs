@@ -1,4 +1,6 @@
-//! The Batch API: create a job, ask after jobs, cancel one. Paths, fields and codes are those of its OpenAPI document.
+//! The Batch API: create a job, ask for jobs, cancel one. Paths, fields and codes are those of its OpenAPI document.
+
+mod answer;
 
 use crate::api_key::ApiKey;
 use crate::job::JobState;
@@ -7,33 +9,47 @@ use crate::secret::SignedUrl;
 use crate::web::WebClients;
 use anyhow::anyhow;
 use backon::{ExponentialBuilder, Retryable};
-use jiff::Timestamp;
-use reqwest::{Client, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, Method, StatusCode, header};
 use secrecy::ExposeSecret;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
+
+use answer::{CreateRequest, RpcStatus, read_cancel, read_create, read_jobs};
+pub use answer::{Job, JobError, Reported};
 
 /// How many jobs one GET asks after. The API documents no page size; this keeps the address under 8 KB.
 pub const JOBS_PER_GET: usize = 100;
 /// How long a signed upload address is good for, from the job's creation (Batch API's documentation: 4 hours).
 pub const UPLOAD_URL_LIFE: Duration = Duration::from_secs(4 * 3600);
+/// The age up to which it is used: 15 minutes before it runs out, so that a long upload still ends in time.
+pub const UPLOAD_URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);
 /// The longest wait that a `Retry-After` is followed for within an invocation; a longer one ends the attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The wait after a first attempt, where the API asks for none; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Attempts at a call, the first included.
 const ATTEMPTS: usize = 5;
 
 /// Why the API did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// It refuses this request, and would again: what it says, cleaned for people to read.
+    /// It blames the request itself (400 with gRPC's code 3, or an invalid policy or priority): what it says, cleaned for people
+    /// to read.
+    #[error("the API refused the request: {0}")]
+    Invalid(String),
+    /// It refuses the request, and does not say that it would again: any other answer 4xx, or a 200 that carries an error.
     #[error("the API refused the request: {0}")]
     Refused(String),
-    /// It does not take our key, also after the key was looked up anew.
+    /// It does not take our key (401), also after the key was looked up again.
     #[error("the API does not take the API key")]
     Key,
+    /// The key may not do this (403): all of it, or for one of the jobs that were named.
+    #[error("the API does not let the API key do this: {0}")]
+    NotPermitted(String),
     /// Our key cannot be had from its secret.
     #[error("there is no API key to call the API with")]
     NoKey(#[source] anyhow::Error),
@@ -43,15 +59,26 @@ pub enum ApiError {
         /// The wait it asked for.
         after: Option<Duration>,
     },
-    /// It does not know what was asked after (404): its own words, if it was the API that answered.
-    #[error("the API does not know the job")]
+    /// It does not know what was asked for (404), in its own words.
+    #[error("the API does not know the job: {0}")]
     NotFound(String),
     /// The request did not reach it.
     #[error("the API cannot be reached")]
     Unreachable(#[source] anyhow::Error),
-    /// It may or may not have done it: no answer in time, or one that says nothing.
-    #[error("the API's answer is not known")]
+    /// It answered, and the answer says nothing: a server's error, or not what it should be.
+    #[error("the API's answer says nothing")]
+    Unclear(#[source] anyhow::Error),
+    /// It may or may not have done it: no answer in time.
+    #[error("the API did not answer")]
     Unknown(#[source] anyhow::Error),
+}
+
+impl ApiError {
+    /// Whether no call can be made for now, for a reason that is not this call's: the key, or too many requests.
+    #[must_use]
+    pub fn stops_all(&self) -> bool {
+        matches!(self, ApiError::Key | ApiError::NoKey(_) | ApiError::Busy { .. })
+    }
 }
 
 /// A job as created.
@@ -61,117 +88,6 @@ pub struct NewJob {
     pub id: String,
     /// Where its rows are to be put, for [`UPLOAD_URL_LIFE`].
     pub upload_url: SignedUrl,
-}
-
-/// A job as the API tells of it. Proto3 JSON may tell any field as `null`, an empty address as `""`, and an enum's value that
-/// the gateway has no name for as a number: one odd job must not make an answer for a hundred unreadable.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Job {
-    /// Its id.
-    #[serde(rename = "batchJobId", default, deserialize_with = "word")]
-    pub id: String,
-    /// Its name.
-    #[serde(default, deserialize_with = "word")]
-    pub name: String,
-    /// Its state.
-    #[serde(default = "unspecified", deserialize_with = "state")]
-    pub state: JobState,
-    /// When it was created; `None` too if that is no time.
-    #[serde(default, deserialize_with = "time")]
-    pub created_at: Option<Timestamp>,
-    /// Why it failed.
-    #[serde(default)]
-    pub error: Option<JobError>,
-    /// Where its results are, once it is completed; fresh with each GET.
-    #[serde(default, deserialize_with = "address")]
-    pub output_file_url: Option<SignedUrl>,
-}
-
-/// An error in a job's record or in an answer. Proto3 JSON may carry one that says nothing: that is none.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct JobError {
-    #[serde(deserialize_with = "word")]
-    error_code: String,
-    #[serde(deserialize_with = "word")]
-    error_message: String,
-}
-
-impl JobError {
-    fn is_coded(&self) -> bool {
-        !matches!(self.error_code.as_str(), "" | "BATCH_JOB_ERROR_UNSPECIFIED")
-    }
-
-    /// What it says, for a person; `None` if it says nothing.
-    #[must_use]
-    pub fn words(&self) -> Option<String> {
-        let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
-        let code = if code == "UNSPECIFIED" { "" } else { code };
-        let words = format!("{code} {}", self.error_message);
-        Some(clean(&words)).filter(|w| !w.is_empty())
-    }
-}
-
-fn unspecified() -> JobState {
-    JobState::Unspecified
-}
-
-/// A text or an enum's value; `null` is empty, and a number its digits.
-fn word<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(from)? {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    })
-}
-
-fn state<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> {
-    let word = word(from)?;
-    Ok(if word.is_empty() { JobState::Unspecified } else { JobState::from(word) })
-}
-
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(word(from)?.parse().ok())
-}
-
-fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SignedUrl>, D::Error> {
-    Ok(Some(word(from)?).filter(|url| !url.is_empty()).map(SignedUrl::new))
-}
-
-fn or_default<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CreateRequest<'a> {
-    name: &'a str,
-    policy_id: &'a str,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CreateResponse {
-    #[serde(default, deserialize_with = "word")]
-    batch_job_id: String,
-    #[serde(default)]
-    error: Option<JobError>,
-    #[serde(default, deserialize_with = "address")]
-    input_file_upload_url: Option<SignedUrl>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GetResponse {
-    #[serde(default, deserialize_with = "or_default")]
-    batch_jobs: Vec<Job>,
-}
-
-#[derive(Deserialize)]
-struct RpcStatus {
-    #[serde(default, deserialize_with = "word")]
-    message: String,
 }
 
 /// Which failures are tried again at once.
@@ -192,49 +108,63 @@ pub struct BatchApi {
     base: Url,
     key: ApiKey,
     metrics: Metrics,
+    gate: Gate,
 }
 
 impl BatchApi {
-    /// The API at this address. Refusals of the key, and answers 429, count as metrics.
+    /// The API at this base URL. Refusals of the key, and answers 429, count as metrics.
     #[must_use]
     pub fn new(base: Url, key: ApiKey, web: &WebClients, metrics: Metrics) -> Self {
-        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key, metrics }
+        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key, metrics, gate: Gate::default() }
     }
 
-    /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] a job may exist that no one knows.
+    /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] or [`ApiError::Unclear`] a job may exist that no
+    /// one knows.
     ///
     /// # Errors
-    /// See [`ApiError`]; a 200 that carries an error, or no id or address, is one too.
+    /// See [`ApiError`]; a 200 that carries an error, or no id or URL, is one too.
     pub async fn create(&self, name: &str, policy: &str) -> Result<NewJob, ApiError> {
         let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
-        let response = match self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await {
-            // The API does not know what the job was to be made by; a 404 of another server says nothing.
-            Err(ApiError::NotFound(said)) if !said.is_empty() => return Err(ApiError::Refused(clean(&format!("404 {said}")))),
-            answered => answered?,
-        };
-        let created: CreateResponse = read(response).await?;
+        let body = self.call(Method::POST, self.url(&["v1", "batch-jobs"]), Some(body), Again::IfUndone).await;
+        let body = body.inspect_err(|error| self.count_forbidden(error))?;
+        let created = read_create(&body)?;
         if let Some((error, words)) = created.error.and_then(|e| e.words().map(|words| (e, words))) {
-            // Without a code it does not say that it would again.
-            return Err(if error.is_coded() { ApiError::Refused(words) } else { ApiError::Unknown(anyhow!("{words}")) });
+            return Err(match error {
+                error if error.blames_request() => ApiError::Invalid(words),
+                error if error.is_coded() => ApiError::Refused(words),
+                // Without a code it does not say what happened.
+                _ => ApiError::Unclear(anyhow!("{words}")),
+            });
         }
         match created.input_file_upload_url {
             Some(upload_url) if !created.batch_job_id.is_empty() => Ok(NewJob { id: created.batch_job_id, upload_url }),
-            _ => Err(ApiError::Unknown(anyhow!("the API's answer lacks the job's id or upload address"))),
+            _ => Err(ApiError::Unclear(anyhow!("the API's answer lacks the job's id or upload URL"))),
         }
     }
 
-    /// Asks after up to [`JOBS_PER_GET`] jobs. Without ids nothing is asked: the API would tell of the whole account.
+    /// Asks for up to [`JOBS_PER_GET`] jobs. Without ids nothing is asked: the API would report the whole account.
     ///
     /// # Errors
-    /// See [`ApiError`]; [`ApiError::NotFound`] may mean any one of them.
-    pub async fn jobs(&self, ids: &[&str]) -> Result<Vec<Job>, ApiError> {
+    /// See [`ApiError`]; [`ApiError::NotFound`] and [`ApiError::NotPermitted`] may mean any one of them.
+    pub async fn jobs(&self, ids: &[&str]) -> Result<Reported, ApiError> {
+        self.get_jobs(ids, Again::Always).await
+    }
+
+    /// As [`BatchApi::jobs`], with one attempt where the API answers with an error or not at all: for who asks again soon.
+    ///
+    /// # Errors
+    /// As [`BatchApi::jobs`].
+    pub async fn jobs_once(&self, ids: &[&str]) -> Result<Reported, ApiError> {
+        self.get_jobs(ids, Again::IfUndone).await
+    }
+
+    async fn get_jobs(&self, ids: &[&str], again: Again) -> Result<Reported, ApiError> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Reported::default());
         }
         let mut url = self.url(&["v1", "batch-jobs"]);
         url.query_pairs_mut().extend_pairs(ids.iter().map(|id| ("batchJobIds", id)));
-        let response = self.call(Method::GET, url, None, Again::Always).await?;
-        Ok(read::<GetResponse>(response).await?.batch_jobs)
+        read_jobs(&self.call(Method::GET, url, None, again).await?)
     }
 
     /// Every job of the account that waits for its input: where the jobs are that no record knows.
@@ -244,17 +174,25 @@ impl BatchApi {
     pub async fn waiting_jobs(&self) -> Result<Vec<Job>, ApiError> {
         let mut url = self.url(&["v1", "batch-jobs"]);
         url.query_pairs_mut().append_pair("states", &JobState::Initialized.api_name());
-        let response = self.call(Method::GET, url, None, Again::Always).await?;
-        Ok(read::<GetResponse>(response).await?.batch_jobs)
+        let body = self.call(Method::GET, url, None, Again::Always).await;
+        Ok(read_jobs(&body.inspect_err(|error| self.count_forbidden(error))?)?.jobs)
     }
 
-    /// Cancels a job. What became of it, the next GET tells.
+    /// Cancels a job. What became of it, the next GET reports.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// See [`ApiError`]; a 200 that carries an error is no cancel.
     pub async fn cancel(&self, id: &str) -> Result<(), ApiError> {
         let url = self.url(&["v1", "batch-jobs", id, "cancel"]);
-        self.call(Method::POST, url, Some(b"{}".to_vec()), Again::Always).await.map(drop)
+        let body = self.call(Method::POST, url, Some(b"{}".to_vec()), Again::Always).await;
+        read_cancel(&body.inspect_err(|error| self.count_forbidden(error))?)
+    }
+
+    /// A 403 to what concerns no job of someone else's is the key's: it or its rights.
+    fn count_forbidden(&self, error: &ApiError) {
+        if matches!(error, ApiError::NotPermitted(_)) {
+            self.metrics.count(Metric::ApiKeyRefused, 1);
+        }
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -267,15 +205,14 @@ impl BatchApi {
     }
 
     /// One call, tried again as `again` allows, in all at most [`ATTEMPTS`] times.
-    async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>, again: Again) -> Result<Response, ApiError> {
-        let backoff =
-            ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(Duration::from_millis(200));
+    async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>, again: Again) -> Result<Bytes, ApiError> {
+        let backoff = ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(FIRST_WAIT);
         (|| self.call_with_key(&method, &url, body.as_deref()))
             .retry(backoff)
             .when(|error| match error {
                 ApiError::Busy { after } => after.is_none_or(|wait| wait <= LONGEST_WAIT),
                 ApiError::Unreachable(_) => true,
-                ApiError::Unknown(_) => again == Again::Always,
+                ApiError::Unknown(_) | ApiError::Unclear(_) => again == Again::Always,
                 _ => false,
             })
             .adjust(|error, wait| match error {
@@ -286,7 +223,8 @@ impl BatchApi {
     }
 
     /// One call; if the key is refused it is looked up once more.
-    async fn call_with_key(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Response, ApiError> {
+    async fn call_with_key(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Bytes, ApiError> {
+        self.gate.pass().await;
         let no_key = |error| {
             self.metrics.count(Metric::ApiKeyRefused, 1);
             ApiError::NoKey(error)
@@ -305,7 +243,7 @@ impl BatchApi {
         }
     }
 
-    async fn call_once(&self, method: &Method, url: &Url, body: Option<&[u8]>, key: &str) -> Result<Response, ApiError> {
+    async fn call_once(&self, method: &Method, url: &Url, body: Option<&[u8]>, key: &str) -> Result<Bytes, ApiError> {
         let mut request = self.client.request(method.clone(), url.clone()).timeout(self.timeout).bearer_auth(key);
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_vec());
@@ -315,57 +253,74 @@ impl BatchApi {
             let error = anyhow::Error::new(e.without_url());
             if unmade { ApiError::Unreachable(error) } else { ApiError::Unknown(error) }
         })?;
-        let status = response.status();
-        match status {
-            StatusCode::OK => Ok(response),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ApiError::Key),
-            StatusCode::NOT_FOUND => Err(ApiError::NotFound(said(response).await.unwrap_or_default())),
+        let (status, after) = (response.status(), retry_after(response.headers()));
+        let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())));
+        if status == StatusCode::OK {
+            return body;
+        }
+        let said = body.ok().and_then(|body| RpcStatus::read(&body));
+        let words = said.as_ref().map_or_else(|| status.as_u16().to_string(), |said| said.words(status.as_u16()));
+        Err(match status {
+            StatusCode::UNAUTHORIZED => ApiError::Key,
+            StatusCode::FORBIDDEN => ApiError::NotPermitted(words),
+            // Only the API's own 404 says that a job is unknown: that of another server, in its place for a day, would lose it.
+            StatusCode::NOT_FOUND if said.is_some() => ApiError::NotFound(words),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);
-                Err(ApiError::Busy { after: retry_after(response.headers()) })
+                self.gate.shut(after);
+                ApiError::Busy { after }
             }
-            StatusCode::REQUEST_TIMEOUT => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
-            status if status.is_client_error() => {
-                let said = said(response).await.unwrap_or_default();
-                Err(ApiError::Refused(clean(&format!("{} {said}", status.as_u16()))))
-            }
-            status => Err(ApiError::Unknown(anyhow!("the API answered {status}"))),
+            StatusCode::BAD_REQUEST if said.as_ref().is_some_and(RpcStatus::is_invalid_argument) => ApiError::Invalid(words),
+            StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT => ApiError::Unclear(anyhow!("the API answered {status}")),
+            status if status.is_client_error() => ApiError::Refused(words),
+            status => ApiError::Unclear(anyhow!("the API answered {status}")),
+        })
+    }
+}
+
+/// Holds back all calls while the API asks for a pause: one 429 is every call's.
+#[derive(Debug, Clone, Default)]
+struct Gate(Arc<Mutex<Option<Instant>>>);
+
+impl Gate {
+    /// Waits until calls may be made.
+    async fn pass(&self) {
+        loop {
+            let opens = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(wait) = opens.and_then(|opens| opens.checked_duration_since(Instant::now())).filter(|w| !w.is_zero())
+            else {
+                return;
+            };
+            tokio::time::sleep(wait).await;
         }
     }
-}
 
-/// What an answer with an error says, if it is of the API's form and not some server's page.
-async fn said(response: Response) -> Option<String> {
-    let text = response.bytes().await.ok()?;
-    serde_json::from_slice::<RpcStatus>(&text).ok().map(|status| status.message)
-}
-
-async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T, ApiError> {
-    let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())))?;
-    if !body.trim_ascii_start().starts_with(b"{") {
-        // serde would take a list for an object whose fields are all left out, and so for an API that knows no job.
-        return Err(ApiError::Unknown(anyhow!("the API's answer is not a JSON object")));
+    /// Lets no call through for as long as the API asks for, but no longer than an attempt waits: a longer pause ends the
+    /// attempts, and the next invocation looks again.
+    fn shut(&self, after: Option<Duration>) {
+        let wait = after.unwrap_or(FIRST_WAIT);
+        if wait > LONGEST_WAIT {
+            return;
+        }
+        let mut opens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + wait;
+        *opens = Some(opens.map_or(until, |opens| opens.max(until)));
     }
-    // serde_json's message may quote a string of the answer: only where it stopped is told.
-    serde_json::from_slice(&body).map_err(|e| {
-        ApiError::Unknown(anyhow!("the API's answer is not the JSON it should be (line {}, column {})", e.line(), e.column()))
-    })
 }
 
-/// The wait a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3); `None` if it is neither.
+/// The wait that the answer asks for: `retry-after-ms`, which gateways use for less than a second, or `Retry-After` in either of
+/// its forms (RFC 9110, 10.2.3); `None` if it is none of these.
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let milliseconds = headers.get("retry-after-ms").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    if let Some(milliseconds) = milliseconds {
+        return Some(Duration::from_millis(milliseconds));
+    }
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
-}
-
-/// The API's words made fit to be shown: one line, 200 characters at most, without anything that may be an address.
-fn clean(words: &str) -> String {
-    let shown: Vec<&str> = words.split_whitespace().map(|w| if w.contains("://") { "(address)" } else { w }).collect();
-    shown.join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 #[cfg(test)]
@@ -386,10 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn a_default_error_says_nothing_and_addresses_are_never_shown() {
-        let error = |code: &str, message: &str| JobError { error_code: code.into(), error_message: message.into() };
-        assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").words(), None);
-        let words = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").words();
-        assert_eq!(words.as_deref(), Some("INVALID_POLICY see (address) now"));
+    fn a_wait_of_less_than_a_second_is_read() {
+        let mut headers = header("7");
+        headers.insert("retry-after-ms", header::HeaderValue::from_static("300"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_millis(300)));
     }
 }

@@ -126,6 +126,8 @@ pub enum Announcement {
     },
     /// A job failed, was cancelled or is gone: its rows end without results. Said again until they are stored.
     JobFailed(Box<JobFailed>),
+    /// A part cannot go on without an act of the user's: its results are held, or its job does not start.
+    DropNeedsAction(Box<NeedsAction>),
     /// A drop is put back on the queue. For submit.
     DropStalled {
         /// The object.
@@ -213,6 +215,69 @@ pub struct JobFailed {
     pub reason: String,
 }
 
+/// What users are told of a part that needs an act of theirs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NeedsAction {
+    /// Its drop.
+    pub drop: DropId,
+    /// The drop's object; absent if the drop's record is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The drop's policy.
+    pub policy: Option<String>,
+    /// Its part, counted from 1.
+    pub part: u32,
+    /// The line of the part's first row in the file.
+    pub first_line: u64,
+    /// The part's rows that wait.
+    pub rows: u64,
+    /// The job.
+    pub job: Option<String>,
+    /// What is wrong, and what lets the drop continue.
+    pub trouble: Trouble,
+    /// The kept results; absent if it is not about results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldResults>,
+}
+
+/// Results that are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldResults {
+    /// Their bucket.
+    pub bucket: String,
+    /// Their key.
+    pub key: String,
+    /// The line of them where something is wrong, if it is at one place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The setting that lets the drop continue.
+    pub setting: String,
+}
+
+impl NeedsAction {
+    /// What is to be told of a part; `None` if nothing keeps it from going on.
+    #[must_use]
+    pub fn of(part: &Part, meta: Option<&Meta>, results_bucket: &str) -> Option<Self> {
+        let held = part.held.as_ref().map(|held| HeldResults {
+            bucket: results_bucket.to_owned(),
+            key: held.key.clone(),
+            line: held.line,
+            setting: held.setting.clone(),
+        });
+        Some(NeedsAction {
+            drop: part.drop.clone(),
+            source: meta.map(|meta| meta.source.clone()),
+            policy: meta.and_then(|meta| meta.policy.clone()),
+            part: part.plan.number,
+            first_line: part.plan.first_line,
+            rows: part.plan.accepted,
+            job: part.job_id.clone(),
+            trouble: part.trouble()?,
+            held,
+        })
+    }
+}
+
 impl DropEvent {
     /// What is to be told of a drop, whose rows have come to this.
     #[must_use]
@@ -257,6 +322,7 @@ impl Announcement {
         match self {
             Announcement::JobCompleted { .. } => "Job Completed",
             Announcement::JobFailed(_) => "Job Failed",
+            Announcement::DropNeedsAction(_) => "Drop Needs Action",
             Announcement::DropStalled { .. } => "Drop Stalled",
             Announcement::DropAccepted(_) => "Drop Accepted",
             Announcement::DropRejected(_) => "Drop Rejected",
@@ -271,6 +337,7 @@ impl Announcement {
         let mut detail = match self {
             Announcement::JobCompleted { drop, part, job } => json!({"drop": drop, "part": part, "job": job}),
             Announcement::JobFailed(event) => json!(event),
+            Announcement::DropNeedsAction(event) => json!(event),
             Announcement::DropStalled { source } => json!(AnnouncedDetail {
                 bucket: Named { name: source.bucket.clone() },
                 object: AnnouncedObject {

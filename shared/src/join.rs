@@ -1,6 +1,5 @@
 //! The join: a part's source rows, in their order, each with what became of it.
 
-use crate::answers::Answers;
 use crate::check::PlannedPart;
 use crate::csv::header::{Header, RESULT_COLUMNS};
 use crate::csv::row::{Item, Kind};
@@ -8,6 +7,7 @@ use crate::csv::scan::Row;
 use crate::csv::write::write_field;
 use crate::part::{PartRows, Verdict};
 use crate::rejected::Rejections;
+use crate::results::Answers;
 use crate::tally::Tally;
 use anyhow::Result;
 
@@ -87,17 +87,14 @@ impl Pen {
                 let error = format!("rejected: {} {}", rejection.class, rejection.reason);
                 write_row(&mut self.out, header, row, None, "", &error);
             }
-            Verdict::Accepted(Item { ref_id, kind, .. }) => {
+            Verdict::Accepted(Item { ref_id, kind, content }) => {
                 let out = &mut self.out;
                 match &mut self.fate {
-                    Fate::Answered(answers) => match answers.take(ref_id, &mut self.tally) {
-                        Some((labels, error)) => write_row(out, header, row, Some(*kind), labels, error),
-                        None => {
-                            self.tally.rows.missing += 1;
-                            let error = "missing: the API's results have no row for this ref_id";
-                            write_row(out, header, row, Some(*kind), "", error);
-                        }
-                    },
+                    Fate::Answered(answers) => {
+                        let text = (*kind == Kind::Text).then_some(&**content);
+                        let (labels, error) = answers.take(ref_id, text, &mut self.tally);
+                        write_row(out, header, row, Some(*kind), labels, error);
+                    }
                     Fate::Failed(why) => {
                         self.tally.rows.failed += 1;
                         write_row(out, header, row, Some(*kind), "", &format!("failed: {why}"));

@@ -37,6 +37,20 @@ pub enum Key<'a> {
         /// A word of this attempt's own.
         attempt: &'a str,
     },
+    /// A job's results as they came, which cannot be used as they are.
+    Held {
+        /// The drop.
+        drop: &'a DropId,
+        /// The part.
+        part: u32,
+        /// The SHA-256 of their bytes, in hex.
+        digest: &'a str,
+    },
+    /// What the keys of all of a drop's work files begin with.
+    WorkFolder {
+        /// The drop.
+        drop: &'a DropId,
+    },
 }
 
 impl fmt::Display for Key<'_> {
@@ -45,6 +59,10 @@ impl fmt::Display for Key<'_> {
             Key::Results { folder } => write!(f, "{folder}/results.csv"),
             Key::Rejected { folder } => write!(f, "{folder}/rejected.csv"),
             Key::Status { folder } => write!(f, "{folder}/status.json"),
+            Key::Held { drop, part, digest } => {
+                write!(f, "work/{drop}/held/{part:05}-{}.csv", digest.get(..16).unwrap_or(digest))
+            }
+            Key::WorkFolder { drop } => write!(f, "work/{drop}/"),
             Key::Work { drop, part, attempt } => write!(f, "work/{drop}/{part:05}-{attempt}.csv"),
         }
     }

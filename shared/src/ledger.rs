@@ -3,33 +3,42 @@
 //!
 //! ```text
 //! PLANNED ──create──▶ CREATED ──upload──▶ UPLOADED ──▶ COMPLETED ──▶ COLLECTED
-//!    ▲                   │                    └──▶ FAILED ─────────────┘
-//!    └──── ABANDONING ◀──┘  the upload address ran out and the job never started: claim, cancel, plan again
+//!    ▲                   │                 │  ▲ └──▶ FAILED ─────────────┘
+//!    │                   │                 │  └─ lost, and reported again ┘
+//!    └──── ABANDONING ◀──┴─────────────────┘  nothing was sent and the upload URL ran out, or the job had its rows for a day
+//!                                             and never started: claim, cancel, plan again
 //! ```
 //!
-//! The rule that makes it exactly once: a job's id and upload address are recorded **before** anything is uploaded, under a
-//! condition that only one attempt can meet, and whoever resumes uploads the same bytes to the recorded address. There are
-//! no leases and no counters. Each write below names its condition; a write whose condition fails was done, or overtaken, by
-//! somebody else, and is answered with `false`: look again.
+//! The rule that makes it exactly once: a job's id and upload URL are recorded **before** anything is uploaded, under a
+//! condition that only one attempt can meet, and whoever resumes uploads the same bytes to the recorded URL. That an upload
+//! begins is recorded before its first byte: a part without that mark was never sent. There are no leases and no counters.
+//! Each write names its condition; a write whose condition fails was done, or overtaken, by somebody else, and is answered with
+//! `false`: look again. One that was done by this very write is answered with `true`.
 
 mod item;
+mod part;
+mod poll;
 mod read;
 mod update;
+mod writers;
 
 use crate::drop::DropId;
-use crate::job::JobState;
-use crate::record::{Collected, DropState, Meta, Part, PartFailure, PartState};
-use crate::secret::SignedUrl;
+use crate::record::{DropState, Meta, Part};
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use item::{Item, drop_key, keyed, open, part_key, text};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use update::Update;
+use writers::Writers;
 
+pub use part::{Begun, Recorded};
+pub use poll::{Cursor, PollState, Witness};
 pub use read::Open;
 
 /// The sparse index of what is still open: hash `open` (`DROP`, `PART` or `SWEEP`), range `open_since`.
@@ -45,6 +54,7 @@ pub const WRITES_AT_ONCE: usize = 16;
 pub struct Ledger {
     client: Client,
     table: String,
+    writers: Writers,
 }
 
 /// A drop whose jobs are due a look for orphans; see [`Ledger::owe_sweep`].
@@ -52,15 +62,29 @@ pub struct Ledger {
 pub struct Sweep {
     /// The drop.
     pub drop: DropId,
-    /// From when on an unfed job of it is an orphan.
+    /// From when on an unfed job of it is an orphan: when the next look is due.
     pub open_since: Timestamp,
+    /// When it was first due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_due: Option<Timestamp>,
+    /// How many looks found an orphan.
+    #[serde(default)]
+    pub found: u32,
+    /// Orphans that say not when they were created, and when each was first seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, Timestamp>,
 }
 
 impl Ledger {
     /// A ledger in this table.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
-        Ledger { client, table }
+        Ledger { client, table, writers: Writers::new() }
+    }
+
+    /// From now on, writes are this request's.
+    pub fn set_request(&self, id: &str) {
+        self.writers.set_request(id);
     }
 
     /// Takes up a drop: puts its record if there is none yet, and gives the one that stands.
@@ -126,11 +150,14 @@ impl Ledger {
         if let Some(bytes) = &meta.results_bytes {
             update = update.set("results_bytes", bytes)?;
         }
-        update = match &meta.trouble {
-            Some(trouble) => update.set("trouble", trouble)?,
-            None => update.remove("trouble"),
+        update = update.put("trouble", meta.trouble.as_ref())?;
+        let writer = match meta.state {
+            DropState::Checking => "accepted_by",
+            DropState::Uploading => "planned_by",
+            DropState::Evaluating => "evaluating_by",
+            DropState::Completed | DropState::CompletedWithErrors | DropState::Rejected | DropState::Failed => "ended_by",
         };
-        self.update(update.only_if("#state = :was").value(":was", &was)?).await
+        self.update(update.by(writer).only_if("#state = :was").value(":was", &was)?).await
     }
 
     /// Takes a drop that has reached its end, and whose end is told, out of the open index.
@@ -139,7 +166,7 @@ impl Ledger {
     /// If DynamoDB does not answer.
     pub async fn close(&self, drop: &DropId, now: Timestamp) -> Result<bool> {
         let update = Update::of(drop, META).set("closed_at", &now)?.remove("open").remove("open_since");
-        self.update(update.only_if("attribute_exists(#open)")).await
+        self.update(update.by("closed_by").only_if("attribute_exists(#open)")).await
     }
 
     /// Notes that a drop is being worked on, or has been put back on the queue, if it stands as in `meta`.
@@ -156,168 +183,17 @@ impl Ledger {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn note_trouble(&self, meta: &Meta) -> Result<bool> {
-        let update = Update::of(&meta.id, META);
-        let update = match &meta.trouble {
-            Some(trouble) => update.set("trouble", trouble)?,
-            None => update.remove("trouble"),
-        };
+        let update = Update::of(&meta.id, META).put("trouble", meta.trouble.as_ref())?;
         self.update(update.only_if("#state = :state").value(":state", &meta.state)?).await
     }
 
-    /// PLANNED → CREATED: records the job and its upload address. Of several attempts one wins; the losers cancel their own
-    /// jobs, into which nothing was uploaded.
+    /// Notes since when the API refuses to create jobs for a drop, and since when it blames the request for it, as in `meta`.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn record_job(&self, part: &Part, job: &str, url: &SignedUrl, created_at: Timestamp) -> Result<bool> {
-        let update = Self::update_part(part)
-            .set("state", &PartState::Created)?
-            .set("job_id", &job)?
-            .set("upload_url", url)?
-            .set("created_at", &created_at)?
-            .set("job_rank", &0)?
-            .remove("job_state")
-            .remove("missing_since");
-        let update = update.only_if("#state = :planned AND attribute_not_exists(#job_id)");
-        self.update(update.value(":planned", &PartState::Planned)?).await
-    }
-
-    /// CREATED → UPLOADED: the job has its rows; its address is forgotten.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn record_upload(&self, part: &Part, now: Timestamp) -> Result<bool> {
-        let update = Self::update_part(part)
-            .set("state", &PartState::Uploaded)?
-            .set("uploaded_at", &now)?
-            .remove("upload_url")
-            .only_if("#state = :created AND #job_id = :job");
-        self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
-    }
-
-    /// CREATED → ABANDONING: claims a part whose job was never fed and can no longer be, so that it can be cancelled. If the API
-    /// did not know it, that has to show itself again of the claimed job.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn abandon(&self, part: &Part) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Abandoning)?.remove("upload_url").remove("missing_since");
-        let update = update.only_if("#state = :created AND #job_id = :job");
-        self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
-    }
-
-    /// ABANDONING → PLANNED: the job is cancelled or gone, the part may have another.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn plan_again(&self, part: &Part) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Planned)?.set("job_rank", &0)?;
-        let update = ["job_id", "job_state", "created_at", "missing_since"].into_iter().fold(update, Update::remove);
-        let update = update.only_if("#state = :abandoning AND #job_id = :job");
-        self.update(update.value(":abandoning", &PartState::Abandoning)?.value(":job", &part.job_id)?).await
-    }
-
-    /// PLANNED → FAILED: the API will not make a job for this part, and never will.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn refuse_part(&self, part: &Part, failure: &PartFailure) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Failed)?.set("failure", failure)?;
-        let update = update.only_if("#state = :planned AND attribute_not_exists(#job_id)");
-        self.update(update.value(":planned", &PartState::Planned)?).await
-    }
-
-    /// CREATED → FAILED: the part's rows can no longer be read, so its job, never fed, will not be.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn fail_unfed(&self, part: &Part, failure: &PartFailure) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Failed)?.set("failure", failure)?;
-        let update = update.remove("upload_url").only_if("#state = :created AND #job_id = :job");
-        self.update(update.value(":created", &PartState::Created)?.value(":job", &part.job_id)?).await
-    }
-
-    /// Records what the API says of a part's job, if it is further along than what was recorded, and the part stands as it did
-    /// when that was decided: states only move forward. `state` is what it makes of the part, if anything.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn record_job_state(
-        &self,
-        part: &Part,
-        job: &JobState,
-        state: Option<PartState>,
-        failure: Option<&PartFailure>,
-    ) -> Result<bool> {
-        let mut update = Self::update_part(part).set("job_state", job)?.set("job_rank", &job.rank())?.remove("missing_since");
-        if let Some(state) = state {
-            update = update.set("state", &state)?.remove("upload_url");
-        }
-        if let Some(failure) = failure {
-            update = update.set("failure", failure)?;
-        }
-        let update = update.only_if("#job_id = :job AND #job_rank < :rank AND #state = :was");
-        self.update(update.value(":rank", &job.rank())?.value(":job", &part.job_id)?.value(":was", &part.state)?).await
-    }
-
-    /// Notes since when the API does not know a part's job, or that it does again.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn note_missing(&self, part: &Part, since: Option<Timestamp>) -> Result<bool> {
-        let update = Self::update_part(part);
-        let update = match since {
-            Some(since) => update.set("missing_since", &since)?,
-            None => update.remove("missing_since"),
-        };
-        self.update(
-            update
-                .only_if("#job_id = :job AND #state <> :collected")
-                .value(":job", &part.job_id)?
-                .value(":collected", &PartState::Collected)?,
-        )
-        .await
-    }
-
-    /// UPLOADED → FAILED: the API has not known the job for long. Its rows end as missing.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn lose(&self, part: &Part, failure: &PartFailure) -> Result<bool> {
-        let update = Self::update_part(part).set("state", &PartState::Failed)?.set("failure", failure)?;
-        let update = update.only_if("#state = :uploaded AND #job_id = :job");
-        self.update(update.value(":uploaded", &PartState::Uploaded)?.value(":job", &part.job_id)?).await
-    }
-
-    /// Notes that a part's end was announced to collect.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn note_announced(&self, part: &Part, now: Timestamp) -> Result<bool> {
-        let update = Self::update_part(part).set("announced_at", &now)?;
-        self.update(update.only_if("attribute_exists(pk)")).await
-    }
-
-    /// COMPLETED or FAILED → COLLECTED: the part's rows are joined and stored. Of several attempts one wins, and its object is
-    /// the one that is published.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn record_collected(&self, part: &Part, collected: &Collected) -> Result<bool> {
-        let update = Self::update_part(part)
-            .set("state", &PartState::Collected)?
-            .set("collected", collected)?
-            .remove("open")
-            .remove("open_since");
-        let job = match &part.job_id {
-            Some(_) => "#job_id = :job",
-            None => "attribute_not_exists(#job_id)",
-        };
-        let mut update = update.only_if(&format!("#state = :was AND {job}")).value(":was", &part.state)?;
-        if part.job_id.is_some() {
-            update = update.value(":job", &part.job_id)?;
-        }
-        self.update(update).await
+    pub async fn note_refusals(&self, meta: &Meta) -> Result<bool> {
+        let update = Update::of(&meta.id, META).put("refused_since", meta.refused_since.as_ref())?;
+        self.update(update.put("invalid_since", meta.invalid_since.as_ref())?.only_if("attribute_exists(pk)")).await
     }
 
     /// Notes, before any job of a drop is created, that at `due` someone has to look for jobs of it that were created by an
@@ -326,10 +202,22 @@ impl Ledger {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn owe_sweep(&self, drop: &DropId, due: Timestamp) -> Result<()> {
-        let mut item = keyed(&Sweep { drop: drop.clone(), open_since: due }, drop, SWEEP)?;
-        item.extend(open(SWEEP, due));
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.context("note the sweep")?;
-        Ok(())
+        // What earlier looks saw stays: only the next one is put off.
+        let update = Update::of(drop, SWEEP).set("drop", drop)?.set("open", &SWEEP)?.set("open_since", &due)?;
+        self.update(update.set_once("first_due", &due)?.set_once("found", &0)?).await.map(|_| ())
+    }
+
+    /// Puts off a sweep that found orphans, and keeps what it saw.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_off_sweep(&self, sweep: &Sweep, was_due: Timestamp) -> Result<bool> {
+        let update = Update::of(&sweep.drop, SWEEP)
+            .set("open_since", &sweep.open_since)?
+            .set("found", &sweep.found)?
+            .set("seen", &sweep.seen)?
+            .put("first_due", sweep.first_due.as_ref())?;
+        self.update(update.and_still("open_since", Some(&was_due))?).await
     }
 
     /// Strikes a sweep that was made, unless it has been put off since.
@@ -355,26 +243,50 @@ impl Ledger {
         happened(put.condition_expression("attribute_not_exists(pk)").send().await, "put a record").map(drop)
     }
 
-    fn update_part(part: &Part) -> Update {
-        Update::of(&part.drop, &part_key(part.plan.number))
+    /// Makes a conditional write; whether it took place.
+    async fn update(&self, update: Update) -> Result<bool> {
+        Ok(self.write(update, ReturnValue::None).await?.0)
     }
 
-    async fn update(&self, update: Update) -> Result<bool> {
-        let names = update.names();
-        let done = self
+    /// Makes a conditional write; whether it took place, and the record as it stands then.
+    async fn update_and_read(&self, update: Update) -> Result<(bool, Item)> {
+        self.write(update, ReturnValue::AllNew).await
+    }
+
+    /// The one place where a refused write is told from one that was done and whose answer was lost.
+    async fn write(&self, mut update: Update, returned: ReturnValue) -> Result<(bool, Item)> {
+        let writer = update.writer.map(|attribute| (attribute, self.writers.next()));
+        if let Some((attribute, name)) = &writer {
+            update = update.set(attribute, name)?;
+        }
+        let written = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&update.pk))
             .key("sk", text(&update.sk))
             .update_expression(update.expression())
-            .condition_expression(&update.condition)
-            .set_expression_attribute_names(Some(names))
+            .set_condition_expression(Some(update.condition.clone()).filter(|condition| !condition.is_empty()))
+            .set_expression_attribute_names(Some(update.names()))
             .set_expression_attribute_values(Some(update.values).filter(|v| !v.is_empty()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None)
+            .return_values(returned)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        happened(done, "update a record")
+        let refused = match written {
+            Ok(written) => return Ok((true, written.attributes.unwrap_or_default())),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item.clone(),
+                _ => return Err(anyhow::Error::new(error).context("update a record in the ledger")),
+            },
+        };
+        // A record that is not there at all has no item either.
+        let stands = match refused {
+            Some(item) => item,
+            None => self.item(&update.pk, &update.sk).await?.unwrap_or_default(),
+        };
+        let ours = writer.is_some_and(|(attribute, name)| stands.get(attribute).is_some_and(|by| *by == text(&name)));
+        Ok((ours, stands))
     }
 }
 

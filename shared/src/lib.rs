@@ -5,7 +5,6 @@
 //! stand the adapters, one service a file.
 
 // The domain.
-pub mod answers;
 pub mod check;
 pub mod csv;
 pub mod drop;
@@ -18,10 +17,12 @@ pub mod labels;
 pub mod part;
 pub mod record;
 pub mod rejected;
+pub mod results;
 pub mod secret;
 pub mod settings;
 pub mod status;
 pub mod tally;
+pub mod trouble;
 pub mod unique;
 
 // The adapters.

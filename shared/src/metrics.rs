@@ -75,8 +75,20 @@ metrics! {
     JobsOver72h in Unit::Count;
     /// Jobs that failed or were cancelled, that the API refused to make, or whose rows were gone before they were sent.
     JobsFailed in Unit::Count;
-    /// Jobs that the API no longer knows.
+    /// Jobs that are lost: the API has not reported them for long.
     JobsLost in Unit::Count;
+    /// At a tick: jobs that have been absent from the API's answers for an hour or more.
+    JobsUnknown in Unit::Count;
+    /// At a tick: jobs that have their rows and do not start.
+    JobsNotStarted in Unit::Count;
+    /// At a tick: parts whose results are held.
+    PartsHeld in Unit::Count;
+    /// At a tick: for how long the results of a part have been held, of the longest; 0 without one.
+    OldestHeldAge in SECONDS;
+    /// At a tick: drops for which the API has refused to create jobs for over an hour.
+    CreatesRefused in Unit::Count;
+    /// Ticks in which the API reported none of the jobs it was asked for.
+    NoJobReported in Unit::Count;
     /// How often a drop that stood still was put back on the queue.
     DropsStalled in Unit::Count;
     /// Drops that ended as `completed`.
@@ -101,6 +113,10 @@ metrics! {
     ResultsConflicts in Unit::Count;
     /// Times that what came as a job's results could not be read as results.
     ResultsUnreadable in Unit::Count;
+    /// How often collect could not collect a part, which it then tries again.
+    CollectAttemptsFailed in Unit::Count;
+    /// Results whose labels are in a form we do not know.
+    LabelsUnreadable in Unit::Count;
 }
 
 /// What was measured since the last line. Clones are the same one.

@@ -8,10 +8,17 @@ use crate::tally::Tally;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::trouble::{HOST_REFUSED, KEY_REFUSED, Trouble};
+
 /// The version of the form of what is written here. Records of every older form are read, as long as a drop may live; one of a
 /// newer form is refused. It grows when an older release could not go on with such a record: a field that it may pass over, and
 /// that is absent from older records, changes nothing.
-pub const SCHEMA: u32 = 1;
+///
+/// Form 2: an upload is recorded before its first byte ([`Part::upload_began_at`]), so that a part without that mark was never
+/// uploaded. A release that reads form 1 only would upload without it.
+pub const SCHEMA: u32 = 2;
+/// The first form whose records say whether an upload began.
+pub const MARKS_UPLOADS: u32 = 2;
 /// The form of records that do not say theirs.
 pub const FIRST_SCHEMA: u32 = 1;
 
@@ -72,53 +79,6 @@ pub enum OnBadRows {
     RejectFile,
 }
 
-/// Trouble, in words a user understands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// The stable word for it, such as `E_QUOTE`.
-    pub class: String,
-    /// What is wrong.
-    pub reason: String,
-    /// What happens next, or what is needed of the user.
-    pub next: String,
-}
-
-impl Trouble {
-    /// Trouble of this class.
-    #[must_use]
-    pub fn new(class: &str, reason: impl Into<String>, next: &str) -> Self {
-        Trouble { class: class.to_owned(), reason: reason.into(), next: next.to_owned() }
-    }
-
-    /// The API does not take the key.
-    #[must_use]
-    pub fn key_refused() -> Self {
-        let next = "It needs you to renew the key in its secret; the drop goes on by itself within minutes.";
-        Trouble::new(KEY_REFUSED, "the API does not take the API key", next)
-    }
-
-    /// The key cannot be had from its secret.
-    #[must_use]
-    pub fn no_key() -> Self {
-        let next =
-            "It will be tried again by itself. If it stays so, it needs you to put the key, and nothing else, into its secret.";
-        Trouble::new(KEY_REFUSED, "the API key cannot be had from its secret", next)
-    }
-
-    /// The API points to a host that is not to be contacted; `what` says for what.
-    #[must_use]
-    pub fn host_refused(what: &str, host: &str) -> Self {
-        let reason = format!("the API {what} {host}, which SIGNED_URL_HOSTS does not allow");
-        let next = "If that host is the API's, it needs you to add it to the setting; the drop goes on by itself.";
-        Trouble::new(HOST_REFUSED, reason, next)
-    }
-}
-
-/// The class of the trouble with a host that is not to be contacted.
-pub const HOST_REFUSED: &str = "E_HOST";
-/// The class of the trouble with a key that the API does not take, or that cannot be had.
-pub const KEY_REFUSED: &str = "E_API_KEY";
-
 /// When each stage was reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
@@ -178,6 +138,12 @@ pub struct Meta {
     /// Why it was refused or given up, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// Since when the API refuses to create jobs for it, with no job created in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Timestamp>,
+    /// Since when it does so with answers that blame the request itself; see [`crate::batch_api::ApiError::Invalid`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_since: Option<Timestamp>,
     /// When each stage was reached.
     #[serde(default)]
     pub times: Times,
@@ -248,6 +214,52 @@ pub struct PartFailure {
     pub reason: String,
 }
 
+/// A job that has its rows and does not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotStarted {
+    /// Since when it is known.
+    pub since: Timestamp,
+    /// No other job of the stack was seen started since the upload began: it is the API that starts nothing.
+    pub none_started: bool,
+}
+
+/// Results that could not be used, seen once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubtful {
+    /// The SHA-256 of their bytes, in hex.
+    pub digest: String,
+    /// When these bytes were first seen.
+    pub since: Timestamp,
+    /// Since when the results have been doubtful, whatever their bytes.
+    pub first: Timestamp,
+}
+
+/// A part's results that cannot be used as they are. They are kept until a setting, or better results, let the part continue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Where they are kept in the results bucket, as they came.
+    pub key: String,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// Their SHA-256, in hex.
+    pub digest: String,
+    /// The error code, such as `E_RESULTS_UNREADABLE`.
+    pub class: String,
+    /// What is wrong with them, and where; never their content.
+    pub reason: String,
+    /// The line where it is, if it is at one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The setting that lets the part continue, such as `RESULTS_UNREADABLE=rows`.
+    pub setting: String,
+    /// The settings that they were judged under.
+    pub judged_under: String,
+    /// Since when they are held.
+    pub since: Timestamp,
+    /// When the API was last asked for better ones.
+    pub fetched_at: Timestamp,
+}
+
 /// A part's joined rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collected {
@@ -280,27 +292,72 @@ pub struct Part {
     /// Its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// Where its rows are uploaded to; removed once they are.
+    /// Where its rows are uploaded to; removed once its job is seen started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_url: Option<SignedUrl>,
     /// When its job was created, by our clock, before the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// When the first upload to its job began, recorded before the first byte was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_began_at: Option<Timestamp>,
     /// When its rows were uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded_at: Option<Timestamp>,
+    /// When poll decided that the upload is to be repeated, since its job does not start and others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_due_at: Option<Timestamp>,
+    /// When that one repeat began, recorded before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_began_at: Option<Timestamp>,
+    /// When the part was claimed, to cancel its job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned_at: Option<Timestamp>,
+    /// How often it was planned again although an upload to its job had begun.
+    #[serde(default)]
+    pub replans: u32,
+    /// How many of its jobs ended before anything was sent to them.
+    #[serde(default)]
+    pub ended_unfed: u32,
+    /// Its job has rows and does not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<NotStarted>,
     /// What the API last said of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_state: Option<JobState>,
     /// The rank of `job_state`, which only grows.
     #[serde(default)]
     pub job_rank: u32,
-    /// Since when the API does not know its job.
+    /// For how long, in seconds, its job has been absent from the API's answers, without being reported in between.
+    #[serde(default)]
+    pub absent_seconds: u64,
+    /// When its job was last found absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_since: Option<Timestamp>,
+    pub absent_at: Option<Timestamp>,
+    /// When the API was first asked in vain for a job that is older than the API keeps any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_at: Option<Timestamp>,
+    /// When its job's end was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
     /// When its end was last announced to collect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
+    /// How often collect has failed at it.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When collect is to try again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+    /// Why collect failed at it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Trouble>,
+    /// Results that could not be used, seen once: they are held only if they come again the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<Doubtful>,
+    /// Results that cannot be used, kept as they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<PartFailure>,
@@ -317,6 +374,13 @@ impl Part {
         fed && self.job_id.is_some() && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
     }
 
+    /// Whether an upload to its job may have begun. A record that does not mark uploads does not say that none did.
+    #[must_use]
+    pub fn may_be_fed(&self) -> bool {
+        let unmarked = self.schema < MARKS_UPLOADS && self.job_id.is_some();
+        self.upload_began_at.is_some() || self.uploaded_at.is_some() || unmarked || self.job_rank >= JobState::Queued.rank()
+    }
+
     /// A part as it is first written. One without a row to send needs no job and is ready to be collected.
     #[must_use]
     pub fn planned(drop: DropId, plan: PlannedPart) -> Self {
@@ -328,11 +392,26 @@ impl Part {
             job_id: None,
             upload_url: None,
             created_at: None,
+            upload_began_at: None,
             uploaded_at: None,
+            repeat_due_at: None,
+            repeat_began_at: None,
+            abandoned_at: None,
+            replans: 0,
+            ended_unfed: 0,
+            not_started: None,
             job_state: None,
             job_rank: 0,
-            missing_since: None,
+            absent_seconds: 0,
+            absent_at: None,
+            overdue_at: None,
+            ended_at: None,
             announced_at: None,
+            attempts: 0,
+            retry_at: None,
+            failing: None,
+            doubtful: None,
+            held: None,
             failure: None,
             collected: None,
         }

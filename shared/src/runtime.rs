@@ -66,13 +66,19 @@ impl Deadline {
     /// What is left before the last stretch.
     #[must_use]
     pub fn left(&self) -> Duration {
-        self.0.saturating_duration_since(Instant::now()).saturating_sub(LAST_STRETCH)
+        self.left_before(LAST_STRETCH)
     }
 
     /// What is left before what is under way is given up: five seconds, in which it is told how far the work has come.
     #[must_use]
     pub fn last_moment(&self) -> Duration {
-        self.0.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_secs(5))
+        self.left_before(Duration::from_secs(5))
+    }
+
+    /// What is left before this much of its time.
+    #[must_use]
+    pub fn left_before(&self, rest: Duration) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).saturating_sub(rest)
     }
 
     /// Whether too little is left to begin anything new.

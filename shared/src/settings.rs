@@ -2,6 +2,7 @@
 
 use crate::check::PartLimits;
 use crate::record::OnBadRows;
+use crate::results::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::{Host, Url};
@@ -51,11 +52,26 @@ pub struct Settings {
     pub limits: PartLimits,
     /// `UPLOADS_AT_ONCE`: how many parts of a drop are fed at the same time. Default 4.
     pub uploads_at_once: usize,
-    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again that has not been collected. Default 240.
+    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again that has neither been collected nor failed to be.
+    /// Default 3,600.
     pub remind_after: Duration,
+    /// `RETRY_AFTER_SECONDS`: after how long collect's first failure at a part is tried again; it doubles with each, up to
+    /// `REMIND_AFTER_SECONDS`. Default 120.
+    pub retry_after: Duration,
+    /// `CONFIRM_AFTER_SECONDS`: how far apart two like answers of the API have to be to be believed where that ends or holds
+    /// rows. Default 600.
+    pub confirm_after: Duration,
+    /// `POLL_EVERY`: the time from one tick of poll to the next, as in EventBridge's `rate(5 minutes)`, or as `5 seconds`. Default
+    /// five minutes.
+    pub poll_every: Duration,
+    /// `LOST_AFTER_HOURS`: for how long a job has to be absent from the API's answers to be lost. Default 24.
+    pub lost_after: Duration,
     /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no one works on is put back on the queue. Default
     /// 1,200, which is more than a function may run.
     pub stalled_after: Duration,
+    /// `RESULTS_UNREADABLE` (`hold`, default, or `rows`), `BLANK_LABELS` (`missing` or `evaluated`; default neither) and
+    /// `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's results are read.
+    pub reading: Reading,
     /// `METRICS`: `emf` (default) writes the metrics into the log at the end of an invocation, `off` does not.
     pub metrics: bool,
     /// Half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the answers of one job may take. Lambda sets that variable, in
@@ -107,6 +123,25 @@ impl Settings {
             Some("off") => false,
             Some(_) => return Err(error("METRICS", "is neither emf nor off")),
         };
+        let reading = Reading {
+            unreadable: match optional("RESULTS_UNREADABLE") {
+                None => OnUnreadable::default(),
+                Some(text) => {
+                    OnUnreadable::from_word(&text).ok_or_else(|| error("RESULTS_UNREADABLE", "is neither hold nor rows"))?
+                }
+            },
+            blank: match optional("BLANK_LABELS") {
+                None => None,
+                Some(text) => Some(
+                    BlankLabels::from_word(&text).ok_or_else(|| error("BLANK_LABELS", "is neither missing nor evaluated"))?,
+                ),
+            },
+            content: match optional("RESULTS_CONTENT_CHECK") {
+                None => OnOtherContent::default(),
+                Some(text) => OnOtherContent::from_word(&text)
+                    .ok_or_else(|| error("RESULTS_CONTENT_CHECK", "is neither hold nor warn"))?,
+            },
+        };
         let defaults = PartLimits::default();
         let memory = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)?;
         Ok(Settings {
@@ -130,8 +165,18 @@ impl Settings {
                 bytes: number("BYTES_PER_JOB", defaults.bytes, 1, 1 << 30)?,
             },
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
-            remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 240, 1, 86_400)?),
+            remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 3_600, 1, 86_400)?),
+            retry_after: Duration::from_secs(number("RETRY_AFTER_SECONDS", 120, 1, 86_400)?),
+            confirm_after: Duration::from_secs(number("CONFIRM_AFTER_SECONDS", 600, 1, 86_400)?),
+            poll_every: match optional("POLL_EVERY") {
+                None => Duration::from_secs(300),
+                Some(text) => rate(&text).ok_or_else(|| {
+                    error("POLL_EVERY", "is not a time such as `rate(5 minutes)` or `5 seconds`, of a second to a day")
+                })?,
+            },
+            lost_after: Duration::from_secs(number("LOST_AFTER_HOURS", 24, 1, 720)? * 3_600),
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
+            reading,
             metrics,
             answer_memory: (memory << 20) as usize / 2,
             rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
@@ -150,6 +195,21 @@ impl Settings {
 
 fn error(name: &'static str, problem: impl Into<String>) -> SettingError {
     SettingError { name, problem: problem.into() }
+}
+
+/// A time as EventBridge's schedules have it (Amazon EventBridge User Guide, "Rate expressions"); seconds, too.
+fn rate(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix("rate(").and_then(|text| text.strip_suffix(')')).unwrap_or(text);
+    let (number, unit) = text.trim().split_once(' ')?;
+    let seconds = match unit.trim().trim_end_matches('s') {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    let every = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (1..=86_400).contains(&every).then(|| Duration::from_secs(every))
 }
 
 /// Whether the address is this machine's own.
@@ -198,9 +258,25 @@ mod tests {
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
             ("METRICS", "yes"),
+            ("RESULTS_UNREADABLE", "drop"),
+            ("BLANK_LABELS", "yes"),
+            ("RESULTS_CONTENT_CHECK", "off"),
+            ("RETRY_AFTER_SECONDS", "0"),
+            ("CONFIRM_AFTER_SECONDS", "soon"),
+            ("LOST_AFTER_HOURS", "0"),
+            ("POLL_EVERY", "rate(2 days)"),
+            ("POLL_EVERY", "cron(0 12 * * ? *)"),
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err().name, name);
         }
+    }
+
+    #[test]
+    fn the_interval_of_poll_is_read_as_the_schedule_has_it() {
+        for (text, seconds) in [("rate(5 minutes)", 300), ("rate(1 minute)", 60), ("5 seconds", 5), ("rate(1 hour)", 3_600)] {
+            assert_eq!(read(&[("POLL_EVERY", text)]).unwrap().poll_every.as_secs(), seconds, "{text}");
+        }
+        assert_eq!(read(&[]).unwrap().poll_every.as_secs(), 300);
     }
 
     #[test]

@@ -81,6 +81,14 @@ impl Transfer {
         Ok(response.bytes_stream().map_err(|e| std::io::Error::other(e.without_url())))
     }
 
+    /// Whether the URL's host may be contacted; no call is made.
+    ///
+    /// # Errors
+    /// [`SignedError::Host`] if it may not.
+    pub fn check(&self, url: &SignedUrl) -> Result<(), SignedError> {
+        self.allowed(url).map(drop)
+    }
+
     /// The address, if it is one that may be contacted.
     fn allowed(&self, url: &SignedUrl) -> Result<Url, SignedError> {
         // Neither error has the address in it: `Url`'s names only the kind of fault.

@@ -3,6 +3,7 @@
 use crate::drop::{Source, unquoted};
 use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -98,9 +99,8 @@ impl SourceReader {
             Ok(got) => got,
             Err(e) => {
                 let status = e.raw_response().map(|r| r.status().as_u16());
-                let missing = matches!(e.as_service_error(), Some(GetObjectError::NoSuchKey(_)));
-                // 405 is a delete marker asked for by its version, 416 an object now shorter.
-                if missing || matches!(status, Some(404 | 405 | 412 | 416)) {
+                // 412 is another object in its place, 416 one that is shorter.
+                if is_missing(&e) || matches!(status, Some(412 | 416)) {
                     return Err(SourceGone.into());
                 }
                 return Err(anyhow::Error::new(e).context("get the file from S3"));
@@ -111,6 +111,20 @@ impl SourceReader {
             return Err(SourceGone.into());
         }
         Ok(got.body)
+    }
+}
+
+/// Whether S3 says that the object is not there: by the code `NoSuchKey` or `NoSuchVersion`, or a delete marker, which is a 405
+/// with a header where it is asked for by its version (Amazon S3 User Guide, "Working with delete markers"). Not by any other 404,
+/// such as a bucket's, and not by a 403.
+fn is_missing(error: &SdkError<GetObjectError>) -> bool {
+    let Some(response) = error.raw_response() else { return false };
+    let marker = response.headers().get("x-amz-delete-marker") == Some("true");
+    let code = error.code();
+    match response.status().as_u16() {
+        404 => marker || matches!(code, Some("NoSuchKey" | "NoSuchVersion")),
+        405 => marker,
+        _ => false,
     }
 }
 
@@ -131,7 +145,15 @@ pub async fn head(client: &Client, bucket: &str, key: &str, version_id: Option<&
             let etag = head.e_tag().map(unquoted).context("S3 told no ETag")?.to_owned();
             Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
         }
-        Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => Err(SourceGone.into()),
+        // The answer to a HEAD has no body, and so no code: a GET of one byte says what is not found.
+        Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
+            let one = client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
+            match one.range("bytes=0-0").send().await {
+                Err(e) if is_missing(&e) => Err(SourceGone.into()),
+                Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
+                Ok(_) => Err(anyhow!("S3 says that the file is not there, and then that it is")),
+            }
+        }
         Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
     }
 }

@@ -73,6 +73,15 @@ pub struct Odd {
     pub doubled: u64,
     /// Results whose `labels` could not be read; written as they came.
     pub unreadable_labels: u64,
+    /// Rows with two different evaluations; they end `failed`.
+    #[serde(default)]
+    pub conflicting: u64,
+    /// Rows whose answer has neither labels nor error.
+    #[serde(default)]
+    pub blank: u64,
+    /// Rows of text whose content came back as another than was sent.
+    #[serde(default)]
+    pub content_mismatches: u64,
 }
 
 /// A part and its job.
@@ -97,6 +106,15 @@ pub struct PartStatus {
     /// Why it has no results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What keeps it from going on; absent while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// Its results, kept as they came since they cannot be used: their key in the results bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// For how many seconds its job has been absent from the API's answers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent_seconds: u64,
     /// Its rows stand in the API's order without extra columns, since the source was gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unjoined: bool,
@@ -151,14 +169,21 @@ impl Status {
             dropped_at: meta.dropped_at,
             policy: meta.policy.clone(),
             state: meta.state,
-            trouble: meta.trouble.clone(),
+            trouble: meta.trouble.clone().or_else(|| parts.iter().find_map(Part::trouble)),
             rows: Rows {
                 total,
                 checked: total.unwrap_or(checked),
                 outcomes: tally.rows,
                 pending: if meta.state.is_final() { 0 } else { total.unwrap_or(0).saturating_sub(tally.rows.total()) },
             },
-            results: Odd { foreign: tally.foreign, doubled: tally.doubled, unreadable_labels: tally.unreadable_labels },
+            results: Odd {
+                foreign: tally.foreign,
+                doubled: tally.doubled,
+                unreadable_labels: tally.unreadable_labels,
+                conflicting: tally.conflicting,
+                blank: tally.blank,
+                content_mismatches: tally.content_mismatches,
+            },
             labels: tally.labels,
             parts_by_state,
             parts: parts.iter().map(PartStatus::of).collect(),
@@ -199,7 +224,16 @@ impl PartStatus {
             job: part.job_id.clone(),
             job_state: part.job_state.as_ref().map(|s| s.as_str().to_owned()),
             reason: part.failure.as_ref().map(|f| f.reason.clone()),
+            trouble: part.trouble(),
+            held: part.held.as_ref().filter(|_| part.state != PartState::Collected).map(|held| held.key.clone()),
+            absent_seconds: part.absent_seconds,
             unjoined: part.collected.as_ref().is_some_and(|c| c.unjoined),
         }
     }
+}
+
+// serde gives a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(seconds: &u64) -> bool {
+    *seconds == 0
 }

@@ -101,6 +101,20 @@ impl Store {
         }
     }
 
+    /// The keys that begin so.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.context("list work files")?;
+            keys.extend(page.contents().iter().filter_map(|object| object.key()).map(str::to_owned));
+        }
+        Ok(keys)
+    }
+
     /// Deletes an object; one that is not there is no error.
     ///
     /// # Errors

@@ -54,6 +54,18 @@ pub struct Tally {
     pub doubled: u64,
     /// Results whose `labels` could not be read; written as they came.
     pub unreadable_labels: u64,
+    /// Rows with two different evaluations; they end `failed`.
+    #[serde(default)]
+    pub conflicting: u64,
+    /// Rows whose answer has neither labels nor error; `BLANK_LABELS` says how they end.
+    #[serde(default)]
+    pub blank: u64,
+    /// Rows of text whose content came back with their answer, and was compared with what was sent.
+    #[serde(default)]
+    pub content_compared: u64,
+    /// Those of them whose content is another than was sent.
+    #[serde(default)]
+    pub content_mismatches: u64,
     /// Labels by name.
     pub labels: BTreeMap<String, LabelCount>,
 }
@@ -85,6 +97,10 @@ impl Tally {
         self.foreign += other.foreign;
         self.doubled += other.doubled;
         self.unreadable_labels += other.unreadable_labels;
+        self.conflicting += other.conflicting;
+        self.blank += other.blank;
+        self.content_compared += other.content_compared;
+        self.content_mismatches += other.content_mismatches;
         for (name, count) in &other.labels {
             let sum = self.labels.entry(name.clone()).or_default();
             sum.rows += count.rows;

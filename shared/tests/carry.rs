@@ -5,7 +5,6 @@
 
 mod support;
 
-use moondrop_shared::answers::Answers;
 use moondrop_shared::check::{PartLimits, PlannedPart};
 use moondrop_shared::csv::header::Header;
 use moondrop_shared::join::{Fate, Join, results_header};
@@ -253,6 +252,8 @@ impl Wanted {
             }
         };
         *count += 1;
+        let answered = rejection.is_none() && job != FAILED && job != LOST && post.answer != Reply::Silence;
+        self.tally.content_compared += u64::from(answered && post.kind.trim() == "text");
         let raw = post.raw(file.style);
         let kind = if rejection.is_some() { &raw[2] } else { post.kind.trim() };
         let (labels, error) = (quoted(labels, false, " \t"), quoted(&error, false, " \t"));
@@ -297,7 +298,7 @@ fn carry(file: &File) {
         let fate = match *job {
             FAILED => Fate::Failed("the job was cancelled".to_owned()),
             LOST => Fate::Lost("the API does not know the job".to_owned()),
-            _ => Fate::Answered(Answers::read(&file.answers(&upload)[..], 1 << 20).unwrap().0),
+            _ => Fate::Answered(support::answers(&file.answers(&upload))),
         };
         if let Fate::Answered(answers) = &fate {
             wanted.tally.foreign += 1;

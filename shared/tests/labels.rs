@@ -1,9 +1,8 @@
-//! The API's results as they may come: labels in every form the documentation leaves open, and answers of odd make.
+//! Labels in every form the documentation leaves open, and how they are counted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_shared::answers::Answers;
-use moondrop_shared::labels::{Label, read_labels};
+use moondrop_shared::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
 use moondrop_shared::tally::{MAX_LABELS, Tally};
 
 fn label(name: &str, score: f64) -> Label {
@@ -35,9 +34,60 @@ fn a_score_in_quotes_is_read() {
 }
 
 #[test]
+fn a_score_is_read_under_confidence_as_well() {
+    assert_eq!(read_labels(r#"[{"label_name":"spam","confidence":0.5,"threshold":0.4}]"#), Ok(vec![label("spam", 0.5)]));
+    assert_eq!(read_labels(r#"[{"name":"spam","confidence":0.5,"score":0.75}]"#), Ok(vec![label("spam", 0.75)]));
+}
+
+#[test]
+fn a_map_of_names_to_scores_is_read() {
+    assert_eq!(read_labels(r#"{"Spam": 0.91}"#), Ok(vec![label("Spam", 0.91)]));
+    assert_eq!(read_labels(r#"{"b":"0.5","a":1}"#), Ok(vec![label("a", 1.0), label("b", 0.5)]));
+    assert_eq!(read_labels(r#"{"label":0.5}"#), Ok(vec![label("label", 0.5)]), "a label may be called so");
+}
+
+#[test]
 fn no_labels_are_no_labels() {
-    for text in ["", "  ", "\n", "[]", " [ ] "] {
+    for text in ["", "  ", "\n", "null", " null ", "[]", " [ ] ", "{}"] {
         assert_eq!(read_labels(text), Ok(vec![]), "{text:?}");
+    }
+}
+
+#[test]
+fn a_blank_field_and_an_empty_list_are_told_apart() {
+    for (text, blank, empty) in [
+        ("", true, false),
+        (" \t\n", true, false),
+        ("null", true, false),
+        (" null\n", true, false),
+        ("[]", false, true),
+        (" [ \n] ", false, true),
+        ("{}", false, true),
+        ("{ }", false, true),
+        ("[{}]", false, false),
+        ("[", false, false),
+        ("[}", false, false),
+        ("NULL", false, false),
+        ("\"\"", false, false),
+    ] {
+        assert_eq!((is_blank(text), is_empty_list(text)), (blank, empty), "{text:?}");
+    }
+}
+
+#[test]
+fn labels_say_the_same_in_any_order_and_form() {
+    for (one, other, same) in [
+        (r#"[{"name":"a","score":1},{"name":"b","score":0.5}]"#, r#"{"b":"0.50","a":1.0}"#, true),
+        (r#"[{"name":"a","score":1},{"name":"a","score":1}]"#, r#"[{"name":"a","score":1}]"#, true),
+        (r#"{"a":1}"#, r#"{"a":0.99}"#, false),
+        (r#"{"a":1}"#, r#"{"A":1}"#, false),
+        (r#"{"a":1}"#, "[]", false),
+        ("[]", "{}", true),
+        ("spam", " spam ", true),
+        ("spam", "ham", false),
+        ("spam", r#"{"spam":1}"#, false),
+    ] {
+        assert_eq!((say_the_same(one, other), say_the_same(other, one)), (same, same), "{one} {other}");
     }
 }
 
@@ -48,6 +98,15 @@ fn what_is_no_list_of_names_and_scores_is_unreadable() {
         "spam",
         "{",
         r#"{"name":"spam","score":1}"#,
+        r#"{"label":"spam"}"#,
+        r#"{"name":"spam","confidence":1}"#,
+        r#"{"label":"5","score":1}"#,
+        r#"{"spam":null}"#,
+        r#"{"spam":"NaN"}"#,
+        r#"{"spam":1,"ham":[]}"#,
+        r#"{"spam":{"score":1}}"#,
+        "7",
+        r#""""#,
         r#"["spam"]"#,
         r#"[{"name":"spam"}]"#,
         r#"[{"score":1}]"#,
@@ -131,88 +190,20 @@ fn two_tallies_add_up() {
     two.count_labels(&[label("hate", 0.3)]);
     (one.rows.evaluated, two.rows.evaluated, two.rows.missing) = (2, 2, 5);
     (two.foreign, two.doubled, two.unreadable_labels) = (1, 2, 3);
+    (two.conflicting, two.blank, two.content_compared, two.content_mismatches) = (4, 5, 6, 7);
+    (one.conflicting, one.blank, one.content_compared, one.content_mismatches) = (1, 1, 1, 1);
     one.add(&two);
     assert_eq!((one.rows.total(), one.rows.evaluated, one.rows.missing), (9, 4, 5));
     assert_eq!((one.foreign, one.doubled, one.unreadable_labels), (1, 2, 3));
+    assert_eq!((one.conflicting, one.blank, one.content_compared, one.content_mismatches), (5, 6, 7, 8));
     assert_eq!(one.labels["spam"].histogram, [0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!((one.labels["spam"].rows, one.labels["hate"].rows), (3, 1));
 }
 
-/// Reads results and takes the answer for `1`.
-fn answer(results: &[u8]) -> (String, String, Tally) {
-    let (mut answers, mut tally) = (Answers::read(results, 1 << 20).unwrap().0, Tally::default());
-    let (labels, error) = answers.take(b"1", &mut tally).unwrap();
-    (labels.to_owned(), error.to_owned(), tally)
-}
-
 #[test]
-fn results_are_read_by_column_name_in_any_order_and_behind_a_mark() {
-    for results in [
-        "ref_id,type,labels,content,error\n1,text,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",a,\n",
-        "error,content,labels,ref_id\r\n,a,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",1\r\n",
-        "\u{feff}ref_id, labels , error\n1,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",\n",
-        "\u{feff}\"ref_id\",\"labels\"\n1,\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"",
-        "labels,ref_id,new\n\"[{\"\"name\"\":\"\"spam\"\",\"\"score\"\":0.5}]\",1,\n",
-    ] {
-        let (labels, error, tally) = answer(results.as_bytes());
-        assert_eq!((labels.as_str(), error.as_str()), (r#"[{"name":"spam","score":0.5}]"#, ""), "{results}");
-        assert_eq!((tally.rows.evaluated, tally.labels["spam"].rows, tally.unreadable_labels), (1, 1, 0), "{results}");
-    }
-}
-
-#[test]
-fn an_answer_with_an_error_is_a_failed_row() {
-    let (labels, error, tally) = answer(b"ref_id,type,labels,content,error\n1,text,,a,\"too long, sorry\"\n");
-    assert_eq!((labels.as_str(), error.as_str()), ("", "too long, sorry"));
-    assert_eq!((tally.rows.failed, tally.rows.evaluated, tally.unreadable_labels), (1, 0, 0));
-}
-
-#[test]
-fn labels_that_cannot_be_read_are_handed_on_and_counted() {
-    let (labels, _, tally) = answer(b"ref_id,labels,error\n1,spam:0.5,\n");
-    assert_eq!((labels.as_str(), tally.unreadable_labels, tally.rows.evaluated), ("spam:0.5", 1, 1));
-    assert!(tally.labels.is_empty());
-}
-
-#[test]
-fn half_a_row_is_no_answer_and_a_missing_newline_may_be_a_cut() {
-    let read = |results: &'static str| Answers::read(results.as_bytes(), 1 << 20).unwrap();
-    for cut in ["ref_id,labels,error\n1\n", "ref_id,labels,error\n1,[]\n", "ref_id,labels,error\n2,[],\n1,[]"] {
-        let (mut answers, read) = read(cut);
-        assert!(answers.take(b"1", &mut Tally::default()).is_none() && read.may_be_cut_short, "{cut}");
-    }
-    assert!(read("ref_id,labels,error\n1,[],").1.may_be_cut_short);
-    assert!(!read("ref_id,labels,error\n1,[],\n").1.may_be_cut_short);
-}
-
-#[test]
-fn an_answer_in_another_encoding_is_still_an_answer() {
-    assert_eq!(answer(b"ref_id,labels,error\n1,,caf\xe9\n").1, "caf\u{fffd}");
-}
-
-#[test]
-fn a_page_or_another_file_in_place_of_results_is_refused() {
-    for page in
-        ["<!DOCTYPE html>\n<html><body>Access Denied</body></html>\n", "", "{\"code\":5}", "ref_id,type,content\n1,text,a\n"]
-    {
-        let error = Answers::read(page.as_bytes(), 1 << 20).unwrap_err().to_string();
-        assert!(error.contains("`ref_id` and `labels`"), "{error}");
-    }
-}
-
-#[test]
-fn results_without_rows_answer_for_no_row() {
-    let mut answers = Answers::read(&b"ref_id,type,labels,content,error\n"[..], 1 << 20).unwrap().0;
-    assert!(answers.is_empty() && answers.take(b"1", &mut Tally::default()).is_none());
-}
-
-#[test]
-fn answers_to_no_question_and_second_answers_are_counted() {
-    let results = b"ref_id,labels,error\n1,,\nforeign,,\n1,,late\nforeign,,\n2,,\n";
-    let (mut answers, mut tally) = (Answers::read(&results[..], 1 << 20).unwrap().0, Tally::default());
-    assert_eq!(answers.len(), 3);
-    assert_eq!(answers.take(b"1", &mut tally), Some(("", "")), "the first answer stands");
-    answers.take(b"2", &mut tally).unwrap();
-    answers.count_rest(&mut tally);
-    assert_eq!((tally.rows.evaluated, tally.foreign, tally.doubled), (2, 1, 2));
+fn a_tally_of_an_older_release_is_read() {
+    let older = r#"{"rows":{"evaluated":1,"failed":0,"rejected":0,"missing":0},"foreign":1,"doubled":2,"unreadable_labels":3,"labels":{}}"#;
+    let tally: Tally = serde_json::from_str(older).unwrap();
+    assert_eq!((tally.rows.evaluated, tally.foreign, tally.conflicting, tally.blank), (1, 1, 0, 0));
+    assert_eq!((tally.content_compared, tally.content_mismatches), (0, 0));
 }

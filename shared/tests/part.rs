@@ -4,12 +4,12 @@
 
 mod support;
 
-use moondrop_shared::answers::Answers;
 use moondrop_shared::check::PartLimits;
 use moondrop_shared::csv::write::write_field;
 use moondrop_shared::join::{Fate, Join};
 use moondrop_shared::part::UploadEncoder;
 use moondrop_shared::rejected::Rejections;
+use moondrop_shared::results::Answers;
 
 const SOURCE: &[u8] = b"ref_id,type,content\n1,text,a\n2,text,\"b\nc\"\n\n3,text,\n4,text,d\n5,video,e\n";
 

@@ -34,6 +34,8 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> Meta {
         state,
         plan: rows.map(|(rows, rejected)| Plan { header: "ref_id,type,content".to_owned(), parts: 2, rows, rejected }),
         trouble: None,
+        refused_since: None,
+        invalid_since: None,
         times: Times::default(),
         touched_at: Timestamp::UNIX_EPOCH,
         results_bytes: None,

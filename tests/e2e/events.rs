@@ -119,8 +119,11 @@ async fn a_refused_drop_is_told_of_with_the_reason() {
 async fn each_job_that_failed_is_told_of_with_its_file_and_its_rows() {
     let world = Direct::start(BINARY).await;
     let file = good_file(6);
-    world.api.next(Call::Create, [Answer::faithful(), Answer::faithful(), Answer::status(400)]);
+    let refusal = || Answer::refusal(400, 3, "scripted");
+    world.api.next(Call::Create, [Answer::faithful(), Answer::faithful(), refusal(), refusal()]);
     let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
+    assert!(!world.submit(&dropped).await);
+    world.age_drop(&dropped.id, "invalid_since", 11).await;
     assert!(world.submit(&dropped).await);
     let parts = world.parts(&dropped.id).await;
     let failed = parts.iter().find(|part| part.job_id.is_some()).unwrap();
@@ -131,7 +134,7 @@ async fn each_job_that_failed_is_told_of_with_its_file_and_its_rows() {
     let told = events(&world.stack.events(), "Job Failed", dropped.id.as_str());
     assert_eq!(told.len(), 2, "{told:?}");
     for (part, state, reason) in
-        [(failed, json!("ERROR"), "the job failed"), (refused, Value::Null, "the API refuses to make a job: 400 scripted")]
+        [(failed, json!("ERROR"), "the job failed"), (refused, Value::Null, "the API refuses to create a job: 400 scripted")]
     {
         let event = told.iter().find(|event| event["part"] == part.plan.number).unwrap();
         let mut expected = json!({

@@ -129,7 +129,7 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
     let ended = world.carry("incoming/invalid-policy/posts.csv", file).await;
     assert_state(&ended, DropState::Failed);
     let rows = assert_all_rows(file.as_bytes(), ended.results());
-    assert_eq!(with_error(&rows, "failed: the API refuses to make a job: INVALID_POLICY").len(), 3);
+    assert_eq!(with_error(&rows, "failed: the API refuses to create a job: INVALID_POLICY").len(), 3);
     assert_eq!(with_error(&rows, "rejected: E_TYPE").len(), 1);
     assert_eq!((ended.status.rows.outcomes.failed, ended.status.rows.outcomes.rejected), (3, 1));
     world.stop().await;

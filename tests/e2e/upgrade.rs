@@ -13,12 +13,13 @@ use moondrop_shared::record::{DropState, PartState, SCHEMA};
 use moondrop_tests::direct::{Direct, Dropped};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::ScriptedJob;
+use moondrop_tests::scripted::{Call, ScriptedJob};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 const FORM_1: &str = include_str!("../fixtures/records/form-1.json");
+const FORM_2: &str = include_str!("../fixtures/records/form-2.json");
 const DROP: &str = "4381ec1e5a8f0e98b6dad91765e17df2";
 const KEY: &str = "incoming/hate/posts.csv";
 const FOLDER: &str = "results/hate/posts/2026-11-24T01-56-54Z";
@@ -44,8 +45,12 @@ fn records(text: &str) -> Vec<Item> {
 
 /// A drop in flight as an earlier release left it: a part collected, one with its job, one still to be sent.
 async fn left_in_flight(change: impl Fn(&mut Item)) -> (Direct, Dropped) {
+    left_in_flight_by(FORM_1, change).await
+}
+
+async fn left_in_flight_by(form: &str, change: impl Fn(&mut Item)) -> (Direct, Dropped) {
     let world = Direct::start(BINARY).await;
-    for mut item in records(FORM_1) {
+    for mut item in records(form) {
         change(&mut item);
         world.stack.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
@@ -122,6 +127,34 @@ async fn a_drop_in_flight_is_carried_to_its_end_from_records_of_form_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drop_in_flight_is_carried_to_its_end_from_records_of_form_2() {
+    let (world, dropped) = left_in_flight_by(FORM_2, |_| {}).await;
+    is_carried_to_its_end(&world, &dropped).await;
+}
+
+/// The older release did not mark uploads: nothing says that none began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_created_by_a_release_that_did_not_mark_uploads_is_not_taken_for_unsent() {
+    let (world, dropped) = left_in_flight(|item| {
+        if item["sk"] == AttributeValue::S("PART#00002".to_owned()) {
+            item.insert("state".to_owned(), AttributeValue::S("CREATED".to_owned()));
+            item.insert("job_rank".to_owned(), AttributeValue::N("1".to_owned()));
+            item.insert("created_at".to_owned(), AttributeValue::S(Timestamp::now().to_string()));
+            item.remove("uploaded_at");
+        }
+    })
+    .await;
+    world.api.set_state("job-b", "INITIALIZED");
+    world.age_part(&dropped.id, 2, "created_at", 27 * 60).await;
+    world.poll().await;
+    assert_eq!((world.states(&dropped.id).await[1], world.api.count(Call::Cancel)), (PartState::Created, 0));
+    world.api.set_state("job-b", "QUEUED");
+    world.poll().await;
+    assert_eq!(world.states(&dropped.id).await[1], PartState::Uploaded);
+    is_carried_to_its_end(&world, &dropped).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_do_not_say_their_form_are_of_the_first() {
     let (world, dropped) = left_in_flight(|item| drop(item.remove("schema"))).await;
     assert_eq!(world.meta(&dropped.id).await.schema, 1);
@@ -140,7 +173,7 @@ async fn a_record_of_a_newer_form_is_refused_in_clear_words_and_left_as_it_is() 
         })
         .await;
         let before: Vec<Item> = world.dump().await.into_iter().filter(is).collect();
-        let refused = format!("the record DROP#{DROP} {newer} has form 2, and this release reads forms up to 1");
+        let refused = format!("the record DROP#{DROP} {newer} has form 3, and this release reads forms up to 2");
         assert!(
             !world.submit(&dropped).await,
             "{newer}: its message goes back to the queue, and in the end to the dead letters"
@@ -169,7 +202,7 @@ async fn records_of_a_newer_form_hold_back_no_other_drop() {
         assert!(world.submit(&other).await);
         world.api.complete_all();
         let told = world.poll_at(Timestamp::now()).await.unwrap_err();
-        assert!(format!("{told:#}").contains("has form 2"), "the tick fails all the same: {told:#}");
+        assert!(format!("{told:#}").contains("has form 3"), "the tick fails all the same: {told:#}");
         world.collect_all(&other.id).await;
         assert_eq!(world.ended(&other.id).await.status.state, DropState::Completed, "{newer}");
     }

@@ -231,6 +231,27 @@ impl Direct {
         self.age(id, "META", attribute, minutes).await;
     }
 
+    /// Writes another record in a part's place.
+    pub async fn replace_part(&self, part: &Part) {
+        let key = |name: &str, value: String| (name.to_owned(), AttributeValue::S(value));
+        let sk = format!("PART#{:05}", part.plan.number);
+        let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(part).unwrap();
+        item.extend([key("pk", format!("DROP#{}", part.drop)), key("sk", sk)]);
+        item.extend([key("open", "PART".to_owned()), key("open_since", Timestamp::now().to_string())]);
+        self.stack.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+    }
+
+    /// Has a part's job absent for so many hours, up to now, as ticks of poll would have noted it.
+    pub async fn absent_for(&self, id: &DropId, number: u32, hours: u64) {
+        self.age_part(id, number, "absent_at", 0).await;
+        let update = self.stack.dynamodb().update_item().table_name(TABLE);
+        let sk = AttributeValue::S(format!("PART#{number:05}"));
+        let update = update.key("pk", AttributeValue::S(format!("DROP#{id}"))).key("sk", sk);
+        let seconds = AttributeValue::N((hours * 3600).to_string());
+        let update = update.update_expression("SET absent_seconds = :s").expression_attribute_values(":s", seconds);
+        update.send().await.unwrap();
+    }
+
     async fn age(&self, id: &DropId, sk: &str, attribute: &str, minutes: i64) {
         let at = Timestamp::now() - SignedDuration::from_mins(minutes);
         let update = self.stack.dynamodb().update_item().table_name(TABLE);

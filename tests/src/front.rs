@@ -115,6 +115,7 @@ fn step(who: &str, method: &str, path: &str, target: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or_default();
     match (who.rsplit(' ').next().unwrap_or_default(), path) {
         ("dynamodb" | "events", _) => format!("{function}: {}", target.rsplit('.').next().unwrap_or_default()),
+        ("s3", "/results" | "/results/") => format!("{function}: list the work files"),
         ("s3", path) if path.starts_with("/drops/") => format!("{function}: {method} the source"),
         ("s3", path) if path.starts_with("/results/work/") => format!("{function}: {method} a work file"),
         ("s3", _) => format!("{function}: {method} {file}"),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Stands in every signed address, where the signature would.
 pub const SIGNATURE: &str = "SECRETSIGNATURE";
@@ -53,6 +53,20 @@ impl Answer {
     pub fn status(status: u16) -> Self {
         let body = json!({"code": 2, "message": "scripted"}).to_string().into_bytes();
         Answer { status: Some(status), body: Some(body), no_effect: true, ..Answer::default() }
+    }
+
+    /// A refusal in the API's own words: nothing is done.
+    #[must_use]
+    pub fn refusal(status: u16, code: u32, message: &str) -> Self {
+        let body = json!({"code": code, "message": message}).to_string().into_bytes();
+        Answer { status: Some(status), body: Some(body), no_effect: true, ..Answer::default() }
+    }
+
+    /// A job that is created, and whose rows are to be sent to a host that is not allowed: none is.
+    #[must_use]
+    pub fn job_elsewhere(id: &str) -> Self {
+        let url = "https://uploads.example.net/in?X-Amz-Signature=s";
+        Answer::body(json!({"batchJobId": id, "inputFileUploadUrl": url}).to_string()).with_effect()
     }
 
     /// A 200 of these bytes: nothing is done.
@@ -170,6 +184,9 @@ struct State {
     requests: Vec<(Call, Request)>,
     leave_out_missing: bool,
     untold: Option<String>,
+    forbidden: Option<String>,
+    unanswered: Option<String>,
+    times: Vec<(Call, Instant)>,
     page: Option<usize>,
     addresses: u32,
 }
@@ -221,6 +238,16 @@ impl Scripted {
     /// Answers 500 to whoever asks after this job, among others or alone.
     pub fn fail_to_tell_of(&self, job: &str) {
         locked(&self.inner.state).untold = Some(job.to_owned());
+    }
+
+    /// Never answers whoever asks for this job, among others or alone.
+    pub fn leave_unanswered(&self, job: Option<&str>) {
+        locked(&self.inner.state).unanswered = job.map(str::to_owned);
+    }
+
+    /// Answers 403 to whoever asks for this job, among others or alone.
+    pub fn forbid(&self, job: Option<&str>) {
+        locked(&self.inner.state).forbidden = job.map(str::to_owned);
     }
 
     /// Tells of at most so many jobs in an answer, and leaves out the others.
@@ -287,6 +314,12 @@ impl Scripted {
         locked(&self.inner.state).requests.iter().filter(|(c, _)| *c == call).map(|(_, request)| request.clone()).collect()
     }
 
+    /// When each request of a kind came, in order.
+    #[must_use]
+    pub fn times(&self, call: Call) -> Vec<Instant> {
+        locked(&self.inner.state).times.iter().filter(|(c, _)| *c == call).map(|(_, at)| *at).collect()
+    }
+
     /// How many requests of a kind there were.
     #[must_use]
     pub fn count(&self, call: Call) -> usize {
@@ -335,8 +368,11 @@ impl Handler for Inner {
         let mut state = locked(&self.state);
         let call = call_of(&request);
         state.requests.push((call, request.clone()));
+        state.times.push((call, Instant::now()));
         let scripted = state.script.entry(call).or_default().pop_front().or_else(|| state.always.get(&call).cloned());
-        let scripted = scripted.unwrap_or_default();
+        let mut scripted = scripted.unwrap_or_default();
+        let about = |job: &String| request.query.split('&').any(|pair| pair.strip_prefix("batchJobIds=") == Some(job));
+        scripted.lost |= call == Call::Get && state.unanswered.as_ref().is_some_and(about);
         let faithful = if scripted.no_effect {
             Reply { headers: Vec::new(), ..Reply::json(200, &Value::Null) }
         } else {
@@ -388,6 +424,9 @@ impl State {
             pairs.filter(|(n, _)| *n == name).map(|(_, value)| value.to_owned()).collect()
         };
         let (ids, states): (HashSet<String>, Vec<String>) = (asked("batchJobIds").into_iter().collect(), asked("states"));
+        if self.forbidden.as_ref().is_some_and(|job| ids.contains(job)) {
+            return refusal(403, 7, "permission denied");
+        }
         if self.untold.as_ref().is_some_and(|job| ids.contains(job)) {
             return refusal(500, 13, "scripted");
         }

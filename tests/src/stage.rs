@@ -86,6 +86,8 @@ impl Stage {
             ("EVENT_BUS", BUS.to_owned()),
             ("API_KEY_SECRET", SECRET.to_owned()),
             ("DEFAULT_POLICY", "policy".to_owned()),
+            // Each tick is five minutes on, and no one repeats an invocation that died, as Lambda does.
+            ("REMIND_AFTER_SECONDS", "240".to_owned()),
         ]);
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let ledger = Ledger::new(stack.dynamodb(), TABLE.to_owned());
@@ -126,6 +128,13 @@ impl Stage {
         let event = self.stack.announcement(DROPS, key).await.unwrap();
         let source = Announced::read(&event.to_string()).unwrap().detail.source().unwrap();
         (event, source.id())
+    }
+
+    /// Cancels a job at the Batch API, as someone else would.
+    pub async fn cancel_job(&self, id: &str) {
+        let url = format!("{}/v1/batch-jobs/{id}/cancel", self.sandbox.url());
+        let answer = reqwest::Client::new().post(url).bearer_auth(KEY).body("{}").send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// The events that were put on the bus since the last call.
@@ -251,6 +260,12 @@ impl Process {
         let messages = serde_json::from_value(messages).unwrap();
         let deadline = Deadline::after(Duration::from_secs(900));
         self.front.alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline))).await;
+    }
+
+    /// What it has measured since the last call.
+    #[must_use]
+    pub fn measured(&self) -> Value {
+        serde_json::from_slice(&self.services.metrics.take_line("stage")).unwrap_or_default()
     }
 
     /// Ticks; `None` if the process died.

@@ -4,21 +4,24 @@
 //! It may be called for the same part any number of times, and at the same time: the ledger says which attempt's rows count,
 //! and nothing is published twice.
 
+mod held;
 mod part;
 mod publish;
 mod results;
 mod unjoined;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::answers::ResultsTooLarge;
 use moondrop_shared::aws::Services;
 use moondrop_shared::batch_api::ApiError;
 use moondrop_shared::conclude::conclude;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
 use moondrop_shared::logs;
-use moondrop_shared::record::{Meta, PartState, Trouble};
+use moondrop_shared::metrics::Metric;
+use moondrop_shared::record::{Meta, Part, PartState, Trouble};
+use moondrop_shared::results::ResultsTooLarge;
 use moondrop_shared::runtime::{describe, invocation};
 use moondrop_shared::signed::SignedError;
 use tracing::Instrument;
@@ -32,16 +35,18 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     logs::init();
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<JobEnded>| async move {
+        services.ledger.set_request(&event.context.request_id);
         let work = Box::pin(handle(services, &event.payload));
         invocation(&event.context, &services.metrics, work).await
     }))
     .await
 }
 
-/// Collects a part, and publishes its drop if it was the last.
+/// Collects a part, and publishes its drop if it was the last. A part that could not be collected is no error: its record says
+/// why it is tried again, and when, and poll announces it then.
 ///
 /// # Errors
-/// If something could not be read or stored; poll announces the job again.
+/// If the ledger does not answer, or the drop could not be published; it is tried again, and poll announces it again.
 pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
     let JobEndedDetail { drop, part } = &ended.detail;
     let span = tracing::error_span!("part", %drop, part, job = Empty);
@@ -78,23 +83,37 @@ async fn carry(services: &Services, drop: &DropId, number: u32) -> Result<()> {
     if record.state.is_collectable() {
         let collected = part::collect(services, &meta, &record).await;
         let collected = collected.with_context(|| format!("collect part {number} of the drop {drop}"));
-        tell_of_trouble(services, &meta, &collected).await;
-        collected?;
+        if let Err(error) = &collected {
+            note_failure(services, &record, error).await?;
+        }
+        services.reporter.try_report(&meta.id, 0).await;
+        if !matches!(collected, Ok(true)) {
+            return Ok(());
+        }
     } else if record.state != PartState::Collected {
         tracing::info!(%drop, part = number, state = record.state.as_str(), "the part has not ended");
         return Ok(());
     }
     let published = publish::publish_if_last(services, meta.clone()).await;
     let published = published.with_context(|| format!("publish the drop {drop}"));
-    if published.is_err() {
-        tell_of_trouble(services, &meta, &published).await;
+    if let Err(error) = &published {
+        note_trouble(services, &meta, error).await;
     }
     published
 }
 
-/// Writes what keeps the results from coming, or that nothing does, into the drop's record and status.
-async fn tell_of_trouble(services: &Services, meta: &Meta, done: &Result<()>) {
-    let trouble = done.as_ref().err().map(trouble);
+/// The part's record owns its retries: nothing else tries it again.
+async fn note_failure(services: &Services, part: &Part, cause: &anyhow::Error) -> Result<()> {
+    let retry_at = held::next_try(services, part, Timestamp::now());
+    let (attempts, error) = (part.attempts + 1, describe(cause));
+    tracing::error!(attempts, retry_at = %retry_at, error, "the part is not collected; it is tried again");
+    services.metrics.count(Metric::CollectAttemptsFailed, 1);
+    services.ledger.note_attempt(part, retry_at, &trouble(cause), part.doubtful.as_ref()).await.map(|_| ())
+}
+
+/// Writes what keeps the drop from being published into its record and status.
+async fn note_trouble(services: &Services, meta: &Meta, error: &anyhow::Error) {
+    let trouble = Some(trouble(error));
     if trouble != meta.trouble
         && let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await
     {
@@ -113,7 +132,7 @@ fn trouble(error: &anyhow::Error) -> Trouble {
     }
     match (signed, api) {
         (Some(SignedError::Host(host)), _) => Trouble::host_refused("keeps the results at", host),
-        (_, Some(ApiError::Key)) => Trouble::key_refused(),
+        (_, Some(ApiError::Key | ApiError::NotPermitted(_))) => Trouble::key_refused(),
         (_, Some(ApiError::NoKey(_))) => Trouble::no_key(),
         _ => {
             let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.";

@@ -52,7 +52,7 @@ pub(crate) async fn publish_if_last(services: &Services, mut meta: Meta) -> Resu
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
     if meta.state != DropState::Failed || meta.results_bytes.is_some() {
-        tidy(services, &collected).await;
+        tidy(services, &meta).await;
     }
     conclude(services, &meta).await
 }
@@ -115,7 +115,7 @@ fn end_state(tally: &Tally, parts: &[Part]) -> DropState {
     let unjoined = parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.unjoined);
     match () {
         () if rows.evaluated == 0 => DropState::Failed,
-        () if rows.evaluated == rows.total() && !unjoined => DropState::Completed,
+        () if rows.evaluated == rows.total() && !unjoined && tally.unreadable_labels == 0 => DropState::Completed,
         () => DropState::CompletedWithErrors,
     }
 }
@@ -141,12 +141,16 @@ fn conflict() -> Trouble {
     }
 }
 
-/// Deletes the parts' work files. What is left of them, the bucket's lifecycle deletes.
-async fn tidy(services: &Services, collected: &[&Collected]) {
-    for part in collected {
-        if let Err(error) = services.store.delete(&part.key).await {
-            tracing::info!(error = format!("{error:#}"), "a work file was left to the bucket's lifecycle");
-            return;
+/// Deletes the drop's work files: the parts', other attempts', and results that were held. What is left of them, the bucket's
+/// lifecycle deletes.
+async fn tidy(services: &Services, meta: &Meta) {
+    let tidied = async {
+        for key in services.store.list(&Key::WorkFolder { drop: &meta.id }.to_string()).await? {
+            services.store.delete(&key).await?;
         }
+        anyhow::Ok(())
+    };
+    if let Err(error) = tidied.await {
+        tracing::info!(error = format!("{error:#}"), "work files were left to the bucket's lifecycle");
     }
 }

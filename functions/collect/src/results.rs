@@ -1,73 +1,141 @@
-//! A job's results, fetched through a fresh signed address.
+//! A job's results: fetched through a fresh pre-signed URL, or as they were kept, and read.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use futures_util::Stream;
-use moondrop_shared::answers::{ReadResults, broke_off};
+use futures_util::stream::{BoxStream, StreamExt};
 use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::Job;
 use moondrop_shared::job::JobState;
-use moondrop_shared::metrics::Metric;
-use std::io::Read;
-use tokio_util::io::{StreamReader, SyncIoBridge};
+use moondrop_shared::record::Held;
+use moondrop_shared::results::{Answers, Form, OnUnreadable, Problem, ReadResults, Reading, ResultsReader};
+use sha2::{Digest, Sha256};
 
-/// A download of results, as what reads them takes it.
-pub(crate) type Download = Box<dyn Read + Send>;
-
-/// What was made of a download, and what is known of it.
-pub(crate) struct Fetched<T> {
-    pub(crate) value: T,
-    /// How many rows it has an answer for.
-    pub(crate) answered: u64,
-    pub(crate) read: ReadResults,
+/// Where results are read from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// The API has them, under this job.
+    Api(&'a str),
+    /// The API may have better ones than those that are kept: they count only if they are well-formed.
+    Better(&'a str),
+    /// They were kept as they came.
+    Kept(&'a Held),
 }
 
-/// Fetches a job's results and makes of them what `read` makes; it is told how many bytes of memory there are. If rows are missing
-/// they are fetched once more: a body cut short on a connection without a length ends as if it were whole.
-pub(crate) async fn fetch<T: Send + 'static>(
+/// Results that were read.
+pub(crate) struct Fetched {
+    pub(crate) answers: Answers,
+    /// The SHA-256 of their bytes, in hex.
+    pub(crate) digest: String,
+    /// Whether the same bytes came twice: what is not in them is not there.
+    pub(crate) twice: bool,
+}
+
+/// Results that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    pub(crate) problem: Problem,
+    /// The SHA-256 of their bytes, in hex.
+    pub(crate) digest: String,
+}
+
+/// Fetches and reads results. Where rows are missing or the file may be cut, it is fetched once more: a body cut short on a
+/// connection without a length ends as if it were whole.
+pub(crate) async fn fetch(
     services: &Services,
-    job: &str,
+    origin: Origin<'_>,
     expected: u64,
-    read: impl Fn(Download, usize) -> Result<Fetched<T>> + Clone + Send + 'static,
-) -> Result<T> {
-    let is_whole = |fetched: &Fetched<T>| fetched.answered >= expected && !fetched.read.may_be_cut_short;
-    let first = fetch_once(services, job, read.clone()).await?;
-    if is_whole(&first) {
-        return Ok(first.value);
+    keep_rows: bool,
+) -> Result<Result<Fetched, Doubt>> {
+    let has_all = |read: &ReadResults| read.answers.len() as u64 >= expected;
+    let first = read_once(services, origin, keep_rows).await?;
+    if let Form::Held(problem) = &first.form {
+        return Ok(Err(Doubt { problem: problem.clone(), digest: first.digest }));
     }
-    let (answered, bytes) = (first.answered, first.read.bytes);
-    // Two of them would take twice the memory there is for one.
-    drop(first);
-    tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
-    let second = fetch_once(services, job, read).await?;
-    // What came short the same way twice is so. Two different cuts say nothing: the next attempt fetches again.
-    let same = second.read.bytes == bytes;
-    ensure!(is_whole(&second) || same, "the results came with {answered} and then with {} of {expected} rows", second.answered);
-    Ok(second.value)
+    if first.form == Form::Whole && has_all(&first) {
+        return Ok(Ok(Fetched { answers: first.answers, digest: first.digest, twice: false }));
+    }
+    let second = match origin {
+        Origin::Kept(_) => first,
+        Origin::Api(job) | Origin::Better(job) => {
+            let (digest, answered) = (first.digest, first.answers.len());
+            // Two of them would take twice the memory there is for one.
+            drop(first.answers);
+            tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
+            let second = read_once(services, origin, keep_rows).await?;
+            if second.digest != digest {
+                // Two different cuts say nothing: the next attempt fetches again.
+                let whole = second.form == Form::Whole && has_all(&second);
+                ensure!(whole, "the results came with {answered} and then with {} of {expected} rows", second.answers.len());
+                return Ok(Ok(Fetched { answers: second.answers, digest: second.digest, twice: false }));
+            }
+            second
+        }
+    };
+    // What comes the same way twice is so.
+    Ok(match second.confirmed() {
+        Form::NoLineEnd(problem) if !has_all(&second) => Err(Doubt { problem: problem.clone(), digest: second.digest }),
+        Form::Whole | Form::NoLineEnd(_) => Ok(Fetched { answers: second.answers, digest: second.digest, twice: true }),
+        Form::MayBeCut(problem) | Form::Held(problem) => Err(Doubt { problem: problem.clone(), digest: second.digest }),
+    })
 }
 
-/// Reads results on a thread of their own, since the csv crate reads synchronously and waits for bytes there. That they are no
-/// results is counted; that they broke off on their way is not.
-async fn fetch_once<T: Send + 'static>(
-    services: &Services,
-    job: &str,
-    read: impl FnOnce(Download, usize) -> Result<Fetched<T>> + Send + 'static,
-) -> Result<Fetched<T>> {
-    let body = open(services, job).await?;
-    let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
-    let memory = services.settings.answer_memory;
-    let read = tokio::task::spawn_blocking(move || read(Box::new(reader), memory)).await.context("read the results")?;
-    if read.as_ref().is_err_and(|error| !broke_off(error)) {
-        services.metrics.count(Metric::ResultsUnreadable, 1);
+/// Whether the API's results still are these bytes.
+pub(crate) async fn are_still(services: &Services, job: &str, digest: &str) -> Result<bool> {
+    let mut body = open(services, job).await?;
+    let mut hash = Sha256::new();
+    while let Some(bytes) = body.next().await {
+        hash.update(bytes.context("read the results")?);
     }
-    read
+    Ok(hex::encode(hash.finalize()) == digest)
 }
 
-/// Opens a job's results. Each time a fresh address is asked for: one lives four hours, and this may be days later.
-async fn open(services: &Services, job: &str) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>> {
-    let jobs = services.api.jobs(&[job]).await.context("ask for the results' address")?;
-    let Some(found) = jobs.into_iter().find(|j| j.id == job) else { bail!("the API does not know the job") };
+async fn read_once(services: &Services, origin: Origin<'_>, keep_rows: bool) -> Result<ReadResults> {
+    let mut reader = ResultsReader::new(reading(services, origin), services.settings.answer_memory, keep_rows);
+    match origin {
+        Origin::Api(job) | Origin::Better(job) => {
+            let mut body = open(services, job).await?;
+            while let Some(bytes) = body.next().await {
+                reader.push(&bytes.context("read the results")?)?;
+            }
+        }
+        Origin::Kept(held) => {
+            let body = services.store.read(&held.key, None).await?;
+            let mut body = body.with_context(|| format!("the kept results {} are gone", held.key))?;
+            while let Some(bytes) = body.next().await {
+                reader.push(&bytes.context("read the kept results")?)?;
+            }
+        }
+    }
+    let read = reader.finish()?;
+    if let Origin::Kept(held) = origin {
+        ensure!(read.digest == held.digest, "the kept results {} are not as they were kept", held.key);
+    }
+    Ok(read)
+}
+
+/// How results from there are read.
+pub(crate) fn reading(services: &Services, origin: Origin<'_>) -> Reading {
+    let reading = services.settings.reading;
+    match origin {
+        Origin::Better(_) => Reading { unreadable: OnUnreadable::Hold, ..reading },
+        Origin::Api(_) | Origin::Kept(_) => reading,
+    }
+}
+
+/// Opens a job's results. Each time a fresh URL is asked for: one lives four hours, and this may be days later.
+pub(crate) async fn open(services: &Services, job: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    let Some(found) = look_up(services, job).await? else { bail!("the API does not report the job") };
     match (found.state, found.output_file_url) {
-        (JobState::Completed, Some(url)) => services.transfer.download(&url).await.context("download the results"),
+        (JobState::Completed, Some(url)) => Ok(services.transfer.download(&url).await.context("download the results")?.boxed()),
         (state, _) => bail!("the job is {}, without results to fetch", state.as_str()),
     }
+}
+
+/// What the API reports of a job.
+///
+/// # Errors
+/// If it does not answer, or says nothing.
+pub(crate) async fn look_up(services: &Services, job: &str) -> Result<Option<Job>> {
+    let reported = services.api.jobs(&[job]).await.context("ask the API for the job")?;
+    Ok(reported.jobs.into_iter().find(|found| found.id == job))
 }

@@ -1,8 +1,9 @@
 //! What a tick finds open, and how old it is.
 
+use crate::recover::is_refused;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::metrics::{Metric, Metrics};
-use moondrop_shared::record::{Meta, Part};
+use moondrop_shared::record::{Meta, Part, PartState};
 
 /// What is noted at each tick.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,11 +14,24 @@ pub(crate) struct Gauge {
     oldest_job: u64,
     over_48h: u64,
     over_72h: u64,
+    unknown: u64,
+    not_started: u64,
+    held: u64,
+    oldest_held: u64,
+    creates_refused: u64,
 }
+
+/// From when on a job's absence is an alarm, in seconds.
+const UNKNOWN_AFTER: u64 = 3_600;
+/// From when on it is one that results are held: ten days before the API no longer has them, in seconds.
+const HELD_ALARM_AFTER: u64 = 20 * 86_400;
 
 /// Reads what is open: drops that have not reached their end, or whose end is not told, and jobs that have not ended.
 pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
+    let creates_refused = drops.iter().filter(|meta| is_refused(meta, now)).count() as u64;
+    let held: Vec<u64> = parts.iter().filter_map(|part| part.held.as_ref()).map(|held| seconds(held.since)).collect();
+    let count = |is: &dyn Fn(&Part) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
     let drops: Vec<u64> = drops.iter().map(|meta| seconds(meta.dropped_at)).collect();
     let open = parts.iter().filter(|part| part.state.has_open_job());
     let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
@@ -32,6 +46,31 @@ pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
         oldest_job: jobs.iter().copied().max().unwrap_or(0),
         over_48h: over(48),
         over_72h: over(72),
+        unknown: count(&|part| is_unknown(part)),
+        not_started: count(&|part| part.state.has_open_job() && part.not_started.is_some()),
+        held: held.len() as u64,
+        oldest_held: held.iter().copied().max().unwrap_or(0),
+        creates_refused,
+    }
+}
+
+fn is_unknown(part: &Part) -> bool {
+    (part.state.has_open_job() || part.state == PartState::Completed) && part.absent_seconds >= UNKNOWN_AFTER
+}
+
+/// Says which jobs and results are on their way to be lost.
+pub(crate) fn warn(parts: &[Part], now: Timestamp) {
+    for part in parts {
+        let (number, job, hours) = (part.plan.number, part.job_id.as_deref(), part.absent_seconds / 3_600);
+        if is_unknown(part) {
+            tracing::error!(drop = %part.drop, part = number, job, hours, alarm = "job_unknown", "the API has not reported a job for over an hour");
+        }
+        if let Some(held) =
+            part.held.as_ref().filter(|held| now.duration_since(held.since).as_secs().unsigned_abs() >= HELD_ALARM_AFTER)
+        {
+            let (class, error, object) = (&held.class, &held.reason, &held.key);
+            tracing::error!(drop = %part.drop, part = number, job, class, error, object, alarm = "held_20_days", "results are held for twenty days");
+        }
     }
 }
 
@@ -43,7 +82,12 @@ pub(crate) fn note(metrics: &Metrics, gauge: &Gauge) {
     metrics.note(Metric::OldestJobAge, gauge.oldest_job);
     metrics.note(Metric::JobsOver48h, gauge.over_48h);
     metrics.note(Metric::JobsOver72h, gauge.over_72h);
-    for metric in [Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled] {
+    metrics.note(Metric::JobsUnknown, gauge.unknown);
+    metrics.note(Metric::JobsNotStarted, gauge.not_started);
+    metrics.note(Metric::PartsHeld, gauge.held);
+    metrics.note(Metric::OldestHeldAge, gauge.oldest_held);
+    metrics.note(Metric::CreatesRefused, gauge.creates_refused);
+    for metric in [Metric::NoJobReported, Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled] {
         metrics.count(metric, 0);
     }
 }
@@ -53,7 +97,6 @@ mod tests {
     use super::*;
     use moondrop_shared::check::PlannedPart;
     use moondrop_shared::drop::DropId;
-    use moondrop_shared::record::PartState;
 
     fn job(state: PartState, hours: i64, now: Timestamp) -> Part {
         let plan = PlannedPart {

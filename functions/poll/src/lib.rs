@@ -1,12 +1,20 @@
-//! `poll`: every few minutes, asks after all open jobs at once, moves their records, and heals what is stuck.
+//! `poll`: every few minutes, asks the API for all open jobs, moves their records, and recovers what is stuck.
 //!
 //! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or said twice
 //! before. With nothing open it makes no call to the API.
+//!
+//! ```text
+//! ledger ──▶ announce what has ended ──▶ ask ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, gauge, sweep, report
+//! ```
 
+mod announce;
+mod apply;
 mod ask;
 mod decide;
 mod gauge;
-mod heal;
+mod recover;
+mod stream;
+mod sweep;
 mod tick;
 
 use anyhow::Result;
@@ -30,6 +38,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Scheduled>| async move {
         let deadline = Deadline::of(&event.context);
+        services.ledger.set_request(&event.context.request_id);
         let work = Box::pin(handle(services, Timestamp::now(), deadline));
         invocation(&event.context, &services.metrics, work).await
     }))

@@ -5,7 +5,9 @@
 //! back to the queue and means that trying again may help.
 
 mod check;
+mod create;
 mod feed;
+mod upload;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -58,6 +60,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Messages>| async move {
         let deadline = Deadline::of(&event.context);
+        services.ledger.set_request(&event.context.request_id);
         let work = async { Ok(Box::pin(handle(services, event.payload, deadline)).await) };
         invocation(&event.context, &services.metrics, work).await
     }))
@@ -70,7 +73,7 @@ pub async fn handle(services: &Services, messages: Messages, deadline: Deadline)
     for message in messages.records {
         let span = tracing::error_span!("message", message_id = message.message_id, drop = Empty);
         let carried = async {
-            let carried = carry(services, &message.body, deadline).await;
+            let carried = Box::pin(carry(services, &message.body, deadline)).await;
             if let Err(error) = &carried {
                 tracing::warn!(error = describe(error), "the drop goes back to the queue");
             }
@@ -151,6 +154,8 @@ async fn describe_drop(services: &Services, announced: Announced) -> Result<Opti
         state: DropState::Checking,
         plan: None,
         trouble: None,
+        refused_since: None,
+        invalid_since: None,
         times: Times { accepted_at: Some(now), ..Times::default() },
         touched_at: now,
         results_bytes: None,

@@ -5,6 +5,8 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::stack::{self, Redelivery, Stack, StackConfig};
 use anyhow::{Context, Result, bail};
 use moondrop_shared::ledger::Ledger;
+use moondrop_shared::results::Reading;
+use moondrop_shared::settings::Settings;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -85,6 +87,8 @@ pub struct Machine {
     pub sandbox: Option<Sandbox>,
     /// The functions' ledger.
     pub ledger: Ledger,
+    /// How they read the API's results.
+    pub reading: Reading,
     secret: String,
     /// Locked for as long as the machine is there; the kernel unlocks it however we end.
     _lock: File,
@@ -118,11 +122,15 @@ impl Machine {
             // Minutes on AWS; here everything is a thousand times as near.
             ("REMIND_AFTER_SECONDS".to_owned(), "10".to_owned()),
             ("STALLED_AFTER_SECONDS".to_owned(), "20".to_owned()),
+            ("POLL_EVERY".to_owned(), format!("{} seconds", config.poll_every.as_secs().max(1))),
         ]);
         let mut policy = config.policy.clone();
         let (sandbox, url, key) = match config.api {
             Api::Sandbox { job_time } => {
                 policy.get_or_insert_with(|| SANDBOX_POLICY.to_owned());
+                // What is answered twice by an API on this machine need not be minutes apart.
+                settings.insert("RETRY_AFTER_SECONDS".to_owned(), "1".to_owned());
+                settings.insert("CONFIRM_AFTER_SECONDS".to_owned(), "1".to_owned());
                 let key = SecretString::from("sandbox-key");
                 let mut sandbox = SandboxConfig::new(config.state.join("sandbox"), key.clone());
                 sandbox.job_time = job_time;
@@ -134,7 +142,9 @@ impl Machine {
             }
             Api::Remote { url, key, hosts } => {
                 settings.insert("SIGNED_URL_HOSTS".to_owned(), hosts);
-                for name in ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+                // And the settings by which held results are let go.
+                let reading = ["RESULTS_UNREADABLE", "BLANK_LABELS", "RESULTS_CONTENT_CHECK"];
+                for name in ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().chain(reading) {
                     settings.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
                 }
                 (None, url.to_string(), key)
@@ -143,6 +153,8 @@ impl Machine {
         settings.insert("API_URL".to_owned(), url);
         settings.extend(policy.map(|policy| ("DEFAULT_POLICY".to_owned(), policy)));
         settings.extend(config.settings);
+        // Read here as well: a wrong one is told before anything starts.
+        let reading = Settings::read(|name| settings.get(name).cloned()).map_err(|error| Usage(error.to_string()))?.reading;
         let mut stack = StackConfig::new(&config.state, config.function_command);
         stack.environment = settings;
         stack.secrets = BTreeMap::from([(secret.clone(), key)]);
@@ -152,7 +164,7 @@ impl Machine {
         stack.redelivery = config.redelivery;
         let stack = Stack::start(stack).await?;
         let ledger = Ledger::new(stack.dynamodb(), stack::TABLE.to_owned());
-        Ok(Machine { stack, sandbox, ledger, secret, _lock: lock })
+        Ok(Machine { stack, sandbox, ledger, reading, secret, _lock: lock })
     }
 
     /// The functions' key of the Batch API gets a new value, as a rotation does.

@@ -5,8 +5,8 @@
 //! end. This scanner refuses each of these, and remembers where every row and field began, so that a row can be pointed at,
 //! fetched again, and copied to the byte.
 //!
-//! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at the most, and never looks at a byte
-//! twice.
+//! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and looks at a byte twice only
+//! if it is asked to with [`Scanner::resync`].
 
 use crate::fault::{Class, Fault};
 use std::borrow::Cow;
@@ -53,6 +53,12 @@ impl<'a> Row<'a> {
         self.fields.is_empty()
     }
 
+    /// Whether it ends with a line end, rather than with the file.
+    #[must_use]
+    pub fn has_line_end(&self) -> bool {
+        self.end - self.offset > self.bytes.len() as u64
+    }
+
     /// The field as it stands in the file, quotes and all; empty if there is no such field.
     #[must_use]
     pub fn raw(&self, index: usize) -> &'a [u8] {
@@ -90,6 +96,8 @@ enum State {
     Quoted,
     /// A quote was seen within a quoted field: its end, or the first of two.
     QuoteSeen,
+    /// The rest of the line is passed over; see [`Scanner::resync`].
+    SkipLine,
 }
 
 /// What a look at one more byte came to.
@@ -115,6 +123,9 @@ pub struct Scanner {
     skip_blanks: bool,
     saw_blanks: bool,
     finished: bool,
+    max_row: usize,
+    /// Where the row last given, or faulty, begins in `buffer`, and its line.
+    last: (usize, u64),
 }
 
 const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
@@ -136,12 +147,34 @@ impl Scanner {
             skip_blanks,
             saw_blanks: false,
             finished: false,
+            max_row: MAX_ROW_BYTES,
+            last: (0, line),
         }
     }
 
     /// From the next row on, whether blanks after a comma are skipped.
     pub fn set_skip_blanks(&mut self, skip: bool) {
         self.skip_blanks = skip;
+    }
+
+    /// How many bytes a row may have, in place of [`MAX_ROW_BYTES`].
+    pub fn set_row_limit(&mut self, bytes: usize) {
+        self.max_row = bytes;
+    }
+
+    /// Whether the row that is being read has more bytes than a row may have: then that is what [`Scanner::next_row`] refused.
+    #[must_use]
+    pub fn row_is_too_long(&self) -> bool {
+        self.position - self.start > self.max_row
+    }
+
+    /// Goes on at the line behind the one on which the row last given or refused began. To be called before the next push.
+    ///
+    /// Called for any number of rows, it has no byte looked at more than twice: a row of several lines ends on a line that has
+    /// an odd number of quotes, those between have an even one, and so are rows of one line each when they are read again.
+    pub fn resync(&mut self) {
+        let (row, line) = self.last;
+        (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
     }
 
     /// Whether a blank after a comma has been skipped so far.
@@ -157,6 +190,7 @@ impl Scanner {
             self.buffer.drain(..self.start);
             self.base += self.start as u64;
             self.position -= self.start;
+            self.last.0 = self.last.0.saturating_sub(self.start);
             self.start = 0;
         }
         self.buffer.extend_from_slice(bytes);
@@ -170,23 +204,27 @@ impl Scanner {
     /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
     ///
     /// # Errors
-    /// The first fault in the file's form; after one, the scanner is of no more use.
+    /// The first fault in the file's form. After `E_ENCODING` the scanner stands behind the row, whose end is known; after any
+    /// other fault it is of no more use, but for [`Scanner::resync`].
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Fault> {
-        let (end, next) = match self.scan()? {
-            Step::NeedMore if self.position - self.start > MAX_ROW_BYTES => return Err(self.too_long()),
+        let step = self.scan();
+        self.last = (self.start, self.line);
+        let (end, next) = match step? {
+            Step::NeedMore if self.row_is_too_long() => return Err(self.too_long()),
             Step::NeedMore => return Ok(None),
             Step::Row { end, next } => (end, next),
         };
-        let (start, line) = (self.start, self.line);
+        let (start, line) = self.last;
         if self.fields.len() > MAX_FIELDS {
             let reason = format!("the row has more than {MAX_FIELDS} fields");
             return Err(Fault { class: Class::Limit, line, offset: self.base + start as u64, reason });
         }
-        self.check_text(start, end)?;
+        let text = self.check_text(start, end);
         self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
         self.start = next;
         self.position = next;
         self.state = State::RowStart;
+        text?;
         Ok(Some(Row {
             line,
             offset: self.base + start as u64,
@@ -199,7 +237,7 @@ impl Scanner {
     fn scan(&mut self) -> Result<Step, Fault> {
         loop {
             // Behind the longest row nothing is looked at: what is wrong there must not depend on how the bytes came.
-            let window = &self.buffer[..self.buffer.len().min(self.start + MAX_ROW_BYTES + 1)];
+            let window = &self.buffer[..self.buffer.len().min(self.start.saturating_add(self.max_row).saturating_add(1))];
             let Some(&byte) = window.get(self.position) else { return self.at_end() };
             match self.state {
                 State::RowStart => match byte {
@@ -257,6 +295,10 @@ impl Scanner {
                     }
                     _ => return Err(self.fault_here(Class::Quote, "text follows a closing quote")),
                 },
+                State::SkipLine => match memchr::memchr(b'\n', &self.buffer[self.position..]) {
+                    Some(found) => self.skip_line(found + 1),
+                    None => (self.start, self.position) = (self.buffer.len(), self.buffer.len()),
+                },
             }
         }
     }
@@ -284,8 +326,7 @@ impl Scanner {
     }
 
     fn at_end(&mut self) -> Result<Step, Fault> {
-        let too_long = self.position - self.start > MAX_ROW_BYTES;
-        if !self.finished || too_long || self.state == State::RowStart {
+        if !self.finished || self.row_is_too_long() || matches!(self.state, State::RowStart | State::SkipLine) {
             return Ok(Step::NeedMore);
         }
         let end = self.position;
@@ -320,6 +361,7 @@ impl Scanner {
     fn skip_line(&mut self, bytes: usize) {
         self.position += bytes;
         self.start = self.position;
+        self.state = State::RowStart;
         self.line += 1;
     }
 
@@ -339,7 +381,7 @@ impl Scanner {
     }
 
     fn too_long(&self) -> Fault {
-        let mut reason = format!("the row is longer than {MAX_ROW_BYTES} bytes");
+        let mut reason = format!("the row is longer than {} bytes", self.max_row);
         if matches!(self.state, State::Quoted) {
             let opened = self.fault_at(self.start + self.field.start, Class::Limit, "");
             reason.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));

@@ -107,16 +107,20 @@ impl Ledger {
     }
 
     async fn get<T: DeserializeOwned>(&self, drop: &DropId, sk: &str) -> Result<Option<T>> {
+        self.item(&drop_key(drop), sk).await?.map(read).transpose()
+    }
+
+    pub(super) async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>> {
         let got = self
             .client
             .get_item()
             .table_name(&self.table)
-            .key("pk", text(&drop_key(drop)))
+            .key("pk", text(pk))
             .key("sk", text(sk))
             .consistent_read(true)
             .send()
             .await
             .with_context(|| format!("get the record {sk}"))?;
-        got.item.map(read).transpose()
+        Ok(got.item)
     }
 }

@@ -2,9 +2,12 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod results;
+
 use moondrop_shared::check::{Checked, Checker, PartLimits, PlannedPart};
 use moondrop_shared::fault::{Class, Fault};
 use moondrop_shared::rejected::{REJECTED_HEADER, Rejections};
+use moondrop_shared::results::{Form, Reading, ResultsReader};
 
 /// A file that was taken: its plan and its `rejected.csv`.
 #[derive(Debug)]
@@ -70,4 +73,13 @@ impl Taken {
 /// A fault's class, for `rejected.csv`'s word.
 pub(crate) fn class_of(word: &str) -> Class {
     *Class::ALL.iter().find(|c| c.as_str() == word).unwrap()
+}
+
+/// Well-formed results, read.
+pub(crate) fn answers(results: &[u8]) -> moondrop_shared::results::Answers {
+    let mut reader = ResultsReader::new(Reading::default(), 1 << 20, false);
+    reader.push(results).unwrap();
+    let read = reader.finish().unwrap();
+    assert_eq!(read.form, Form::Whole, "{}", String::from_utf8_lossy(results));
+    read.answers
 }

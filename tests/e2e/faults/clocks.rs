@@ -66,7 +66,7 @@ async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_be_fed() {
     for off in OFF {
         let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
-        world.api.next(Call::Upload, [Answer::status(500)]);
+        world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
         assert!(!world.submit(&dropped).await);
         let created = Timestamp::now();
         let mut age = 200;

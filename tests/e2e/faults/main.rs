@@ -3,15 +3,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod absent;
+mod asking;
 mod clocks;
 mod collect;
 mod collect_bytes;
+mod held;
+mod lost_answers;
+mod not_started;
 mod poll_answers;
 mod poll_heals;
 mod secrets;
+mod source;
 mod submit_create;
 mod submit_queue;
 mod submit_upload;
+mod sweep;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 

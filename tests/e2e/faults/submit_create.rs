@@ -115,42 +115,87 @@ async fn a_refused_key_is_tried_twice_and_no_more_in_an_invocation() {
     assert_eq!(world.api.count(Call::Create), 2, "once with the kept key, once with the reloaded one");
 }
 
-async fn assert_rows_fail(answer: Answer, error: &str) {
+/// An answer that blames the request is believed when it is given twice, ten minutes apart.
+async fn assert_rows_fail_at_the_second_refusal(answer: Answer, error: &str) {
     let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
-    world.api.next(Call::Create, [answer]);
+    world.api.always(Call::Create, Some(answer));
+    for _ in 0..2 {
+        assert!(!world.submit(&dropped).await, "again, and at once, it is still one refusal");
+        assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_API_REFUSED"));
+        assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
+    }
+    world.age_drop(&dropped.id, "invalid_since", 9).await;
+    assert!(!world.submit(&dropped).await);
+    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (3, 0), "one call in each");
+    world.age_drop(&dropped.id, "invalid_since", 11).await;
     let ended = world.finish(&dropped).await;
-    assert_eq!(ended.status.state, DropState::CompletedWithErrors);
+    assert_eq!(ended.status.state, DropState::Failed);
     let rows = assert_all_rows(&file(), ended.results());
-    assert_eq!(with_error(&rows, error).len(), 2, "{rows:?}");
-    assert_eq!(with_error(&rows, "").iter().filter(|row| row["error"].is_empty()).count(), 2);
-    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (2, 1), "a refusal is not tried again");
+    assert_eq!(with_error(&rows, error).len(), 4, "{rows:?}");
     let alarms: Vec<String> = logs::with(dropped.id.as_str()).into_iter().filter(|line| line.contains("job_failed")).collect();
     let reason = error.strip_prefix("failed: ").unwrap();
-    assert!(alarms.len() == 1 && alarms[0].contains(reason), "an operator is told once, and why: {alarms:?}");
+    assert!(alarms.len() == 2 && alarms[0].contains(reason), "an operator is told once for each part, and why: {alarms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_answered_400_ends_the_parts_rows_as_failed_with_the_apis_words() {
-    assert_rows_fail(Answer::status(400), "failed: the API refuses to make a job: 400 scripted").await;
+async fn create_answered_with_an_error_that_blames_the_request_twice_ends_the_parts_rows_as_failed() {
+    let answer = Answer::refusal(400, 3, "no such policy");
+    assert_rows_fail_at_the_second_refusal(answer, "failed: the API refuses to create a job: 400 no such policy").await;
+    for code in ["INVALID_POLICY", "INVALID_POLICY_VERSION", "INVALID_PRIORITY"] {
+        let error = json!({"errorCode": format!("BATCH_JOB_ERROR_{code}"), "errorMessage": "no such"});
+        let answer = Answer::body(json!({"batchJobId": "", "error": error, "inputFileUploadUrl": ""}).to_string());
+        let error = format!("failed: the API refuses to create a job: {code} no such");
+        assert_rows_fail_at_the_second_refusal(answer, &error).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_answered_404_by_the_api_ends_the_parts_rows_as_failed_and_by_another_server_waits() {
-    assert_rows_fail(Answer::status(404), "failed: the API refuses to make a job: 404 scripted").await;
+async fn a_refusal_that_is_followed_by_a_job_is_forgotten() {
+    let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file()).await;
+    world.api.next(Call::Create, [Answer::refusal(400, 3, "no")]);
+    assert!(!world.submit(&dropped).await);
+    world.age_drop(&dropped.id, "invalid_since", 60).await;
+    world.api.next(Call::Create, [Answer::faithful(), Answer::refusal(400, 3, "no")]);
+    assert!(!world.submit(&dropped).await, "the second part's refusal is the first again");
+    assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
+    assert_eq!(world.meta(&dropped.id).await.refused_since, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour() {
+    let coded = json!({"error": {"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "?"}});
+    for answer in [
+        Answer::status(400),
+        Answer::status(402),
+        Answer::refusal(404, 5, "no such policy"),
+        Answer::status(409),
+        Answer::status(422),
+        Answer::status(499),
+        Answer::body(coded.to_string()),
+    ] {
+        let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+        let dropped = world.drop_file("incoming/posts.csv", file()).await;
+        world.api.always(Call::Create, Some(answer));
+        assert!(!world.submit(&dropped).await);
+        // However long: no part fails by it.
+        for minutes in [11, 61, 72 * 60] {
+            world.age_drop(&dropped.id, "refused_since", minutes).await;
+            assert!(!world.submit(&dropped).await);
+            assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
+            world.poll().await;
+            let told = logs::with(dropped.id.as_str()).iter().any(|line| line.contains(r#""alarm":"create_refused""#));
+            assert_eq!(told, minutes > 60, "{minutes}");
+            let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+            assert!(line.contains(&format!(r#""CreatesRefused":{}"#, u8::from(minutes > 60))), "{line}");
+        }
+        let trouble = world.status(&dropped.id).await.trouble.unwrap();
+        assert!(trouble.class == "E_API_REFUSED" && trouble.next.contains("for an hour"), "{trouble:?}");
+        world.api.always(Call::Create, None);
+        assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
+    }
     assert_waits_then_resumes(Answer::status(404).cut(0), "E_API").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn create_answered_499_ends_the_parts_rows_as_failed() {
-    assert_rows_fail(Answer::status(499), "failed: the API refuses to make a job: 499 scripted").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn create_answered_200_with_an_error_ends_the_parts_rows_as_failed() {
-    let error = json!({"errorCode": "BATCH_JOB_ERROR_INVALID_POLICY", "errorMessage": "no such policy"});
-    let answer = Answer::body(json!({"batchJobId": "", "error": error, "inputFileUploadUrl": ""}).to_string());
-    assert_rows_fail(answer, "failed: the API refuses to make a job: INVALID_POLICY no such policy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ async fn an_address_older_than_three_hours_and_three_quarters_is_never_used() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_never_fed_is_claimed_cancelled_and_replaced_and_the_new_one_is_fed() {
     let (world, dropped) = start().await;
-    world.api.next(Call::Upload, [Answer::status(500)]);
+    world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);
     world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 29).await;
     world.poll().await;
@@ -122,7 +122,10 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
     assert!(!world.submit(&dropped).await);
     // The API's word lags: the job has its rows and is still told as waiting; and it cannot be cancelled any more.
     world.api.set_state("job-1", "INITIALIZED");
-    world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 31).await;
+    world.age_part(&dropped.id, 1, "created_at", 28 * 60 - 1).await;
+    world.poll().await;
+    assert_eq!(world.states(&dropped.id).await, [PartState::Created]);
+    world.age_part(&dropped.id, 1, "created_at", 28 * 60 + 1).await;
     world.api.next(Call::Cancel, [Answer::status(400)]);
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Abandoning], 1));
@@ -149,7 +152,7 @@ async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_fails_is_tried_again_by_the_next_tick() {
     let (world, dropped) = start().await;
-    world.api.next(Call::Upload, [Answer::status(500)]);
+    world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);
     world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 31).await;
     world.api.next(Call::Cancel, (0..5).map(|_| Answer::status(503)));

@@ -1,20 +1,29 @@
 //! The steps of collect: `part::collect` of `functions/collect/src/part.rs`.
 
-use crate::rules::{Rules, World};
-use crate::state::{At, Collect, State};
+use crate::rules::{Omits, Rules, World};
+use crate::state::{At, Collect, Noted, Phase, STARTED, State};
 use crate::steps::Next;
 
 /// A collector that goes step by step, beside one that does it all at once.
 pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
     let with = |collect: Collect| State { collect, ..*state };
     let record = state.record;
-    let ended = matches!(record.at, At::Completed | At::Failed);
+    let sees = sees(world, state);
     match state.collect {
-        Collect::Idle if ended => {
-            let joined = Collect::Joined { was: record.at, job: record.job };
-            out.push(Next::new("collect: joins and stores the rows", with(joined)));
+        Collect::Idle => {
+            if sees.rows {
+                let joined = Collect::Joined { was: record.at, job: record.job };
+                out.push(Next::new("collect: joins and stores the rows", with(joined)));
+            }
+            if let Some(job) = sees.lost {
+                out.push(Next::new("collect: finds the lost job reported", with(Collect::Found { job })));
+            }
+            // `Ledger::hold`
+            if world.bad_results && record.at == At::Completed && !record.held && sees.rows {
+                let kept = Next::fault("collect: keeps results that it cannot use", *state);
+                out.push(kept.then(|s| s.record.held = true));
+            }
         }
-        Collect::Idle => {}
         // `Ledger::record_collected`; who is not the one to record it deletes its own work file
         Collect::Joined { was, job } => {
             let mut done = with(Collect::Idle);
@@ -24,18 +33,25 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<N
                 if world.lost_writes {
                     let mut lost = done;
                     let what = "collect: COLLECTED, but is answered that the condition failed";
-                    if rules.look_after_failure {
+                    if rules.know_writer {
                         lost.collect = Collect::Unsure;
                     } else {
                         lost.record.file = false;
                     }
                     out.push(Next::fault(what, lost));
                 }
-            } else if rules.look_after_failure {
-                out.push(Next::new("collect: is not the one to record it", with(Collect::Unsure)));
             } else {
                 out.push(Next::new("collect: is not the one to record it, and deletes its file", done));
             }
+            out.push(Next::fault("collect: dies", with(Collect::Idle)));
+        }
+        // `Ledger::restore`
+        Collect::Found { job } => {
+            let mut done = with(Collect::Idle);
+            if record.job == Some(job) && ((record.at == At::Failed && record.lost) || !rules.restore_checked) {
+                restore(rules, &mut done);
+            }
+            out.push(Next::new("collect: the part goes back, if FAILED(lost) stands", done));
             out.push(Next::fault("collect: dies", with(Collect::Idle)));
         }
         Collect::Unsure => {
@@ -44,13 +60,52 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<N
             out.push(Next::new("collect: sees whose file is recorded, and keeps or deletes its own", done));
         }
     }
-    if ended && state.collect != Collect::Idle {
+    if state.collect != Collect::Idle {
         let mut done = *state;
-        collected(&mut done);
-        out.push(Next::new("second collect: COLLECTED", done));
+        if sees.rows {
+            collected(&mut done);
+            out.push(Next::new("second collect: COLLECTED", done));
+        }
+        if sees.lost.is_some() {
+            restore(rules, &mut done);
+            out.push(Next::new("second collect: the lost job is reported, and the part goes back", done));
+        }
     }
+}
+
+struct Sees {
+    /// There are rows to be stored: results, kept results, or the reason why there are none.
+    rows: bool,
+    /// The API reports the job of a part that is lost.
+    lost: Option<u8>,
+}
+
+fn sees(world: &World, state: &State) -> Sees {
+    let record = state.record;
+    let phase = record.job.and_then(|job| state.job(job)).map_or(Phase::Gone, |job| job.phase);
+    let rows = match record.at {
+        At::Completed => record.held || phase == Phase::Completed,
+        // What is lost and has no rows has none to come.
+        At::Failed if record.lost && is_fed(state) => phase == Phase::Gone || world.omits != Omits::Nothing,
+        At::Failed => true,
+        _ => false,
+    };
+    let lost = record.at == At::Failed && record.lost && is_fed(state) && phase != Phase::Gone;
+    Sees { rows, lost: record.job.filter(|_| lost) }
+}
+
+fn is_fed(state: &State) -> bool {
+    state.record.began || state.record.rank >= STARTED
 }
 
 fn collected(state: &mut State) {
     (state.record.at, state.record.file) = (At::Collected, true);
+}
+
+/// Its job is reported: what there is to be done about it, poll decides.
+fn restore(rules: &Rules, state: &mut State) {
+    let record = &mut state.record;
+    let claimed = record.claimed && record.rank < STARTED && rules.restore_claim;
+    (record.at, record.lost) = (if claimed { At::Abandoning } else { At::Uploaded }, false);
+    (record.rank, record.absent, record.overdue) = (record.rank.min(STARTED), Noted::No, Noted::No);
 }

@@ -1,7 +1,7 @@
-//! The steps of one invocation of submit: `feed_part`, `create`, `upload` and `cancel` of `functions/submit/src/feed.rs`.
+//! The steps of one invocation of submit: `feed_part`, `create`, `upload` and `cancel` of `functions/submit/src`.
 
-use crate::rules::{Expiry, Rules, World};
-use crate::state::{At, EXPIRED, Feeding, Job, Missing, OLD, Phase, State, Worker};
+use crate::rules::{Expiry, Mark, Rules, World};
+use crate::state::{At, EXPIRED, Feeding, Job, OLD, Phase, Record, Repeat, STARTED, State, Worker};
 use crate::steps::{Next, cancel};
 
 pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
@@ -23,38 +23,42 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
             put(&mut at, id);
             out.push(Next::new("uploads before it records", go(at, Feeding::MadeAndFed)));
         }
-        // `Ledger::record_job`
+        // `Ledger::record_job`: refused, it is answered with the old item, in which another's job stands, or none
         Feeding::Made | Feeding::MadeAndFed => {
             let free = state.record.at == At::Planned && state.record.job.is_none();
             if free || !rules.conditional {
                 record_job(&mut at, id);
                 out.push(Next::new("records its job: CREATED", idle(at)));
                 if world.lost_writes {
-                    let failed = if rules.look_after_failure { Feeding::Unsure } else { Feeding::Loser };
+                    let again = if rules.know_writer { Feeding::Unsure } else { Feeding::Loser };
                     let what = "records its job: CREATED, but is answered that the condition failed";
-                    out.push(Next::fault(what, go(at, failed)));
+                    out.push(Next::fault(what, go(at, again)));
                 }
-            } else if rules.look_after_failure {
-                out.push(Next::new("does not get its job recorded", go(at, Feeding::Unsure)));
             } else {
                 out.push(Next::new("does not get its job recorded", go(at, Feeding::Loser)));
             }
         }
         Feeding::Unsure if state.record.job == Some(id) => out.push(Next::new("sees its job recorded", idle(at))),
-        Feeding::Unsure => {
-            out.push(Next::new("sees another's job recorded", go(at, Feeding::Loser)));
-            // It goes on with the record as it read it. That it cancels its own job first is no one else's business.
-            if let Some(other) = to_be_fed(state) {
-                let cancelled =
-                    cancel(at, id).into_iter().map(|next| next.then(|s| s.workers[me] = took(s, other, Feeding::Sending)));
-                out.extend(
-                    cancelled.map(|next| Next { what: "sees another's job recorded, and begins to upload to that", ..next }),
-                );
+        Feeding::Unsure => out.push(Next::new("does not see its job recorded", go(at, Feeding::Loser))),
+        // `cancel`
+        Feeding::Loser => {
+            out.extend(cancel(world, at, id).into_iter().map(|next| next.then(|s| s.workers[me] = Worker::IDLE)));
+        }
+        // `Ledger::begin_upload`
+        Feeding::Read => {
+            let current = state.is(At::Created, id);
+            if current {
+                at.record.began |= rules.mark != Mark::None;
+            }
+            if current || rules.mark != Mark::Conditional {
+                let alone = !state.record.began;
+                at.workers.iter_mut().filter(|w| w.job == Some(id)).for_each(no_longer_alone);
+                out.push(Next::new("records that its upload begins", go(at, Feeding::Sending { alone })));
+            } else {
+                out.push(Next::new("may not begin its upload", idle(at)));
             }
         }
-        // `cancel`
-        Feeding::Loser => out.extend(cancel(at, id).into_iter().map(|next| next.then(|s| s.workers[me] = Worker::IDLE))),
-        Feeding::Sending => send(world, state, me, id, out),
+        Feeding::Sending { alone } => send(rules, world, state, me, (id, alone), out),
         // `Ledger::record_upload`; whether it was the one to record it does not matter
         Feeding::Fed => {
             if state.is(At::Created, id) {
@@ -62,6 +66,19 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
             }
             out.push(Next::new("records the upload, if CREATED stands", idle(at)));
         }
+        Feeding::Repeating => {
+            let again = put(&mut at, id);
+            if let Some(job) = &mut at.jobs[id as usize] {
+                job.repeats += 1;
+            }
+            out.push(Next { again, ..Next::new("uploads the rows again", idle(at)) });
+        }
+    }
+}
+
+fn no_longer_alone(worker: &mut Worker) {
+    if let Feeding::Sending { alone } = &mut worker.step {
+        *alone = false;
     }
 }
 
@@ -69,8 +86,10 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
 /// recorded, and an upload may arrive, at any later time.
 fn begin(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
     let mut next = *state;
-    match (state.record.at, state.record.job) {
-        (At::Planned, _) => match state.record.lease {
+    let Record { at, job, rank, repeat, lease, .. } = state.record;
+    let young = job.filter(|&id| state.job(id).is_some_and(|job| job.age < OLD));
+    match (at, job) {
+        (At::Planned, _) => match lease {
             Some(other) if other != me as u8 => {
                 next.record.lease = None;
                 out.push(Next::new("finds another's lease run out", next));
@@ -80,22 +99,24 @@ fn begin(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<N
                 create(world, &next, me, out);
             }
         },
-        (At::Created, Some(id)) if to_be_fed(state).is_some() => {
-            next.workers[me] = took(state, id, Feeding::Sending);
-            out.push(Next::new("reads CREATED and begins to upload", next));
+        (At::Created, Some(id)) if young.is_some() => {
+            next.workers[me] = took(state, id, Feeding::Read);
+            out.push(Next::new("reads CREATED", next));
         }
         (At::Created, Some(_)) if rules.expiry == Expiry::NewJob => {
-            (next.record.at, next.record.job) = (At::Planned, None);
-            out.push(Next::new("finds the address old: PLANNED again", next));
+            next.record = Record { at: At::Planned, ..next.record.without_job() };
+            out.push(Next::new("finds the URL old: PLANNED again", next));
+        }
+        // `Ledger::begin_repeat`
+        (At::Uploaded, Some(id)) if young.is_some() && repeat == Repeat::Due && rank < STARTED => {
+            if rules.repeat_once {
+                next.record.repeat = Repeat::Began;
+            }
+            next.workers[me] = took(state, id, Feeding::Repeating);
+            out.push(Next::new("records that it repeats the upload", next));
         }
         _ => {}
     }
-}
-
-/// The job whose upload `upload` begins: CREATED, and not `age > URL_USED_FOR`.
-fn to_be_fed(state: &State) -> Option<u8> {
-    let job = state.record.job.filter(|_| state.record.at == At::Created)?;
-    state.job(job).filter(|job| job.age < OLD).map(|_| job)
 }
 
 fn took(state: &State, id: u8, step: Feeding) -> Worker {
@@ -116,9 +137,8 @@ fn create(world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
     }
 }
 
-pub(crate) fn record_job(state: &mut State, id: u8) {
-    (state.record.at, state.record.job) = (At::Created, Some(id));
-    (state.record.rank, state.record.missing, state.record.lease) = (0, Missing::No, None);
+fn record_job(state: &mut State, id: u8) {
+    state.record = Record { at: At::Created, job: Some(id), lease: None, ..state.record.without_job() };
     if let Some(job) = &mut state.jobs[id as usize] {
         job.recorded = true;
     }
@@ -132,27 +152,30 @@ fn put(state: &mut State, id: u8) -> bool {
     again
 }
 
-fn send(world: &World, state: &State, me: usize, id: u8, out: &mut Vec<Next>) {
-    let refused = state.workers[me];
+fn send(rules: &Rules, world: &World, state: &State, me: usize, (id, alone): (u8, bool), out: &mut Vec<Next>) {
+    let sending = state.workers[me];
     let mut left = *state;
     left.workers[me] = Worker::IDLE;
-    // An upload that began in time may arrive after the address has run out, if an invocation lives long enough.
+    // An upload that began in time may arrive after the URL has run out, if an invocation lives long enough.
     let expired = state.job(id).is_none_or(|job| job.age >= EXPIRED);
     if expired {
-        out.push(Next::new("is refused the upload: the address has run out", left));
+        out.push(Next::new("is refused the upload: the URL has run out", left));
     }
-    if !expired || !world.bounded {
+    if !expired || world.stalls {
         let mut fed = *state;
         let again = put(&mut fed, id);
-        fed.workers[me] = Worker { step: Feeding::Fed, ..refused };
+        fed.workers[me] = Worker { step: Feeding::Fed, ..sending };
         out.push(Next { again, ..Next::new("uploads the rows", fed) });
     }
     if world.failures {
         // `Ledger::fail_unfed`, then `cancel`
-        if state.is(At::Created, id) {
+        let fails = state.is(At::Created, id) && (alone || !rules.fail_alone);
+        let has_rows = state.job(id).is_some_and(|job| job.fed);
+        if fails {
             left.record.at = At::Failed;
-            left.workers[me] = Worker { step: Feeding::Loser, ..refused };
+            left.workers[me] = Worker { step: Feeding::Loser, ..sending };
         }
-        out.push(Next::fault("finds the source gone: FAILED, if CREATED stands", left));
+        let broken = (fails && has_rows).then_some("a part failed whose rows are with its job");
+        out.push(Next { broken, ..Next::fault("finds the source gone: FAILED, if no other upload began", left) });
     }
 }

@@ -4,13 +4,11 @@ use crate::rules::{Rules, World, broken, is_over};
 use crate::state::State;
 use crate::steps::{Next, surroundings};
 use crate::{collect, feed, poll};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{Hash, Hasher};
 
 /// A model that has grown beyond this is no test any more.
-const MOST_STATES: usize = 3_000_000;
+const MOST_STATES: usize = 4_000_000;
 
 /// What was found.
 #[derive(Debug)]
@@ -26,9 +24,20 @@ pub(crate) enum Found {
     Unsafe { what: &'static str, trace: String },
 }
 
-/// A hash for many small values: most of the search's time goes into looking states up.
+/// A hash for many small values: most of the search's time goes into looking states up. Eight are mixed in at once.
 #[derive(Default)]
-struct Quick(u64);
+struct Quick {
+    hash: u64,
+    last: u64,
+    values: u8,
+}
+
+impl Quick {
+    fn mix(&mut self) {
+        self.hash = (self.hash.rotate_left(5) ^ self.last).wrapping_mul(0x517c_c1b7_2722_0a95);
+        (self.last, self.values) = (0, 0);
+    }
+}
 
 impl Hasher for Quick {
     fn write(&mut self, bytes: &[u8]) {
@@ -36,29 +45,32 @@ impl Hasher for Quick {
     }
 
     fn write_u8(&mut self, value: u8) {
-        self.write_u64(value.into());
+        self.last = self.last << 8 | u64::from(value);
+        self.values += 1;
+        if self.values == 8 {
+            self.mix();
+        }
     }
 
+    /// Of a list's length and of an enum's variant: both are small.
     fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
+        self.write_u8(value as u8);
     }
 
     fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+        self.write_u8(value as u8);
     }
 
     fn finish(&self) -> u64 {
-        self.0.rotate_left(26)
+        (self.hash.rotate_left(5) ^ self.last).wrapping_mul(0x517c_c1b7_2722_0a95)
     }
 }
 
 struct Search {
     states: Vec<State>,
-    known: HashMap<State, u32, BuildHasherDefault<Quick>>,
+    /// Where each state stands among them, plus one, with the upper half of its hash; a power of two of places, never more than
+    /// half full.
+    places: Vec<u64>,
     /// How each state was first reached.
     from: Vec<(u32, &'static str)>,
     /// The steps that are no faults: from where, and the step before it in this list that leads to the same state.
@@ -71,7 +83,7 @@ struct Search {
 /// trace that reads well.
 pub(crate) fn search(rules: &Rules, world: &World, wanted: Option<&str>) -> Found {
     let mut search =
-        Search { states: Vec::new(), known: HashMap::default(), from: Vec::new(), fair: Vec::new(), last_to: Vec::new() };
+        Search { states: Vec::new(), places: vec![0; 1 << 16], from: Vec::new(), fair: Vec::new(), last_to: Vec::new() };
     search.add(State::FIRST, 0, "");
     let (mut at, mut steps, mut again) = (0, 0, 0);
     let mut next = Vec::new();
@@ -87,7 +99,7 @@ pub(crate) fn search(rules: &Rules, world: &World, wanted: Option<&str>) -> Foun
             if let Some(what) = broken.into_iter().find(|what| wanted.is_none_or(|wanted| wanted == *what)) {
                 return Found::Unsafe { what, trace: search.trace(at as u32, step.what) };
             }
-            step.state.tidy(world.bounded);
+            step.state.tidy(world.stalls, wanted.is_some());
             let reached = search.add(if wanted.is_some() { step.state } else { step.state.canonical() }, at as u32, step.what);
             if !step.fault {
                 let before = search.last_to[reached as usize].replace(search.fair.len() as u32);
@@ -108,22 +120,44 @@ fn all_steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
     }
     poll::steps(rules, world, state, out);
     collect::steps(rules, world, state, out);
-    surroundings(world, state, out);
+    surroundings(rules, world, state, out);
 }
 
 impl Search {
     fn add(&mut self, state: State, from: u32, what: &'static str) -> u32 {
-        match self.known.entry(state) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(place) => {
-                let index = self.states.len() as u32;
-                place.insert(index);
-                self.states.push(state);
-                self.from.push((from, what));
-                self.last_to.push(None);
-                index
+        let (place, hash) = self.place(&state);
+        if self.places[place] != 0 {
+            return (self.places[place] as u32) - 1;
+        }
+        let index = self.states.len() as u32;
+        self.states.push(state);
+        self.from.push((from, what));
+        self.last_to.push(None);
+        self.places[place] = hash | u64::from(index + 1);
+        if self.states.len() * 2 > self.places.len() {
+            self.places = vec![0; self.places.len() * 4];
+            for i in 0..=index {
+                let (place, hash) = self.place(&self.states[i as usize]);
+                self.places[place] = hash | u64::from(i + 1);
             }
         }
+        index
+    }
+
+    /// Where the state stands, or is to stand; and the upper half of its hash.
+    fn place(&self, state: &State) -> (usize, u64) {
+        let mut hash = Quick::default();
+        state.hash(&mut hash);
+        let (mask, hash) = (self.places.len() - 1, hash.finish());
+        let (mut place, upper) = ((hash >> 20) as usize & mask, hash >> 32 << 32);
+        while self.places[place] != 0 {
+            let known = self.places[place] as u32 - 1;
+            if self.places[place] >> 32 << 32 == upper && self.states[known as usize] == *state {
+                break;
+            }
+            place = (place + 1) & mask;
+        }
+        (place, upper)
     }
 
     /// The first state from which no fair continuation reaches an end.

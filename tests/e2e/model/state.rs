@@ -1,76 +1,9 @@
 //! What stands at one moment: the part's record, the API's jobs, and how far each invocation has come.
 
-use moondrop_shared::record::PartState;
+pub(crate) use crate::record::{At, ENDED, Noted, RANKS, Record, Repeat, STARTED};
 
 /// Jobs that exist at once; one that is cancelled and that no one refers to makes room.
 pub(crate) const JOBS: usize = 3;
-
-/// The part's state in the ledger, in the order of `PartState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum At {
-    Planned,
-    Created,
-    Abandoning,
-    Uploaded,
-    Completed,
-    Failed,
-    Collected,
-}
-
-impl At {
-    pub(crate) const ALL: [(At, PartState); 7] = [
-        (At::Planned, PartState::Planned),
-        (At::Created, PartState::Created),
-        (At::Abandoning, PartState::Abandoning),
-        (At::Uploaded, PartState::Uploaded),
-        (At::Completed, PartState::Completed),
-        (At::Failed, PartState::Failed),
-        (At::Collected, PartState::Collected),
-    ];
-
-    pub(crate) fn of(state: PartState) -> At {
-        At::ALL.into_iter().find(|(_, s)| *s == state).map_or(At::Planned, |(at, _)| at)
-    }
-
-    pub(crate) fn state(self) -> PartState {
-        At::ALL[self as usize].1
-    }
-
-    /// The arrows of the diagram in `shared/src/ledger.rs`.
-    pub(crate) fn may_become(self, next: At) -> bool {
-        match self {
-            At::Planned => matches!(next, At::Created | At::Failed),
-            At::Created => matches!(next, At::Uploaded | At::Abandoning | At::Completed | At::Failed),
-            At::Abandoning => matches!(next, At::Planned | At::Uploaded | At::Completed | At::Failed),
-            At::Uploaded => matches!(next, At::Completed | At::Failed),
-            At::Completed | At::Failed => next == At::Collected,
-            At::Collected => false,
-        }
-    }
-}
-
-/// `missing_since`, which poll notes of a job that GET left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Missing {
-    No,
-    Lately,
-    /// Lately; and GET has shown the job since, and the note was left standing.
-    Shown,
-    OverAnHour,
-}
-
-/// The part's record (`shared/src/record.rs`). Until it is COLLECTED it stands in the open index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Record {
-    pub(crate) at: At,
-    pub(crate) job: Option<u8>,
-    pub(crate) rank: u8,
-    pub(crate) missing: Missing,
-    /// Whether the work file it names is there.
-    pub(crate) file: bool,
-    /// Who holds the lease; only in the variant that has one.
-    pub(crate) lease: Option<u8>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -83,11 +16,14 @@ pub(crate) enum Phase {
 }
 
 /// The job's age in steps: fresh; old, the worker refuses (3 h 45); expired, the API refuses (4 h); given up (4 h 30); an
-/// orphan if no record knows it (5 h).
+/// orphan if no record knows it (5 h); a day after the first upload began, where that counts; a day after the URL ran out
+/// (28 h); and older than the API keeps any (35 days).
 pub(crate) const OLD: u8 = 1;
 pub(crate) const EXPIRED: u8 = 2;
-pub(crate) const GIVEN_UP: u8 = 3;
 pub(crate) const ORPHAN: u8 = 4;
+pub(crate) const EARLY_DAY: u8 = 5;
+pub(crate) const DAY: u8 = 6;
+pub(crate) const OVERDUE: u8 = 7;
 
 /// A job as it truly stands at the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,21 +35,33 @@ pub(crate) struct Job {
     pub(crate) started: bool,
     /// It stood in the record once.
     pub(crate) recorded: bool,
+    /// Moondrop cancelled it.
+    pub(crate) by_us: bool,
+    /// How often its upload was repeated.
+    pub(crate) repeats: u8,
     /// The earliest phase a lagging GET may still show.
     pub(crate) floor: Phase,
     pub(crate) age: u8,
 }
 
 impl Job {
-    pub(crate) const NEW: Job =
-        Job { phase: Phase::Initialized, fed: false, started: false, recorded: false, floor: Phase::Initialized, age: 0 };
+    pub(crate) const NEW: Job = Job {
+        phase: Phase::Initialized,
+        fed: false,
+        started: false,
+        recorded: false,
+        by_us: false,
+        repeats: 0,
+        floor: Phase::Initialized,
+        age: 0,
+    };
 
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Cancelled | Phase::Gone)
     }
 }
 
-/// How far an invocation of submit has come (`functions/submit/src/feed.rs`).
+/// How far an invocation of submit has come (`functions/submit/src`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Feeding {
     Idle,
@@ -121,21 +69,27 @@ pub(crate) enum Feeding {
     Made,
     /// Only in the variant that uploads first.
     MadeAndFed,
-    /// Its recording was answered with a failed condition, and it looks who stands there.
+    /// The answer to its recording was lost, and the client sends it again.
     Unsure,
     /// Its job is not the part's: it cancels it.
     Loser,
-    /// It read CREATED, and its upload is under way.
-    Sending,
+    /// It read CREATED, and is to record that its upload begins.
+    Read,
+    /// That is recorded, and its upload is under way. `alone` if no other's has begun.
+    Sending {
+        alone: bool,
+    },
     /// Its upload was accepted.
     Fed,
+    /// It recorded that the one repeat begins, and that is under way.
+    Repeating,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Worker {
     pub(crate) step: Feeding,
     pub(crate) job: Option<u8>,
-    /// The job's age when it took it up: an invocation lives 15 minutes.
+    /// The job's age when it began with it: an invocation lives 15 minutes.
     pub(crate) since: u8,
 }
 
@@ -143,7 +97,7 @@ impl Worker {
     pub(crate) const IDLE: Worker = Worker { step: Feeding::Idle, job: None, since: 0 };
 }
 
-/// What poll is about to do: `Move` of `functions/poll/src/decide.rs`, and the second halves of `carry_out`.
+/// What poll is about to do: `Move` of `functions/poll/src/decide.rs`, and what follows on it in the same tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Act {
     Nothing,
@@ -152,11 +106,17 @@ pub(crate) enum Act {
         to: Option<At>,
         cancelled: bool,
     },
-    NoteMissing(bool),
+    NoteAbsent,
+    NoteReported,
+    NoteOverdue,
     Lose,
-    Abandon,
+    Fail,
+    Abandon {
+        ended: bool,
+    },
     Cancel,
     PlanAgain,
+    Repeat,
     /// Only in the variants without the claim.
     CancelUnclaimed,
     CancelAndForget,
@@ -171,10 +131,10 @@ pub(crate) enum Poll {
         was: Record,
         since: u8,
     },
+    /// It is to cancel the job of the part that it claimed.
     Will {
         plan: Act,
-        was: At,
-        job: u8,
+        was: Record,
         since: u8,
     },
 }
@@ -183,8 +143,7 @@ impl Poll {
     pub(crate) fn holds(&self) -> Option<(u8, u8)> {
         match *self {
             Poll::Idle => None,
-            Poll::Saw { was, since } => was.job.map(|job| (job, since)),
-            Poll::Will { job, since, .. } => Some((job, since)),
+            Poll::Saw { was, since } | Poll::Will { was, since, .. } => was.job.map(|job| (job, since)),
         }
     }
 }
@@ -197,7 +156,11 @@ pub(crate) enum Collect {
         was: At,
         job: Option<u8>,
     },
-    /// Its recording was answered with a failed condition, and it looks whose file stands there.
+    /// The API reports the job of a part that is lost.
+    Found {
+        job: u8,
+    },
+    /// The answer to its recording was lost, and the client sends it again.
     Unsure,
 }
 
@@ -214,7 +177,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) const FIRST: State = State {
-        record: Record { at: At::Planned, job: None, rank: 0, missing: Missing::No, file: false, lease: None },
+        record: Record::FIRST,
         jobs: [None; JOBS],
         workers: [Worker::IDLE; 2],
         poll: Poll::Idle,
@@ -230,21 +193,38 @@ impl State {
         self.record.at == at && self.record.job == Some(job)
     }
 
-    /// Makes room: forgets cancelled jobs that no one refers to; and of the others that no one refers to their age, which only
-    /// the sweep asks for.
-    pub(crate) fn tidy(&mut self, bounded: bool) {
-        if !bounded {
+    /// Makes room: forgets what no one reads of the record and of jobs, and cancelled jobs that no one refers to.
+    /// For a trace, only if there is no other room: its name is not to be another's at once.
+    pub(crate) fn tidy(&mut self, stalls: bool, for_trace: bool) {
+        self.record = self.record.tidy();
+        if stalls {
             self.workers.iter_mut().for_each(|worker| worker.since = 0);
         }
         for id in 0..JOBS as u8 {
-            let referred = self.record.job == Some(id)
-                || self.workers.iter().any(|w| w.job == Some(id))
-                || self.poll.holds().is_some_and(|(job, _)| job == id);
+            let held = self.workers.iter().any(|w| w.job == Some(id))
+                || self.poll.holds().is_some_and(|(job, _)| job == id)
+                || matches!(self.collect, Collect::Found { job } if job == id);
+            let own = self.record.job == Some(id);
             let Some(job) = &mut self.jobs[id as usize] else { continue };
-            if !referred && !job.is_live() {
-                self.jobs[id as usize] = None;
-            } else if !referred {
-                job.age = ORPHAN;
+            let idle = !job.is_live() || (job.phase == Phase::Error && !job.fed);
+            if !held && !own && idle {
+                *job = Job { phase: Phase::Gone, age: ORPHAN, ..Job::NEW };
+                if !for_trace || self.jobs.iter().all(Option::is_some) {
+                    self.jobs[id as usize] = None;
+                }
+                continue;
+            }
+            if job.phase == Phase::Gone {
+                let age = if !held && self.record.rank >= STARTED { job.age.max(ORPHAN) } else { job.age };
+                *job = Job { phase: Phase::Gone, age, recorded: true, ..Job::NEW };
+            }
+            // Only the sweep asks for its age.
+            if !held && !own {
+                job.age = job.age.max(ORPHAN);
+            }
+            // That GET may show it as it was before it started matters no more, and whether it is overdue only of one that is gone.
+            if !held && own && job.started && self.record.rank >= STARTED {
+                (job.age, job.floor) = (ORPHAN, job.floor.max(Phase::Started));
             }
         }
     }
@@ -266,11 +246,12 @@ impl State {
         self.workers.iter_mut().for_each(|w| rename(&mut w.job));
         match &mut self.poll {
             Poll::Idle => {}
-            Poll::Saw { was, .. } => rename(&mut was.job),
-            Poll::Will { job, .. } => *job = name[*job as usize],
+            Poll::Saw { was, .. } | Poll::Will { was, .. } => rename(&mut was.job),
         }
-        if let Collect::Joined { job, .. } = &mut self.collect {
-            rename(job);
+        match &mut self.collect {
+            Collect::Joined { job, .. } => rename(job),
+            Collect::Found { job } => *job = name[*job as usize],
+            Collect::Idle | Collect::Unsure => {}
         }
         if self.record.lease.is_none() {
             self.workers.sort();

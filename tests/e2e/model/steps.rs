@@ -1,6 +1,7 @@
-//! One step out of a state, as every actor's steps are given.
+//! One step out of a state, as every actor's steps are given; and the steps of the API, its clock and the sweep.
 
-use crate::state::{At, Job, Missing, Phase, State};
+use crate::rules::{Rules, World};
+use crate::state::{At, DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, Phase, Poll, State, Worker};
 
 /// A step: where it leads, and what it is.
 #[derive(Debug, Clone, Copy)]
@@ -33,16 +34,17 @@ impl Next {
     }
 }
 
-/// What `BatchApi::cancel` may come to. A job that has not started is cancelled, or the call is refused or lost; one that has
-/// may be stopped or not.
-pub(crate) fn cancel(state: State, id: u8) -> Vec<Next> {
+/// What `BatchApi::cancel` may come to, whatever it is answered. A job that has not started is cancelled, or the call is
+/// refused or lost; one that has may be stopped or not.
+pub(crate) fn cancel(world: &World, state: State, id: u8) -> Vec<Next> {
     let cancelled = |mut state: State| {
         if let Some(job) = &mut state.jobs[id as usize] {
-            (job.phase, job.floor) = (Phase::Cancelled, job.floor.min(Phase::Completed));
+            (job.phase, job.by_us) = (Phase::Cancelled, true);
         }
         state
     };
     match state.job(id).map(|job| job.phase) {
+        Some(Phase::Initialized | Phase::Started) if world.refuses => vec![Next::new("cancels it: refused", state)],
         Some(Phase::Initialized) => {
             vec![Next::new("cancels it", cancelled(state)), Next::fault("cancels it: refused or lost", state)]
         }
@@ -54,7 +56,7 @@ pub(crate) fn cancel(state: State, id: u8) -> Vec<Next> {
 }
 
 /// What the API, its clock and the sweep do by themselves.
-pub(crate) fn surroundings(world: &crate::rules::World, state: &State, out: &mut Vec<Next>) {
+pub(crate) fn surroundings(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
     for id in 0..state.jobs.len() as u8 {
         let Some(job) = state.job(id).copied() else { continue };
         let with = |change: Job| {
@@ -62,58 +64,78 @@ pub(crate) fn surroundings(world: &crate::rules::World, state: &State, out: &mut
             state.jobs[id as usize] = Some(change);
             state
         };
-        if job.fed && job.phase == Phase::Initialized {
-            let mut started = with(Job { phase: Phase::Started, started: true, ..job });
-            started.started += u8::from(world.bounded);
-            out.push(Next::new("API: the job starts", started));
+        if world.starts && job.fed && job.phase == Phase::Initialized && (world.lag || job.age < DAY) {
+            let started = with(Job { phase: Phase::Started, started: true, ..job });
+            out.push(Next::new("API: the job starts", started).then(|s| s.started += 1));
         }
         if job.phase == Phase::Started {
             out.push(Next::new("API: the job completes", with(Job { phase: Phase::Completed, ..job })));
-            if world.failures {
-                out.push(Next::fault("API: the job fails", with(Job { phase: Phase::Error, ..job })));
-            }
         }
-        if job.phase == Phase::Cancelled {
-            out.push(Next::new("API: the cancelled job is archived", with(Job { phase: Phase::Gone, ..job })));
+        // What befalls a job before it is recorded might as well befall it after; one that never is concerns only the sweep.
+        if job.recorded {
+            ends(world, state, id, job, out);
         }
-        if world.lost_jobs && job.is_live() {
-            // What it had evaluated is gone with it: another may begin again.
-            let lost = with(Job { phase: Phase::Gone, ..job });
-            out.push(Next::fault("API: the job is lost", lost).then(|s| s.started -= s.started.min(u8::from(job.started))));
-        }
-        if job.age < crate::state::ORPHAN {
-            out.extend(older(world, state, id, job));
-        }
-        sweep(state, id, job, out);
+        out.extend(older(rules, world, state, id, job));
+        sweep(rules, world, state, id, job, out);
     }
-    // GET never leaves out a job that exists for an hour on end; but a note that was left standing grows old all the same.
-    let gone = state.record.job.is_some_and(|id| state.job(id).is_none_or(|job| job.phase == Phase::Gone));
-    if state.record.missing == Missing::Shown || (gone && state.record.missing == Missing::Lately) {
-        out.push(
-            Next::new("clock: the note of the missing job is an hour old", *state)
-                .then(|s| s.record.missing = Missing::OverAnHour),
-        );
+    let mut later = *state;
+    if state.record.overdue == Noted::Lately {
+        later.record.overdue = Noted::ADay;
+        out.push(Next::new("clock: a day after the overdue job was first asked for", later));
+    }
+    if state.record.at == At::Abandoning && !state.record.began && !state.record.claimed_long {
+        later = *state;
+        later.record.claimed_long = true;
+        out.push(Next::new("clock: an hour after the claim", later));
     }
 }
 
-/// The job's next age. Invocations that took it up more than a step ago are over by then.
-fn older(world: &crate::rules::World, state: &State, id: u8, job: Job) -> Option<Next> {
-    use crate::state::{GIVEN_UP, ORPHAN, Poll, Worker};
-    let waits = job.fed && job.phase == Phase::Initialized;
-    if world.bounded && waits && job.age + 1 == GIVEN_UP {
-        return None;
+/// How the API ends a job by itself.
+fn ends(world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
+    let mut fault = |what, phase| {
+        let mut state = *state;
+        state.jobs[id as usize] = Some(Job { phase, ..job });
+        out.push(Next::fault(what, state));
+    };
+    if world.failures && matches!(job.phase, Phase::Initialized | Phase::Started) {
+        fault("API: the job fails", Phase::Error);
     }
-    let what = match job.age {
-        0 => "clock: the job is 3 h 45 old",
-        1 => "clock: the job's address has run out (4 h)",
-        2 => "clock: the job is 4 h 30 old",
-        _ => "clock: the job is 5 h old",
+    if world.failures && job.phase == Phase::Initialized && !job.fed && job.age >= EXPIRED {
+        fault("API: cancels a job without rows", Phase::Cancelled);
+    }
+    if world.bad_results && job.phase == Phase::Completed {
+        fault("API: the completed job fails after all", Phase::Error);
+    }
+    if world.lost_jobs && job.phase != Phase::Gone {
+        fault("API: the job is lost", Phase::Gone);
+    }
+}
+
+/// The job's next age. Invocations that began with it more than a step ago are over by then.
+fn older(rules: &Rules, world: &World, state: &State, id: u8, job: Job) -> Option<Next> {
+    let age = match job.age {
+        ORPHAN if rules.whole_day => DAY,
+        age => age + 1,
+    };
+    let (what, age, phase) = match age {
+        1 => ("clock: the job is 3 h 45 old", age, job.phase),
+        2 => ("clock: the job's URL has run out (4 h)", age, job.phase),
+        3 => ("clock: the job is 4 h 30 old", age, job.phase),
+        ORPHAN => ("clock: the job is 5 h old", age, job.phase),
+        EARLY_DAY => ("clock: a day after the first upload to the job began", age, job.phase),
+        DAY => ("clock: a day after the job's URL ran out", age, job.phase),
+        // With a witness, absence does the same, and sooner.
+        OVERDUE if job.phase == Phase::Initialized && world.witness => ("API: the job is archived", DAY, Phase::Gone),
+        OVERDUE if job.phase == Phase::Initialized || (job.phase == Phase::Gone && !world.witness) => {
+            ("API: the job is archived (35 days)", OVERDUE, Phase::Gone)
+        }
+        _ => return None,
     };
     let mut next = *state;
-    let floor = if world.bounded && job.age + 1 == GIVEN_UP { job.phase } else { job.floor };
-    next.jobs[id as usize] = Some(Job { age: job.age + 1, floor, ..job });
-    // Within `bounded` one step may be crossed; without, all but the last.
-    let over = |since: u8| if world.bounded { since < job.age } else { job.age + 1 == ORPHAN };
+    let floor = if age == DAY && !world.lag { job.phase } else { job.floor };
+    next.jobs[id as usize] = Some(Job { age, phase, floor, ..job });
+    // An invocation that lives 15 minutes may cross one step of those that are close together; one that stalls, all of them.
+    let over = |since: u8| if world.stalls { age >= ORPHAN } else { since < job.age || age > ORPHAN };
     for worker in &mut next.workers {
         if worker.job == Some(id) && over(worker.since) {
             *worker = Worker::IDLE;
@@ -125,13 +147,14 @@ fn older(world: &crate::rules::World, state: &State, id: u8, job: Job) -> Option
     Some(Next::new(what, next))
 }
 
-/// `heal::sweep`: a job that the API, perhaps lagging, lists as INITIALIZED, that is over 5 h old, and not `is_ours`.
-fn sweep(state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
-    use crate::state::ORPHAN;
-    let alive = matches!(state.record.at, At::Created | At::Abandoning | At::Uploaded);
+/// `sweep`: a job that the API, perhaps lagging, lists as INITIALIZED, that is over 5 h old, and that is no part's.
+fn sweep(rules: &Rules, world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
+    let record = state.record;
+    let waited_for = matches!(record.at, At::Created | At::Abandoning | At::Uploaded);
+    let alive = waited_for || (rules.sweep_spares_lost && record.at == At::Failed && record.lost);
     let waiting = matches!(job.phase, Phase::Initialized | Phase::Started) && job.floor == Phase::Initialized;
-    if waiting && job.age == ORPHAN && !(alive && state.record.job == Some(id)) {
-        let swept = cancel(*state, id).into_iter();
+    if waiting && job.age >= ORPHAN && !(alive && record.job == Some(id)) {
+        let swept = cancel(world, *state, id).into_iter();
         out.extend(swept.map(|next| Next { what: "sweep: an orphan is cancelled, if it is not refused", ..next }));
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use moondrop_shared::drop::DropId;
 use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, HOST_REFUSED, KEY_REFUSED, Meta, Trouble};
+use moondrop_shared::record::{DropState, HOST_REFUSED, Held, KEY_REFUSED, Meta, PartState, Trouble};
 use moondrop_shared::status::Status;
 use moondrop_shared::store::Store;
 use progress::Progress;
@@ -110,8 +110,15 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
                 );
                 continue;
             };
-            if let Some(trouble) = needs_user(&meta, began) {
+            if let Some(trouble) = needs_user(&meta, &status, began) {
                 bail!("{}: {}. Mend it and run the same command again: it goes on where it was", trouble.class, trouble.reason);
+            }
+            if let Some(held) = held_for_good(machine, &meta, &status).await? {
+                let (class, reason, key, setting) = (held.class, held.reason, held.key, held.setting);
+                bail!(
+                    "{class}: {reason}. The results are kept in the state folder, as s3/{RESULTS}/{key}. With the environment variable {setting} the same command \
+                     goes on with what can be read; without it, it asks the API for better results once a day"
+                );
             }
             progress.show(i, &status);
             if meta.closed_at.is_some() && status.state.is_final() {
@@ -126,9 +133,20 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
 }
 
 /// The trouble of an unfinished drop that only the user can end. One from before this run began says nothing yet.
-fn needs_user(meta: &Meta, began: Timestamp) -> Option<&Trouble> {
-    let tried = meta.touched_at > began && !meta.state.is_final();
-    meta.trouble.as_ref().filter(|trouble| tried && NEEDS_USER.contains(&trouble.class.as_str()))
+fn needs_user<'a>(meta: &Meta, status: &'a Status, began: Timestamp) -> Option<&'a Trouble> {
+    let tried = meta.touched_at.max(status.updated_at) > began && !meta.state.is_final();
+    status.trouble.as_ref().filter(|trouble| tried && NEEDS_USER.contains(&trouble.class.as_str()))
+}
+
+/// Results of an unfinished drop that are held under the settings of now: without another they wait.
+async fn held_for_good(machine: &Machine, meta: &Meta, status: &Status) -> Result<Option<Held>> {
+    if meta.state.is_final() || status.parts.iter().all(|part| part.held.is_none()) {
+        return Ok(None);
+    }
+    let reading = machine.reading.to_string();
+    let parts = machine.ledger.parts(&meta.id).await?;
+    let held = parts.into_iter().filter(|part| part.state != PartState::Collected).filter_map(|part| part.held);
+    Ok(held.into_iter().find(|held| held.judged_under == reading))
 }
 
 async fn finish(machine: &Machine, placed: &Placed, meta: &Meta, status: Status, name: &str, out: &Path) -> Result<Finished> {

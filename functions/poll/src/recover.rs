@@ -1,65 +1,63 @@
-//! Healing: drops that stand still, and jobs that no record knows.
+//! Recovery: drops that no one works on are put on the queue again.
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{Job, UPLOAD_URL_LIFE};
+use moondrop_shared::batch_api::{UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use moondrop_shared::drop::DropId;
 use moondrop_shared::event::Announcement;
-use moondrop_shared::job::{JobName, JobState};
-use moondrop_shared::ledger::Sweep;
 use moondrop_shared::metrics::Metric;
 use moondrop_shared::record::{DropState, Meta, Part, PartState};
-use moondrop_shared::runtime::describe;
 use std::collections::HashMap;
 
-/// The age from which an unfed job of ours that no record knows is an orphan.
-const ORPHAN_AFTER: SignedDuration = SignedDuration::from_hours(5);
 /// When an unfinished drop is warned of, and when it is an alarm.
 const WARN_AFTER: SignedDuration = SignedDuration::from_hours(48);
 const ALARM_AFTER: SignedDuration = SignedDuration::from_hours(72);
+/// When it is an alarm that the API refuses to create jobs for a drop.
+const REFUSED_ALARM_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What an open drop needs.
 #[derive(Debug, PartialEq, Eq)]
 enum Need {
     /// Nothing: it is being worked on, or waits for its jobs.
     Nothing,
-    /// Submit has to take it up again.
+    /// Submit has to go on with it.
     Submit,
     /// All its parts may be collected: collect has to publish it.
     Publish,
 }
 
-/// Puts back on its way every drop that no one works on.
-pub(crate) async fn heal_drops(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
+/// Has submit or collect go on with every drop that no one works on.
+pub(crate) async fn recover_drops(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
     let mut by_drop: HashMap<&DropId, Vec<&Part>> = HashMap::new();
     for part in parts {
         by_drop.entry(&part.drop).or_default().push(part);
     }
     // What fails of one drop holds back no other; the first failure is told in the end.
     let mut outcome = Ok(());
-    let (mut announcements, mut healed) = (Vec::new(), Vec::new());
+    let (mut announcements, mut recovered) = (Vec::new(), Vec::new());
     for meta in drops {
         warn_of_age(meta, now);
+        warn_of_refusals(meta, now);
         let own = by_drop.get(&meta.id).map_or(&[][..], Vec::as_slice);
         match remedy(services, meta, own, now).await {
             Ok(None) => {}
             Ok(Some(announcement)) => {
                 announcements.push(announcement);
-                healed.push(meta);
+                recovered.push(meta);
             }
             Err(error) => outcome = outcome.and(Err(error)),
         }
     }
     // Told first, and marked as told then: an event that the bus did not take is put again at the next tick.
     services.bus.put(&announcements).await?;
-    for meta in healed {
+    for meta in recovered {
         outcome = outcome.and(services.ledger.touch(meta, now).await.map(|_| ()));
     }
     outcome
 }
 
-/// The event that puts a drop back on its way, if it needs one by now.
+/// The event by which a drop goes on, if it needs one by now.
 async fn remedy(services: &Services, meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Result<Option<Announcement>> {
     let idle = now.duration_since(meta.touched_at).unsigned_abs();
     match need(meta, open_parts, now) {
@@ -68,7 +66,7 @@ async fn remedy(services: &Services, meta: &Meta, open_parts: &[&Part], now: Tim
             services.metrics.count(Metric::DropsStalled, 1);
             Ok(Some(Announcement::DropStalled { source: meta.source.clone() }))
         }
-        Need::Publish if idle >= services.settings.remind_after => {
+        Need::Publish if idle >= services.settings.stalled_after => {
             // The index lags: only a consistent read can say that everything is collected.
             let parts = services.ledger.parts(&meta.id).await?;
             let collected = parts.iter().all(|part| part.state == PartState::Collected);
@@ -88,9 +86,12 @@ fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
     }
     let life = SignedDuration::try_from(UPLOAD_URL_LIFE).unwrap_or(SignedDuration::ZERO);
     let young = |part: &Part| part.created_at.is_some_and(|at| now.duration_since(at) < life);
+    let usable = |part: &Part| part.created_at.is_some_and(|at| now.duration_since(at) < UPLOAD_URL_USED_FOR);
+    let to_repeat = |part: &Part| part.repeat_due_at.is_some() && part.repeat_began_at.is_none() && usable(part);
     let hungry = open_parts.iter().any(|part| match part.state {
         PartState::Planned => true,
         PartState::Created => young(part),
+        PartState::Uploaded => to_repeat(part),
         _ => false,
     });
     let waiting = open_parts.iter().any(|part| matches!(part.state, PartState::Created | PartState::Abandoning));
@@ -98,6 +99,18 @@ fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
         () if hungry || (meta.state == DropState::Uploading && !waiting && !open_parts.is_empty()) => Need::Submit,
         () if open_parts.is_empty() => Need::Publish,
         () => Need::Nothing,
+    }
+}
+
+/// Whether the API has refused to create jobs for a drop for so long that someone has to look.
+pub(crate) fn is_refused(meta: &Meta, now: Timestamp) -> bool {
+    !meta.state.is_final() && meta.refused_since.is_some_and(|since| now.duration_since(since) >= REFUSED_ALARM_AFTER)
+}
+
+fn warn_of_refusals(meta: &Meta, now: Timestamp) {
+    if is_refused(meta, now) {
+        let error = meta.trouble.as_ref().map(|trouble| trouble.reason.as_str());
+        tracing::error!(drop = %meta.id, key = meta.source.key, folder = meta.folder, alarm = "create_refused", error, "the API has refused to create jobs for over an hour");
     }
 }
 
@@ -110,57 +123,4 @@ fn warn_of_age(meta: &Meta, now: Timestamp) {
     } else if age > WARN_AFTER {
         tracing::warn!(drop = %meta.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_48h", error, "the drop is not finished");
     }
-}
-
-/// Cancels jobs of this stack that wait for rows which will never come: made by an attempt that died before it could record
-/// them. Nothing was uploaded to them, since their address was never recorded.
-pub(crate) async fn sweep(services: &Services, now: Timestamp) -> Result<()> {
-    let due = services.ledger.due_sweeps(now).await?;
-    if due.is_empty() {
-        return Ok(());
-    }
-    let mut clean = true;
-    for job in services.api.waiting_jobs().await? {
-        let Some((name, old)) = waiting(&job, &services.settings.stack, &due, now) else { continue };
-        if is_ours(services, &name, &job.id).await? {
-            continue;
-        }
-        if !old {
-            // Made late in an invocation that then died, or by a clock other than ours: the sweep is made again.
-            clean = false;
-            continue;
-        }
-        match services.api.cancel(&job.id).await {
-            Ok(()) => tracing::info!(drop = %name.drop, part = name.part, job = job.id, "an orphaned job is cancelled"),
-            Err(error) => {
-                clean = false;
-                let error = describe(&error.into());
-                tracing::warn!(drop = %name.drop, part = name.part, job = job.id, error, "an orphaned job was not cancelled");
-            }
-        }
-    }
-    if clean {
-        for sweep in &due {
-            services.ledger.swept(sweep).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The name of a job that may be an orphan, and whether it is old enough to be one: it waits for rows, is this stack's, and
-/// is old, by its own time or, if it tells none, by its drop's; a young one matters only if its drop is due.
-fn waiting(job: &Job, stack: &str, due: &[Sweep], now: Timestamp) -> Option<(JobName, bool)> {
-    let name = JobName::parse(&job.name).filter(|name| name.stack == stack && job.state == JobState::Initialized)?;
-    let is_due = due.iter().any(|sweep| sweep.drop == name.drop);
-    let old = job.created_at.map_or(is_due, |at| now.duration_since(at) > ORPHAN_AFTER);
-    (old || is_due).then_some((name, old))
-}
-
-/// Whether the ledger, read consistently, has this job as a part's own.
-async fn is_ours(services: &Services, name: &JobName, job: &str) -> Result<bool> {
-    let part = services.ledger.part(&name.drop, name.part).await?;
-    Ok(part.is_some_and(|part| {
-        let alive = matches!(part.state, PartState::Created | PartState::Abandoning | PartState::Uploaded);
-        alive && part.job_id.as_deref() == Some(job)
-    }))
 }

@@ -1,0 +1,348 @@
+//! The middle of a tick as one stream: ask, decide, record, announce. What is learnt is recorded as it arrives, and what has ended
+//! is announced once that is recorded. A tick whose time is over has recorded what it learnt, and the next one begins with the
+//! jobs that were not asked for.
+
+use crate::announce;
+use crate::apply::apply;
+use crate::ask::{Asking, Heard, Outcome, Request};
+use crate::decide::{Told, When, decide};
+use anyhow::{Result, anyhow};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::{ApiError, Reported};
+use moondrop_shared::drop::DropId;
+use moondrop_shared::job::JobState;
+use moondrop_shared::ledger::{Cursor, PollState, WRITES_AT_ONCE, Witness};
+use moondrop_shared::metrics::Metric;
+use moondrop_shared::record::{Meta, Part, PartState};
+use moondrop_shared::runtime::{Deadline, describe};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+/// Calls under way at once: 10,000 jobs are 100 calls.
+const CALLS_AT_ONCE: usize = 4;
+/// No call begins while so many of its predecessors' jobs wait to be recorded.
+const MOST_UNRECORDED: usize = 400;
+/// How often the cursor is saved, in calls: a tick that is killed has not asked in vain.
+const SAVE_EVERY: usize = 20;
+/// From when on a completed job whose results are not collected is asked for again.
+const ASKED_AGAIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// What is left of the invocation's time when the last of what is under way is given up: for reports and metrics.
+const FOR_THE_REST: Duration = Duration::from_secs(15);
+
+/// What the stream has come to.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    /// What is known of the key: whether the API took it, or why not; `None` if nothing was asked, or failed otherwise.
+    pub(crate) key: Option<Result<(), ApiError>>,
+    /// The first failure.
+    pub(crate) outcome: Result<()>,
+}
+
+enum Done {
+    Asked(Request, Result<Reported, ApiError>),
+    Moved(usize, Box<Part>, Result<bool>),
+    Announced(Result<()>),
+    Saved(Result<()>),
+}
+
+struct Stream<'a> {
+    services: &'a Services,
+    drops: &'a [Meta],
+    now: Timestamp,
+    parts: &'a mut Vec<Part>,
+    state: PollState,
+    by_job: HashMap<String, usize>,
+    /// The parts that are asked for, in their order: those whose jobs are reported, and those whose jobs are absent.
+    order: [Vec<usize>; 2],
+    /// The parts that were not asked for yet, and those of which nothing is recorded yet.
+    unasked: HashSet<usize>,
+    unsettled: HashSet<usize>,
+    to_move: VecDeque<(usize, Heard)>,
+    /// Of jobs that wait for rows: decided about last, when it is known whether others start.
+    waiting: Vec<(usize, Heard)>,
+    to_announce: Vec<usize>,
+    work: FuturesUnordered<BoxFuture<'a, Done>>,
+    under_way: [usize; 3],
+    outcome: Result<()>,
+}
+
+const ASKS: usize = 0;
+const MOVES: usize = 1;
+const ANNOUNCEMENTS: usize = 2;
+
+/// Asks for every job that is open, and moves and announces its part. `parts` then stand as they are recorded.
+pub(crate) async fn run(
+    services: &Services,
+    drops: &[Meta],
+    parts: &mut Vec<Part>,
+    now: Timestamp,
+    deadline: Deadline,
+    changed: &mut BTreeSet<DropId>,
+) -> Streamed {
+    let state = match services.ledger.poll_state().await {
+        Ok(state) => state,
+        Err(error) => return Streamed { key: None, outcome: Err(error) },
+    };
+    let mut stream = Stream::new(services, drops, parts, now, state);
+    let asked = stream.unsettled.len();
+    if asked == 0 {
+        return Streamed { key: None, outcome: Ok(()) };
+    }
+    let jobs = |order: &[usize]| -> Vec<String> { order.iter().filter_map(|&i| stream.parts[i].job_id.clone()).collect() };
+    let witness = stream.state.witness.as_ref().map(|witness| witness.job.clone());
+    let mut asking = Asking::new(&jobs(&stream.order[0]), jobs(&stream.order[1]), witness);
+    let time = deadline.left_before(FOR_THE_REST);
+    if tokio::time::timeout(time, stream.flow(&mut asking, deadline, changed)).await.is_err() {
+        stream.fail(anyhow!("the time of the invocation is over"));
+    }
+    let outcome = asking.outcome();
+    stream.remember(&outcome);
+    let saved = services.ledger.save_poll_state(&stream.state).await;
+    let (settled, rest) = (asked - stream.unsettled.len(), stream.outcome);
+    let key = match &outcome.failure {
+        Some(ApiError::Key) => Some(Err(ApiError::Key)),
+        Some(ApiError::NoKey(error)) => Some(Err(ApiError::NoKey(anyhow!("{error:#}")))),
+        _ if outcome.reported => Some(Ok(())),
+        _ => None,
+    };
+    Streamed { key, outcome: told(services, asked, settled, outcome, rest.and(saved)) }
+}
+
+/// What the tick's asking has come to, as the tick tells it; `rest` is what became of the records.
+fn told(services: &Services, asked: usize, settled: usize, outcome: Outcome, rest: Result<()>) -> Result<()> {
+    let nothing = !outcome.reported && outcome.left_out > 0;
+    services.metrics.count(Metric::NoJobReported, u64::from(nothing));
+    if nothing {
+        let error = format!("the API reports none of {asked} jobs: another account's key?");
+        tracing::error!(alarm = "no_job_reported", error, "no job is taken for absent");
+        return Err(anyhow!(error));
+    }
+    let failure = outcome.failure.map_or(rest, |error| Err(error.into()));
+    let count = format!("{settled} of {asked} jobs asked");
+    match failure {
+        failure if settled == asked => failure,
+        Err(error) => Err(error.context(count)),
+        Ok(()) => Err(anyhow!("{count}; the next tick begins with the others")),
+    }
+}
+
+impl<'a> Stream<'a> {
+    fn new(services: &'a Services, drops: &'a [Meta], parts: &'a mut Vec<Part>, now: Timestamp, state: PollState) -> Self {
+        let mut order = [Vec::new(), Vec::new()];
+        let mut by_job = HashMap::new();
+        for (i, part) in parts.iter().enumerate() {
+            let Some(job) = part.job_id.clone().filter(|_| is_asked_for(part, now)) else { continue };
+            by_job.insert(job, i);
+            order[usize::from(part.absent_at.is_some())].push(i);
+        }
+        let cursors = [&state.cursor.reported, &state.cursor.absent];
+        for (order, cursor) in order.iter_mut().zip(cursors) {
+            order.sort_by_cached_key(|&i| key(&parts[i]));
+            let begin = cursor.as_ref().map_or(0, |cursor| order.partition_point(|&i| key(&parts[i]) < *cursor));
+            // Behind the last one it begins again.
+            let begin = begin % order.len().max(1);
+            order.rotate_left(begin);
+        }
+        Stream {
+            services,
+            drops,
+            now,
+            state,
+            by_job,
+            unasked: order.iter().flatten().copied().collect(),
+            unsettled: order.iter().flatten().copied().collect(),
+            order,
+            parts,
+            to_move: VecDeque::new(),
+            waiting: Vec::new(),
+            to_announce: Vec::new(),
+            work: FuturesUnordered::new(),
+            under_way: [0; 3],
+            outcome: Ok(()),
+        }
+    }
+
+    async fn flow(&mut self, asking: &mut Asking, deadline: Deadline, changed: &mut BTreeSet<DropId>) {
+        let mut answers = 0;
+        loop {
+            self.begin(asking, deadline);
+            let Some(done) = self.work.next().await else {
+                let rest = asking.unheard();
+                if rest.is_empty() {
+                    return;
+                }
+                self.heard(rest);
+                continue;
+            };
+            match done {
+                Done::Asked(request, answer) => {
+                    self.under_way[ASKS] -= 1;
+                    answers += 1;
+                    let heard = asking.answered(request, answer);
+                    self.heard(heard);
+                    if answers % SAVE_EVERY == 0 {
+                        self.save();
+                    }
+                }
+                Done::Moved(i, part, moved) => {
+                    self.under_way[MOVES] -= 1;
+                    self.moved(i, *part, moved, changed);
+                }
+                Done::Announced(announced) => {
+                    self.under_way[ANNOUNCEMENTS] -= 1;
+                    self.note(announced);
+                }
+                Done::Saved(saved) => self.note(saved),
+            }
+        }
+    }
+
+    fn heard(&mut self, heard: Vec<(String, Heard)>) {
+        for (job, heard) in heard {
+            let Some(&i) = self.by_job.get(&job) else { continue };
+            self.unasked.remove(&i);
+            match &heard {
+                Heard::Job(job) if job.state == JobState::Initialized => self.waiting.push((i, heard)),
+                _ => self.to_move.push_back((i, heard)),
+            }
+        }
+    }
+
+    /// Begins what may be under way beside what is.
+    fn begin(&mut self, asking: &mut Asking, deadline: Deadline) {
+        while self.under_way[ASKS] < CALLS_AT_ONCE && self.to_move.len() < MOST_UNRECORDED && !deadline.is_near() {
+            let Some(request) = asking.next() else { break };
+            self.under_way[ASKS] += 1;
+            let api = &self.services.api;
+            self.work.push(
+                async move {
+                    let answer = api.jobs_once(&request.all()).await;
+                    Done::Asked(request, answer)
+                }
+                .boxed(),
+            );
+        }
+        if self.under_way[ASKS] + self.under_way[MOVES] == 0 && self.to_move.is_empty() {
+            self.to_move.extend(self.waiting.drain(..));
+        }
+        while self.under_way[MOVES] < WRITES_AT_ONCE
+            && let Some((i, heard)) = self.to_move.pop_front()
+        {
+            self.begin_move(i, heard);
+        }
+        let settled = self.under_way[ASKS] + self.under_way[MOVES] == 0 && self.to_move.is_empty();
+        while self.to_announce.len() >= announce::AT_ONCE || (settled && !self.to_announce.is_empty()) {
+            let some = self.to_announce.split_off(self.to_announce.len().saturating_sub(announce::AT_ONCE));
+            let some: Vec<Part> = some.into_iter().map(|i| self.parts[i].clone()).collect();
+            self.under_way[ANNOUNCEMENTS] += 1;
+            let (services, drops, now) = (self.services, self.drops, self.now);
+            self.work.push(async move { Done::Announced(announce::announce(services, drops, some, now).await) }.boxed());
+        }
+    }
+
+    fn begin_move(&mut self, i: usize, heard: Heard) {
+        let settings = &self.services.settings;
+        let seconds = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let when = When {
+            now: self.now,
+            poll_every: seconds(settings.poll_every),
+            lost_after: seconds(settings.lost_after),
+            started_at: self.state.started_at,
+        };
+        let part = self.parts[i].clone();
+        let decided = match &heard {
+            Heard::Job(job) => decide(&part, Told::Job(job), &when),
+            Heard::Absent => decide(&part, Told::Absent, &when),
+            Heard::Nothing => decide(&part, Told::Nothing, &when),
+        };
+        self.under_way[MOVES] += 1;
+        let (services, drops, now) = (self.services, self.drops, self.now);
+        self.work.push(
+            async move {
+                let mut part = Box::new(part);
+                let moved = Box::pin(apply(services, drops, &mut part, decided, now)).await;
+                Done::Moved(i, part, moved)
+            }
+            .boxed(),
+        );
+    }
+
+    fn moved(&mut self, i: usize, part: Part, moved: Result<bool>, changed: &mut BTreeSet<DropId>) {
+        let was = std::mem::replace(&mut self.parts[i], part);
+        let part = &self.parts[i];
+        match moved {
+            Ok(worth_telling) => {
+                self.unsettled.remove(&i);
+                if worth_telling {
+                    changed.insert(part.drop.clone());
+                }
+                if has_started(part) && !has_started(&was) {
+                    self.state.started_at = Some(self.now);
+                }
+                if part.state.is_collectable() && !was.state.is_collectable() {
+                    self.to_announce.push(i);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Where the next tick is to begin: at the first that this one did not come to.
+    fn cursor(&self) -> Cursor {
+        let [reported, absent] = &self.order;
+        let first = |order: &[usize]| order.iter().find(|i| self.unasked.contains(*i)).map(|&i| key(&self.parts[i]));
+        Cursor { reported: first(reported), absent: first(absent) }
+    }
+
+    fn remember(&mut self, outcome: &Outcome) {
+        self.state.cursor = self.cursor();
+        if let Some(job) = &outcome.witness {
+            self.state.witness = Some(Witness { job: job.clone(), reported_at: self.now });
+        }
+    }
+
+    fn save(&mut self) {
+        let state = PollState { cursor: self.cursor(), ..self.state.clone() };
+        let ledger = &self.services.ledger;
+        self.work.push(async move { Done::Saved(ledger.save_poll_state(&state).await) }.boxed());
+    }
+
+    fn note(&mut self, done: Result<()>) {
+        if let Err(error) = done {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: anyhow::Error) {
+        if self.outcome.is_ok() {
+            self.outcome = Err(error);
+        }
+    }
+}
+
+/// Whether the API is asked for a part's job: it has not ended, or its results have not been collected for long and are not kept.
+fn is_asked_for(part: &Part, now: Timestamp) -> bool {
+    let ended = part.ended_at.or(part.created_at);
+    let uncollected = part.state == PartState::Completed
+        && part.held.is_none()
+        && ended.is_some_and(|at| now.duration_since(at) >= ASKED_AGAIN_AFTER);
+    part.state.has_open_job() || uncollected
+}
+
+/// Whether a part's job was seen started; one that ended otherwise may never have been.
+fn has_started(part: &Part) -> bool {
+    let ended = matches!(part.job_state, Some(JobState::Error | JobState::Cancelled));
+    part.job_rank >= JobState::Queued.rank() && !ended
+}
+
+/// What parts are asked for in the order of.
+fn key(part: &Part) -> String {
+    format!("{}/{:05}", part.drop, part.plan.number)
+}

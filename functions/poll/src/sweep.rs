@@ -1,0 +1,118 @@
+//! Jobs that no record knows: made by an attempt that died before it could record them.
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::aws::Services;
+use moondrop_shared::batch_api::{ApiError, Job};
+use moondrop_shared::job::{JobName, JobState};
+use moondrop_shared::ledger::Sweep;
+use moondrop_shared::record::PartState;
+use moondrop_shared::runtime::{Deadline, describe};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The age from which a job of ours to which nothing was sent, and that no record knows, is an orphan.
+const ORPHAN_AFTER: SignedDuration = SignedDuration::from_hours(5);
+/// The first and the longest wait for the next look, where one found orphans; it doubles with each.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
+/// From when on no look is made any more: the API keeps jobs for at least 30 days, and what it still lists then is not ours to end.
+const ENDS_AFTER: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// Cancels jobs of this stack that wait for rows which will never come. Nothing was uploaded to them, since their URL was never
+/// recorded. A drop is struck off only by a look that finds no orphan of it: a cancel that was answered is not yet one that took
+/// effect.
+pub(crate) async fn sweep(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
+    let due = services.ledger.due_sweeps(now).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let mut found = Found::default();
+    for job in services.api.waiting_jobs().await.map_err(of_the_key)? {
+        let name = JobName::parse(&job.name).filter(|name| name.stack == services.settings.stack);
+        let Some(name) = name.filter(|_| job.state == JobState::Initialized) else { continue };
+        if deadline.is_near() {
+            // Not looked at to the end: every sweep is made again.
+            found.drops.extend(due.iter().map(|sweep| sweep.drop.clone()));
+            break;
+        }
+        let sweep = due.iter().find(|sweep| sweep.drop == name.drop);
+        let (known, old) = age(&job, sweep, now);
+        if (!old && sweep.is_none()) || is_ours(services, &name, &job.id).await? {
+            continue;
+        }
+        // Also one too young to be an orphan: made late in an invocation that then died, or by a clock other than ours.
+        found.drops.insert(name.drop.clone());
+        if !known {
+            found.seen.entry(name.drop.clone()).or_default().insert(job.id.clone());
+        }
+        if old {
+            cancel(services, &name, &job.id).await?;
+        }
+    }
+    for sweep in &due {
+        put_off_or_strike(services, sweep, &found, now).await?;
+    }
+    Ok(())
+}
+
+/// What a look found.
+#[derive(Default)]
+struct Found {
+    /// The drops that have orphans.
+    drops: BTreeSet<moondrop_shared::drop::DropId>,
+    /// The orphans that say not when they were created.
+    seen: BTreeMap<moondrop_shared::drop::DropId, BTreeSet<String>>,
+}
+
+/// Whether the job says when it was created, and whether it is old enough to be an orphan: by that, or by when it was first seen.
+fn age(job: &Job, sweep: Option<&Sweep>, now: Timestamp) -> (bool, bool) {
+    let first_seen = || sweep.and_then(|sweep| sweep.seen.get(&job.id).copied());
+    let since = job.created_at.or_else(first_seen);
+    (job.created_at.is_some(), since.is_some_and(|since| now.duration_since(since) > ORPHAN_AFTER))
+}
+
+async fn cancel(services: &Services, name: &JobName, job: &str) -> Result<()> {
+    match services.api.cancel(job).await.map_err(of_the_key) {
+        Ok(()) => tracing::info!(drop = %name.drop, part = name.part, job, "an orphaned job is cancelled"),
+        Err(error @ ApiError::Key) => return Err(error.into()),
+        Err(error) => {
+            let error = describe(&error.into());
+            tracing::warn!(drop = %name.drop, part = name.part, job, error, "an orphaned job was not cancelled");
+        }
+    }
+    Ok(())
+}
+
+/// To list and to cancel is the key's right or not, whatever the job.
+fn of_the_key(error: ApiError) -> ApiError {
+    if matches!(error, ApiError::NotPermitted(_)) { ApiError::Key } else { error }
+}
+
+async fn put_off_or_strike(services: &Services, sweep: &Sweep, found: &Found, now: Timestamp) -> Result<()> {
+    let ledger = &services.ledger;
+    if !found.drops.contains(&sweep.drop) {
+        return ledger.swept(sweep).await.map(|_| ());
+    }
+    let first_due = sweep.first_due.unwrap_or(sweep.open_since);
+    if now.duration_since(first_due) > ENDS_AFTER {
+        tracing::warn!(drop = %sweep.drop, "jobs of the drop to which nothing was sent could not be cancelled in a month; they are left");
+        return ledger.swept(sweep).await.map(|_| ());
+    }
+    let wait = FIRST_WAIT.checked_mul(1 << sweep.found.min(10)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+    // What is seen no more is forgotten; what was seen before keeps its time.
+    let listed = found.seen.get(&sweep.drop).into_iter().flatten();
+    let seen = listed.map(|job| (job.clone(), sweep.seen.get(job).copied().unwrap_or(now))).collect();
+    let next = Sweep { open_since: now + wait, first_due: Some(first_due), found: sweep.found + 1, seen, ..sweep.clone() };
+    ledger.put_off_sweep(&next, sweep.open_since).await.map(|_| ())
+}
+
+/// Whether the ledger, read consistently, has this job as a part's own.
+async fn is_ours(services: &Services, name: &JobName, job: &str) -> Result<bool> {
+    let part = services.ledger.part(&name.drop, name.part).await?;
+    Ok(part.is_some_and(|part| {
+        let alive = matches!(part.state, PartState::Created | PartState::Abandoning | PartState::Uploaded);
+        // A lost job may be found again, until its part is collected.
+        let lost = part.state == PartState::Failed && part.failure.as_ref().is_some_and(|failure| failure.lost);
+        (alive || lost) && part.job_id.as_deref() == Some(job)
+    }))
+}

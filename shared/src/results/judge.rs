@@ -1,0 +1,41 @@
+//! Whether results can be those of the part's rows at all: known once they are joined.
+
+use super::{E_RESULTS_CONTENT, E_RESULTS_UNRELATED, OnOtherContent, OnUnreadable, Problem, Reading};
+use crate::tally::Tally;
+
+/// The fewest compared texts by which results are judged. Below, a few texts that the API rewrote could hold a part.
+pub const MIN_COMPARED: u64 = 20;
+
+/// Judges the join of a completed job's results with a part of `accepted` rows that were sent: `E_RESULTS_UNRELATED` if none
+/// of them is answered, `E_RESULTS_CONTENT` if at least [`MIN_COMPARED`] texts came back and fewer than 1 in 100 is the one
+/// that was sent. Not to be asked about a job that failed or is lost.
+#[must_use]
+pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<Problem> {
+    // A row with neither labels nor error is answered, and may be counted as missing.
+    let answered = tally.rows.evaluated + tally.rows.failed + tally.blank;
+    if reading.unreadable == OnUnreadable::Hold && accepted > 0 && answered == 0 {
+        let others = match tally.foreign {
+            0 => "they have no row at all".to_owned(),
+            others => format!("they have {others} for others: is it another job's file?"),
+        };
+        return Some(Problem {
+            code: E_RESULTS_UNRELATED,
+            line: None,
+            message: format!("the results have no row for any of the {accepted} rows that were sent; {others}"),
+            setting: "RESULTS_UNREADABLE=rows",
+        });
+    }
+    let compared = tally.content_compared;
+    let matches = compared.saturating_sub(tally.content_mismatches);
+    if reading.content == OnOtherContent::Hold && compared >= MIN_COMPARED && matches.saturating_mul(100) < compared {
+        return Some(Problem {
+            code: E_RESULTS_CONTENT,
+            line: None,
+            message: format!(
+                "of {compared} texts that came back with the results, {matches} are those that were sent, fewer than 1 in 100: is it another job's file?"
+            ),
+            setting: "RESULTS_CONTENT_CHECK=warn",
+        });
+    }
+    None
+}

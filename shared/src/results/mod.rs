@@ -1,0 +1,74 @@
+//! The results of one job, read strictly. Bytes in, answers out; no I/O.
+//!
+//! What the API writes is read by the scanner that also reads users' files, and a row is never taken for evaluated because
+//! something is absent:
+//!
+//! - **Columns** are found by name. Names compare in lower case without white space and underscores. `ref_id`, `labels` and an
+//!   error column (`error`, `errors` or `error_message`; of several, any that is not empty is the error) are required; `ref_id`
+//!   and `labels` stand once. `type` and `content` are optional, and other columns are ignored.
+//! - **Form.** A record of another width, a stray quote, a NUL or invalid UTF-8 in any record makes the file unreadable. A file
+//!   whose end is not clean may be a cut: it is fetched again ([`Form::MayBeCut`], [`Form::NoLineEnd`]), and the same bytes twice
+//!   are no cut ([`ReadResults::confirmed`]). A last record without a line end that has no label, and whose last column is an
+//!   error that is empty, may have lost its error: it is never an evaluation.
+//! - **Evaluated** is a row with labels and without an error; `[]` and `{}` are labels, namely none. **Failed** is a row with an
+//!   error, whatever its labels.
+//! - **Neither labels nor error** is no evaluation. [`BlankLabels`] says what it is; while nothing says so, such a row is missing
+//!   where other rows of the file show that `[]` means "no label", and the file is held (`E_BLANK_LABELS`) where none does.
+//! - **Two answers for one row**: an evaluation beats an error, an error beats neither, the first of two errors stands, and two
+//!   different evaluations make the row failed.
+//! - **Another job's file**: [`judge`] looks at what the join counted. Results without a row for any row of the part, or with
+//!   other texts than were sent, are held.
+//!
+//! [`OnUnreadable::Rows`] gives up on form: each record that is well-formed is used, and every row without one is
+//! `missing: unreadable`. Behind an invalid record, reading goes on at the line behind the one it began on; behind one whose
+//! text is not UTF-8 but whose end is known, at its end. So a record that swallowed others does not lose them, and no
+//! byte is looked at more than twice.
+//! Without an error column, only rows with at least one label are evaluated: `[]` could be a row that failed.
+//!
+//! Memory: the answers may take as many bytes as the caller says, and one record as many again.
+
+mod answers;
+mod columns;
+mod content;
+mod judge;
+mod reader;
+mod reading;
+
+pub use answers::{AnsweredRow, Answers, FAILED_CONFLICTING, MISSING_BLANK, MISSING_UNANSWERED, MISSING_UNREADABLE};
+pub use judge::{MIN_COMPARED, judge};
+pub use reader::{Form, ReadResults, ResultsReader};
+pub use reading::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
+
+/// The results take more memory than there is for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the results of one job take more than the {0} bytes of memory there are for them")]
+pub struct ResultsTooLarge(pub usize);
+
+/// The file is not well-formed, or lacks a column.
+pub const E_RESULTS_UNREADABLE: &str = "E_RESULTS_UNREADABLE";
+/// Rows have neither labels nor error, and nothing says what that means.
+pub const E_BLANK_LABELS: &str = "E_BLANK_LABELS";
+/// No row of the part is answered.
+pub const E_RESULTS_UNRELATED: &str = "E_RESULTS_UNRELATED";
+/// The texts that came back are not those that were sent.
+pub const E_RESULTS_CONTENT: &str = "E_RESULTS_CONTENT";
+
+/// Why results cannot be used as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The error code: [`E_RESULTS_UNREADABLE`], [`E_BLANK_LABELS`], [`E_RESULTS_UNRELATED`] or [`E_RESULTS_CONTENT`].
+    pub code: &'static str,
+    /// The line of the results file, counted from 1, where there is one to point at.
+    pub line: Option<u64>,
+    /// What is wrong, where, and the limit, for a person; never content.
+    pub message: String,
+    /// The setting that lets the results be used all the same, such as `RESULTS_UNREADABLE=rows`.
+    pub setting: &'static str,
+}
+
+impl Problem {
+    /// The file, from `line` on, cannot be read.
+    fn unreadable(line: Option<u64>, message: String) -> Self {
+        Problem { code: E_RESULTS_UNREADABLE, line, message, setting: "RESULTS_UNREADABLE=rows" }
+    }
+}

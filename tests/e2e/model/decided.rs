@@ -1,0 +1,143 @@
+//! What poll decides of a record and an answer: asked of its own code, `functions/poll/src/decide.rs`.
+
+use crate::decide::{Move, Told, When, decide};
+use crate::rules::{Expiry, Rules, World};
+use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::batch_api;
+use moondrop_shared::check::PlannedPart;
+use moondrop_shared::drop::DropId;
+use moondrop_shared::job::JobState;
+use moondrop_shared::record::Part;
+use moondrop_shared::secret::SignedUrl;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// What GET says of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum View {
+    Reported(Phase),
+    /// An answer that counts leaves it out.
+    Absent,
+    /// An answer that does not count: `{}`, or none.
+    Nothing,
+}
+
+/// `decide` itself, and what the variants make of it.
+pub(crate) fn plan(rules: &Rules, world: &World, was: &Record, view: View, age: u8) -> Act {
+    // A replan that is not counted.
+    let known = if rules.replan_once { *was } else { Record { replans: 0, ..*was } };
+    let plan = decided(world, &known, view, age);
+    let unclaimed = matches!(rules.expiry, Expiry::CancelUnclaimed | Expiry::CancelAndForget);
+    match (plan, view) {
+        (_, View::Absent) if !rules.hold_absent && was.at == At::Abandoning => Act::PlanAgain,
+        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelUnclaimed => Act::CancelUnclaimed,
+        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelAndForget => Act::CancelAndForget,
+        (_, View::Reported(Phase::Cancelled)) if unclaimed && was.at == At::Created => Act::PlanUnclaimed,
+        _ => plan,
+    }
+}
+
+fn decided(world: &World, was: &Record, view: View, age: u8) -> Act {
+    type Key = (bool, Record, View, u8);
+    thread_local!(static KNOWN: RefCell<HashMap<Key, Act>> = RefCell::default());
+    let key = (world.repeats, Record { job: None, ..*was }, view, age);
+    KNOWN.with_borrow_mut(|known| *known.entry(key).or_insert_with(|| ask_the_code(world, was, view, age)))
+}
+
+fn at(minutes: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+}
+
+/// The record, its job created at 0.
+fn part(was: &Record, now: Timestamp) -> Part {
+    let planned = PlannedPart {
+        number: 1,
+        first_line: 2,
+        offset: 20,
+        end: 40,
+        rows: 1,
+        accepted: 1,
+        upload_bytes: 40,
+        rejected_offset: 0,
+        rejected_bytes: 0,
+    };
+    let ago = |minutes: i64| Some(now - SignedDuration::from_mins(minutes));
+    let (absent_at, absent_seconds) = match was.absent {
+        Noted::No => (None, 0),
+        Noted::Lately => (ago(5), 0),
+        Noted::ADay => (ago(5), 24 * 3600 - 60),
+    };
+    Part {
+        state: was.at.state(),
+        job_id: Some("job".to_owned()),
+        job_rank: RANKS[was.rank as usize],
+        created_at: Some(at(0)),
+        upload_url: Some(SignedUrl::new("https://example.org/upload".to_owned())),
+        upload_began_at: was.began.then(|| at(1)),
+        repeat_due_at: (was.repeat != Repeat::No).then(|| at(200)),
+        repeat_began_at: (was.repeat == Repeat::Began).then(|| at(205)),
+        abandoned_at: if was.claimed_long { ago(61) } else { ago(1).filter(|_| was.at == At::Abandoning) },
+        replans: u32::from(was.replans),
+        ended_unfed: u32::from(was.ended_unfed),
+        absent_at,
+        absent_seconds,
+        overdue_at: match was.overdue {
+            Noted::No => None,
+            Noted::Lately => ago(60),
+            Noted::ADay => ago(24 * 60),
+        },
+        ..Part::planned(DropId::of("b", "k", "v"), planned)
+    }
+}
+
+fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
+    // A day after the first upload began: where that is what counts, it counts as the whole day.
+    let now = at([210, 230, 250, 280, 330, 28 * 60 + 1, 28 * 60 + 1, 40 * 24 * 60][age as usize]);
+    let job = |phase: Phase| batch_api::Job {
+        id: "job".to_owned(),
+        name: "name".to_owned(),
+        state: match phase {
+            Phase::Initialized => JobState::Initialized,
+            Phase::Started => JobState::Queued,
+            Phase::Completed => JobState::Completed,
+            Phase::Error => JobState::Error,
+            Phase::Cancelled | Phase::Gone => JobState::Cancelled,
+        },
+        created_at: None,
+        error: None,
+        output_file_url: (phase == Phase::Completed).then(|| SignedUrl::new("https://example.org/results".to_owned())),
+    };
+    let reported = if let View::Reported(phase) = view { Some(job(phase)) } else { None };
+    let told = match (&reported, view) {
+        (Some(job), _) => Told::Job(job),
+        (None, View::Absent) => Told::Absent,
+        (None, _) => Told::Nothing,
+    };
+    let (poll_every, lost_after) = (SignedDuration::from_mins(5), SignedDuration::from_hours(24));
+    let when = When { now, poll_every, lost_after, started_at: world.repeats.then_some(now) };
+    let mut part = part(was, now);
+    let mut decided = decide(&part, told, &when);
+    // What is only reported to people: it is recorded once, and what follows is decided in the next tick.
+    if let Move::NoteNotStarted(not_started) = decided {
+        part.not_started = Some(not_started);
+        decided = decide(&part, told, &when);
+    }
+    match decided {
+        Move::Nothing | Move::NoteState(_) | Move::NoteNotStarted(_) => Act::Nothing,
+        Move::Record { job, state, .. } => Act::Record {
+            rank: RANKS.iter().position(|rank| *rank == job.rank()).unwrap_or(0) as u8,
+            to: state.map(At::of),
+            cancelled: job == JobState::Cancelled,
+        },
+        Move::NoteAbsent(_) => Act::NoteAbsent,
+        Move::NoteReported => Act::NoteReported,
+        Move::NoteOverdue => Act::NoteOverdue,
+        Move::Lose(_) => Act::Lose,
+        Move::Fail { .. } => Act::Fail,
+        Move::Abandon { ended } => Act::Abandon { ended },
+        Move::Cancel => Act::Cancel,
+        Move::PlanAgain => Act::PlanAgain,
+        Move::Repeat(_) => Act::Repeat,
+    }
+}

@@ -1,0 +1,146 @@
+//! The part's record (`shared/src/record.rs`), as far as it matters here.
+
+use moondrop_shared::record::PartState;
+
+/// The part's state in the ledger, in the order of `PartState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum At {
+    Planned,
+    Created,
+    Abandoning,
+    Uploaded,
+    Completed,
+    Failed,
+    Collected,
+}
+
+impl At {
+    pub(crate) const ALL: [(At, PartState); 7] = [
+        (At::Planned, PartState::Planned),
+        (At::Created, PartState::Created),
+        (At::Abandoning, PartState::Abandoning),
+        (At::Uploaded, PartState::Uploaded),
+        (At::Completed, PartState::Completed),
+        (At::Failed, PartState::Failed),
+        (At::Collected, PartState::Collected),
+    ];
+
+    pub(crate) fn of(state: PartState) -> At {
+        At::ALL.into_iter().find(|(_, s)| *s == state).map_or(At::Planned, |(at, _)| at)
+    }
+
+    pub(crate) fn state(self) -> PartState {
+        At::ALL[self as usize].1
+    }
+
+    /// The arrows of the diagram in `shared/src/ledger.rs`; of a part that is lost there is one more.
+    pub(crate) fn may_become(self, next: At, lost: bool) -> bool {
+        match self {
+            At::Planned => matches!(next, At::Created | At::Failed),
+            At::Created => matches!(next, At::Uploaded | At::Abandoning | At::Completed | At::Failed),
+            At::Abandoning => matches!(next, At::Planned | At::Uploaded | At::Completed | At::Failed),
+            At::Uploaded => matches!(next, At::Abandoning | At::Completed | At::Failed),
+            At::Completed => matches!(next, At::Failed | At::Collected),
+            At::Failed => next == At::Collected || (lost && matches!(next, At::Uploaded | At::Abandoning)),
+            At::Collected => false,
+        }
+    }
+}
+
+/// How long something has been noted that becomes a reason after a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Noted {
+    No,
+    Lately,
+    ADay,
+}
+
+/// The one repeat of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Repeat {
+    No,
+    Due,
+    Began,
+}
+
+/// The ranks of a job's state: it waits for rows, it has started, it has ended.
+pub(crate) const RANKS: [u32; 3] = [1, 10, 100];
+pub(crate) const STARTED: u8 = 1;
+pub(crate) const ENDED: u8 = 2;
+
+/// The part's record (`shared/src/record.rs`). Until it is COLLECTED it stands in the open index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Record {
+    pub(crate) at: At,
+    pub(crate) job: Option<u8>,
+    pub(crate) rank: u8,
+    /// `upload_began_at`.
+    pub(crate) began: bool,
+    /// `absent_seconds` and `absent_at`.
+    pub(crate) absent: Noted,
+    pub(crate) overdue: Noted,
+    pub(crate) repeat: Repeat,
+    /// `abandoned_at`; and whether it is over an hour ago, which counts only if nothing was sent.
+    pub(crate) claimed: bool,
+    pub(crate) claimed_long: bool,
+    pub(crate) replans: u8,
+    pub(crate) ended_unfed: u8,
+    /// `failure.lost`.
+    pub(crate) lost: bool,
+    /// It names results that are kept.
+    pub(crate) held: bool,
+    /// Whether the work file it names is there.
+    pub(crate) file: bool,
+    /// Who holds the lease; only in the variant that has one.
+    pub(crate) lease: Option<u8>,
+}
+
+impl Record {
+    pub(crate) const FIRST: Record = Record {
+        at: At::Planned,
+        job: None,
+        rank: 0,
+        began: false,
+        absent: Noted::No,
+        overdue: Noted::No,
+        repeat: Repeat::No,
+        claimed: false,
+        claimed_long: false,
+        replans: 0,
+        ended_unfed: 0,
+        lost: false,
+        held: false,
+        file: false,
+        lease: None,
+    };
+
+    /// Without a job and all that was noted of it.
+    pub(crate) fn without_job(self) -> Record {
+        let Record { at, replans, ended_unfed, file, lease, .. } = self;
+        Record { at, replans, ended_unfed, file, lease, ..Record::FIRST }
+    }
+
+    /// What poll keeps of it: what `decide` and the conditions read.
+    pub(crate) fn seen(self) -> Record {
+        let (replans, ended_unfed) = if self.began { (self.replans, 0) } else { (0, self.ended_unfed) };
+        Record { replans, ended_unfed, claimed: false, file: false, lease: None, lost: false, held: false, ..self }
+    }
+
+    /// Without what is not read of such a record.
+    pub(crate) fn tidy(self) -> Record {
+        let Record { job, rank, began, repeat, lost, held, claimed, .. } = self;
+        let kept = self.without_job();
+        match self.at {
+            At::Planned => self,
+            At::Collected => Record { job, replans: 0, ended_unfed: 0, ..kept },
+            At::Failed if lost => Record { job, rank, began, repeat, lost, claimed, ..kept },
+            At::Failed => Record { job, rank, replans: 0, ended_unfed: 0, ..kept },
+            // Of a job that has started it no longer matters how its upload went.
+            _ if rank >= STARTED => {
+                let Record { absent, overdue, .. } = self;
+                Record { job, rank, held, absent, overdue, began: true, replans: 0, ended_unfed: 0, ..kept }
+            }
+            _ => self,
+        }
+    }
+}
