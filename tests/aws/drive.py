@@ -158,7 +158,7 @@ class Drive:
 
     def killed(self, local):
         """The queue's message is out of sight for 90 minutes then: it is poll that finds the drop standing still."""
-        self.stack.configure("poll", STALLED_AFTER_SECONDS="1")
+        self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.drops.drop("large.csv", self.large)
         wait("submit is at work on it", lambda: self.drops.statuses("large.csv"), every=0.01)
         submits = self._kill("submit")
@@ -177,7 +177,7 @@ class Drive:
         assert submits and collects, f"killed {submits} of submit and {collects} of collect"
         ((folder, _),) = self.drops.statuses("large.csv")
         compare(self.drops, folder, local())
-        self.stack.configure("poll", STALLED_AFTER_SECONDS="1200")
+        self.stack.configure("poll", STALLED_AFTER_SECONDS="1200", REMIND_AFTER_SECONDS="3600")
         jobs = [job["name"] for job in self.drops.jobs() if not job["state"].endswith("CANCELLED")]
         assert len(jobs) == len(set(jobs)), "a part has two live jobs"
         return f"{LARGE_ROWS} rows, byte for byte; killed {submits} of submit and {collects} of collect; one live job a part"

@@ -88,6 +88,8 @@ class Roles:
             self.drops.drop(names[-1], small(names[-1]))
             return names[-1]
 
+        # What fails of collect is tried again after a second, not after minutes.
+        self.stack.configure("collect", RETRY_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self._try_submit(trial, fresh)
         self._try_poll(trial, fresh)
         self._try_collect(trial, fresh)
@@ -95,7 +97,7 @@ class Roles:
         assert not untold, f"not tried, and no reason given: {sorted(untold)}"
         # With everything in its place again, all of it comes to its end. What collect could not tell the end of, poll finds
         # standing still; on AWS collect would be invoked twice more before.
-        self.stack.configure("poll", STALLED_AFTER_SECONDS="1")
+        self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.stack.redrive()
         self.drops.finish(names)
         self.drops.finish([UNVERSIONED, REFUSED, AGAIN], each=2)
