@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cannot be used ──▶ doubtful ──the same bytes, ten minutes later──▶ held ──a setting, or better results──▶ collected
-//!                       └──other bytes: doubtful anew                 └──once a day: asked for again
+//!                       └──other bytes: doubtful again                └──once a day: asked for again
 //! ```
 //!
 //! A held part waits for as long as it takes: it is neither lost nor failed, and its copy outlives the API's.
