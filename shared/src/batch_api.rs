@@ -27,6 +27,9 @@ pub const JOBS_PER_GET: usize = 100;
 pub const UPLOAD_URL_LIFE: Duration = Duration::from_secs(4 * 3600);
 /// The age up to which it is used: 15 minutes before it runs out, so that a long upload still ends in time.
 pub const UPLOAD_URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);
+/// The age from which a job that the API does not report is gone: it keeps records for at least 30 days (Batch API's
+/// documentation), and five more are ours.
+pub const OVERDUE_AFTER: SignedDuration = SignedDuration::from_hours(35 * 24);
 /// The longest wait that a `Retry-After` is followed for within an invocation; a longer one ends the attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The wait after a first attempt, where the API asks for none; it doubles with each.

@@ -188,9 +188,9 @@ pub struct EventFiles {
     pub keys: Files,
 }
 
-/// What users are told of a job that gave no results.
+/// A part of a drop, as events name it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct JobFailed {
+pub struct EventPart {
     /// Its drop.
     pub drop: DropId,
     /// The drop's object; absent if the drop's record is gone.
@@ -198,15 +198,23 @@ pub struct JobFailed {
     pub source: Option<Source>,
     /// The drop's policy.
     pub policy: Option<String>,
-    /// Its part, counted from 1.
+    /// The part, counted from 1.
     pub part: u32,
-    /// The line of the part's first row.
+    /// The line of its first row in the file.
     pub first_line: u64,
-    /// The part's rows that were for the job, and have no results now.
+    /// Its rows that are for the job.
     pub rows: u64,
-    /// The job; `null` if the API refused to make one.
+    /// The job; `null` if the API refused to create one.
     pub job: Option<String>,
-    /// What the API last said of it, such as `ERROR`.
+}
+
+/// What users are told of a job that gave no results.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobFailed {
+    /// The part, whose rows have no results now.
+    #[serde(flatten)]
+    pub part: EventPart,
+    /// What the API last said of the job, such as `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
     /// Whether the API no longer knows the job: its rows end as missing, else as failed.
@@ -218,21 +226,9 @@ pub struct JobFailed {
 /// What users are told of a part that needs an act of theirs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NeedsAction {
-    /// Its drop.
-    pub drop: DropId,
-    /// The drop's object; absent if the drop's record is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
-    /// The drop's policy.
-    pub policy: Option<String>,
-    /// Its part, counted from 1.
-    pub part: u32,
-    /// The line of the part's first row in the file.
-    pub first_line: u64,
-    /// The part's rows that wait.
-    pub rows: u64,
-    /// The job.
-    pub job: Option<String>,
+    /// The part, whose rows wait.
+    #[serde(flatten)]
+    pub part: EventPart,
     /// What is wrong, and what lets the drop continue.
     pub trouble: Trouble,
     /// The kept results; absent if it is not about results.
@@ -254,6 +250,20 @@ pub struct HeldResults {
     pub setting: String,
 }
 
+impl EventPart {
+    fn of(part: &Part, meta: Option<&Meta>) -> Self {
+        EventPart {
+            drop: part.drop.clone(),
+            source: meta.map(|meta| meta.source.clone()),
+            policy: meta.and_then(|meta| meta.policy.clone()),
+            part: part.plan.number,
+            first_line: part.plan.first_line,
+            rows: part.plan.accepted,
+            job: part.job_id.clone(),
+        }
+    }
+}
+
 impl NeedsAction {
     /// What is to be told of a part; `None` if nothing keeps it from going on.
     #[must_use]
@@ -264,17 +274,7 @@ impl NeedsAction {
             line: held.line,
             setting: held.setting.clone(),
         });
-        Some(NeedsAction {
-            drop: part.drop.clone(),
-            source: meta.map(|meta| meta.source.clone()),
-            policy: meta.and_then(|meta| meta.policy.clone()),
-            part: part.plan.number,
-            first_line: part.plan.first_line,
-            rows: part.plan.accepted,
-            job: part.job_id.clone(),
-            trouble: part.trouble()?,
-            held,
-        })
+        Some(NeedsAction { part: EventPart::of(part, meta), trouble: part.trouble()?, held })
     }
 }
 
@@ -301,13 +301,7 @@ impl JobFailed {
     #[must_use]
     pub fn of(part: &Part, failure: &PartFailure, meta: Option<&Meta>) -> Self {
         JobFailed {
-            drop: part.drop.clone(),
-            source: meta.map(|meta| meta.source.clone()),
-            policy: meta.and_then(|meta| meta.policy.clone()),
-            part: part.plan.number,
-            first_line: part.plan.first_line,
-            rows: part.plan.accepted,
-            job: part.job_id.clone(),
+            part: EventPart::of(part, meta),
             job_state: part.job_state.as_ref().map(|state| state.as_str().to_owned()),
             lost: failure.lost,
             reason: failure.reason.clone(),

@@ -3,9 +3,9 @@
 use crate::results::{self, Doubt, Fetched, Origin};
 use crate::{held, unjoined};
 use anyhow::{Context, Result, bail};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::ApiError;
+use moondrop_shared::batch_api::{ApiError, OVERDUE_AFTER};
 use moondrop_shared::join::{Fate, Join};
 use moondrop_shared::keys::Key;
 use moondrop_shared::metrics::Metric;
@@ -15,9 +15,6 @@ use moondrop_shared::rows;
 use moondrop_shared::source::{SourceReader, is_gone};
 use moondrop_shared::store::{ObjectWriter, WrittenObject};
 use moondrop_shared::tally::Tally;
-
-/// The age from which a lost job need not be asked for once more: the API keeps records for at least 30 days.
-const OVERDUE_AFTER: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// Joins and stores a part, and records it; `false` if it waits, for better results, a setting, or poll.
 pub(crate) async fn collect(services: &Services, meta: &Meta, part: &Part) -> Result<bool> {

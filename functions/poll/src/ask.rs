@@ -7,7 +7,7 @@
 
 use moondrop_shared::batch_api::{ApiError, JOBS_PER_GET, Job, Reported};
 use moondrop_shared::runtime::describe;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// The fewest calls that a tick may make; with many jobs it is two for each hundred.
 const FEWEST_CALLS: usize = 200;
@@ -55,18 +55,17 @@ pub(crate) struct Asking {
     witness: Option<String>,
     /// This API answers 404 where a job is unknown: then it is asked for alone.
     answers_404: bool,
-    asked: usize,
     reported: bool,
     /// Left out, by an answer that counts once a job of ours is reported.
     left_out: Vec<String>,
     /// Jobs that were left out together with the witness.
     silent: usize,
-    forbidden: HashSet<String>,
+    /// Jobs that are not permitted, each asked for alone.
+    forbidden: usize,
     /// How many jobs nothing was heard of.
     given_up: usize,
     calls_left: usize,
     slow_splits_left: usize,
-    under_way: usize,
     stopped: bool,
     /// Why a request was made again for less: a failure only if that did not come to an end.
     split_error: Option<ApiError>,
@@ -78,7 +77,6 @@ impl Asking {
     pub(crate) fn new(jobs: &[String], absent: Vec<String>, witness: Option<String>) -> Self {
         let hundreds: VecDeque<_> = jobs.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect();
         Asking {
-            asked: jobs.len() + absent.len(),
             calls_left: FEWEST_CALLS.max(2 * (jobs.len() + absent.len()).div_ceil(JOBS_PER_GET)),
             slow_splits_left: SLOW_SPLITS,
             hundreds,
@@ -91,9 +89,8 @@ impl Asking {
             reported: false,
             left_out: Vec::new(),
             silent: 0,
-            forbidden: HashSet::new(),
+            forbidden: 0,
             given_up: 0,
-            under_way: 0,
             stopped: false,
             split_error: None,
             failure: None,
@@ -107,7 +104,6 @@ impl Asking {
         }
         let request = self.choose()?;
         self.calls_left -= 1;
-        self.under_way += 1;
         Some(request)
     }
 
@@ -139,7 +135,6 @@ impl Asking {
 
     /// Takes in an answer; gives what was heard of jobs by it.
     pub(crate) fn answered(&mut self, request: Request, answer: Result<Reported, ApiError>) -> Vec<(String, Heard)> {
-        self.under_way -= 1;
         let mut heard = match answer {
             Ok(reported) => self.reported(request, reported),
             Err(error) => self.failed(request, error),
@@ -219,7 +214,7 @@ impl Asking {
                 match n {
                     1 if beside => self.rest.push((ids, true)),
                     1 => {
-                        self.forbidden.extend(ids.iter().cloned());
+                        self.forbidden += 1;
                         return self.give_up(ids, Some(error));
                     }
                     _ => self.split(ids, true),
@@ -272,8 +267,8 @@ impl Asking {
 
     /// What the tick has come to: the failure that is to be told, if any.
     pub(crate) fn outcome(mut self) -> Outcome {
-        let nothing = self.asked > 0 && !self.reported && !self.stopped;
-        if nothing && !self.forbidden.is_empty() && self.forbidden.len() == self.given_up {
+        let nothing = !self.reported && !self.stopped;
+        if nothing && self.forbidden > 0 && self.forbidden == self.given_up {
             // Nothing but "not permitted", of every job that was asked for.
             self.failure = Some(ApiError::Key);
         }

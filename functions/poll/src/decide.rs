@@ -18,7 +18,7 @@
 //! that no upload began (`Ledger::abandon`).
 
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::batch_api::{Job, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
+use moondrop_shared::batch_api::{Job, OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use moondrop_shared::job::JobState;
 use moondrop_shared::record::{NotStarted, Part, PartFailure, PartState};
 
@@ -38,8 +38,6 @@ const UNFED_CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 const ENDED_UNFED: u32 = 2;
 /// How often a part is planned again after an upload began.
 const REPLANS: u32 = 1;
-/// The age from which a job that the API does not report is lost: the API keeps records for at least 30 days.
-pub(crate) const OVERDUE_AFTER: SignedDuration = SignedDuration::from_hours(35 * 24);
 /// For how long after the first request in vain it is asked for before that counts.
 const OVERDUE_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 /// How many intervals of poll one absence adds at most: ticks that were missed are no absence.

@@ -33,8 +33,8 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
     gauge::warn(&parts, now);
     let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(services, now, deadline).await };
-    let refused = [&asked, &swept].into_iter().filter_map(|done| done.as_ref().err());
-    let refused = refused.into_iter().any(|error| matches!(error.downcast_ref(), Some(ApiError::Key)));
+    let of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
+    let refused = [&asked, &swept].into_iter().any(|done| done.as_ref().is_err_and(of_the_key));
     note_key(services, &drops, if refused { Some(Err(ApiError::Key)) } else { key }, &mut changed).await;
     let reports =
         futures_util::stream::iter(&changed).for_each_concurrent(REPORTS_AT_ONCE, |drop| services.reporter.try_report(drop, 0));

@@ -145,7 +145,7 @@ fn upload_body(
     rows: Rows,
     broken: Arc<Mutex<Option<anyhow::Error>>>,
     given: Arc<AtomicU64>,
-) -> impl futures_util::Stream<Item = std::io::Result<bytes::Bytes>> + Send {
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send {
     let steps = stream::unfold(Some(rows), |state| async move {
         let mut rows = state?;
         match rows.next().await {

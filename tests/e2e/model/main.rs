@@ -197,7 +197,8 @@ mod soak {
 /// The model's steps of time are these: who changes one checks the model.
 #[test]
 fn the_times_the_model_stands_on_are_the_codes() {
-    use moondrop_shared::batch_api::{UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
+    use moondrop_shared::batch_api::{OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
+    assert_eq!(OVERDUE_AFTER.as_hours(), 35 * 24);
     assert_eq!((UPLOAD_URL_LIFE.as_secs(), UPLOAD_URL_USED_FOR.as_mins()), (4 * 3600, 3 * 60 + 45));
     let upload = include_str!("../../../functions/submit/src/upload.rs");
     assert!(upload.contains("UPLOAD_URL_USED_FOR"));
@@ -206,7 +207,6 @@ fn the_times_the_model_stands_on_are_the_codes() {
         "GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_mins(4 * 60 + 30);",
         "NEVER_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(4 + 24);",
         "UNFED_CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(1);",
-        "OVERDUE_AFTER: SignedDuration = SignedDuration::from_hours(35 * 24);",
         "OVERDUE_PATIENCE: SignedDuration = SignedDuration::from_hours(24);",
         "ENDED_UNFED: u32 = 2;",
         "REPLANS: u32 = 1;",
