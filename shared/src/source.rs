@@ -1,159 +1,89 @@
-//! The source object, read in pieces and held to the version that was announced.
+//! What a drop is: one version of one object.
 
-use crate::drop::{Source, unquoted};
-use anyhow::{Context, Result, anyhow, bail};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::primitives::ByteStream;
-use bytes::Bytes;
-use std::ops::Range;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
 
-/// The object is not there any more as it was announced: overwritten in an unversioned bucket, or deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the file was overwritten or deleted after it was dropped")]
-pub struct SourceGone;
+/// A drop's identity: a hash of bucket, key and version, 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DropId(String);
 
-/// How often a read that broke off is taken up again, in one reading.
-const RESUMES: u32 = 5;
+impl DropId {
+    /// The identity of one version of one object.
+    #[must_use]
+    pub fn of(bucket: &str, key: &str, version: &str) -> Self {
+        let mut hash = Sha256::new();
+        for text in [bucket, key, version] {
+            // With its length before it, no two triples read alike.
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        DropId(hex::encode(&hash.finalize()[..16]))
+    }
 
-/// Reads a range of a source object from start to end, and takes up again where a connection broke off. Ends only when every
-/// byte has come: a body cut short is never taken for the end.
-#[derive(Debug)]
-pub struct SourceReader {
-    client: Client,
-    source: Source,
-    range: Range<u64>,
-    body: Option<ByteStream>,
-    resumes: u32,
+    /// The whole of it, as it stands in records, events and job names.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough of it to tell two drops apart, eight digits.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
 }
 
-impl SourceReader {
-    /// Reads `range` of the object; nothing is fetched before the first [`SourceReader::next`].
-    #[must_use]
-    pub fn new(client: Client, source: Source, range: Range<u64>) -> Self {
-        SourceReader { client, source, range, body: None, resumes: 0 }
+impl fmt::Display for DropId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
+}
 
-    /// Reads all of the object.
-    #[must_use]
-    pub fn whole(client: Client, source: Source) -> Self {
-        let range = 0..source.size;
-        Self::new(client, source, range)
+impl From<&str> for DropId {
+    /// Takes an identity from a job's name or an event; it is looked up, never trusted.
+    fn from(text: &str) -> Self {
+        DropId(text.to_owned())
     }
+}
 
-    /// The next bytes, or `None` behind the last.
-    ///
-    /// # Errors
-    /// [`SourceGone`] (see [`is_gone`]) if the object is not what was announced; others if S3 does not answer.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        while !self.range.is_empty() {
-            let next = match &mut self.body {
-                Some(body) => body.next().await,
-                None => {
-                    self.body = Some(self.open().await?);
-                    continue;
-                }
-            };
-            match next {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    let left = self.range.end - self.range.start;
-                    if bytes.len() as u64 > left {
-                        bail!("S3 sent more of the file than was asked for");
-                    }
-                    self.range.start += bytes.len() as u64;
-                    return Ok(Some(bytes));
-                }
-                broken => {
-                    self.body = None;
-                    self.resumes += 1;
-                    if self.resumes > RESUMES {
-                        let cause = broken.map_or_else(
-                            || anyhow!("the body ended early"),
-                            |e| match e {
-                                Ok(_) => anyhow!("the body ended early"),
-                                Err(e) => e.into(),
-                            },
-                        );
-                        return Err(cause.context("the file's body breaks off again and again"));
-                    }
-                }
+/// The object of a drop, held to the version that was announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The version, in a versioned bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The ETag, which every read is held to; without quotes.
+    pub etag: String,
+    /// S3's number for this upload among those of its key: tells the same bytes dropped twice into an unversioned bucket
+    /// from one drop announced twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Source {
+    /// The drop this object is.
+    #[must_use]
+    pub fn id(&self) -> DropId {
+        match &self.version_id {
+            Some(version) => DropId::of(&self.bucket, &self.key, version),
+            None => {
+                let sequencer = self.sequencer.as_deref().unwrap_or_default();
+                DropId::of(&self.bucket, &self.key, &format!("{} {sequencer}", self.etag))
             }
         }
-        Ok(None)
-    }
-
-    async fn open(&self) -> Result<ByteStream> {
-        let got = self
-            .client
-            .get_object()
-            .bucket(&self.source.bucket)
-            .key(&self.source.key)
-            .set_version_id(self.source.version_id.clone())
-            .if_match(format!("\"{}\"", self.source.etag))
-            .range(format!("bytes={}-{}", self.range.start, self.range.end - 1))
-            .send()
-            .await;
-        let got = match got {
-            Ok(got) => got,
-            Err(e) => {
-                let status = e.raw_response().map(|r| r.status().as_u16());
-                // 412 is another object in its place, 416 one that is shorter.
-                if is_missing(&e) || matches!(status, Some(412 | 416)) {
-                    return Err(SourceGone.into());
-                }
-                return Err(anyhow::Error::new(e).context("get the file from S3"));
-            }
-        };
-        // For a store that does not know If-Match.
-        if got.e_tag().map(unquoted) != Some(self.source.etag.as_str()) {
-            return Err(SourceGone.into());
-        }
-        Ok(got.body)
     }
 }
 
-/// Whether S3 says that the object is not there: by the code `NoSuchKey` or `NoSuchVersion`, or a delete marker, which is a 405
-/// with a header where it is asked for by its version (Amazon S3 User Guide, "Working with delete markers"). Not by any other 404,
-/// such as a bucket's, and not by a 403.
-fn is_missing(error: &SdkError<GetObjectError>) -> bool {
-    let Some(response) = error.raw_response() else { return false };
-    let marker = response.headers().get("x-amz-delete-marker") == Some("true");
-    let code = error.code();
-    match response.status().as_u16() {
-        404 => marker || matches!(code, Some("NoSuchKey" | "NoSuchVersion")),
-        405 => marker,
-        _ => false,
-    }
-}
-
-/// Whether an error says that the source is gone.
+/// An ETag without its quotes.
 #[must_use]
-pub fn is_gone(error: &anyhow::Error) -> bool {
-    error.chain().any(|e| e.is::<SourceGone>())
-}
-
-/// What is to be known of an object before it is read: its ETag and its size, where an event left them out.
-///
-/// # Errors
-/// [`SourceGone`] if it is not there; others if S3 does not answer.
-pub async fn head(client: &Client, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(String, u64)> {
-    let head = client.head_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned)).send().await;
-    match head {
-        Ok(head) => {
-            let etag = head.e_tag().map(unquoted).context("S3 told no ETag")?.to_owned();
-            Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
-        }
-        // The answer to a HEAD has no body, and so no code: a GET of one byte says what is not found.
-        Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
-            let one = client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
-            match one.range("bytes=0-0").send().await {
-                Err(e) if is_missing(&e) => Err(SourceGone.into()),
-                Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
-                Ok(_) => Err(anyhow!("S3 says that the file is not there, and then that it is")),
-            }
-        }
-        Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
-    }
+pub fn unquoted(etag: &str) -> &str {
+    etag.trim_matches('"')
 }

@@ -5,11 +5,11 @@
 
 mod support;
 
-use moondrop_shared::check::{PartLimits, PlannedPart};
 use moondrop_shared::csv::header::Header;
-use moondrop_shared::join::{Fate, Join, results_header};
-use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::tally::Tally;
+use moondrop_shared::part::join::{Join, PartResult, results_header};
+use moondrop_shared::part::upload::UploadEncoder;
+use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::results::tally::Tally;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -296,11 +296,11 @@ fn carry(file: &File) {
         assert_eq!(upload, sent.collect::<Vec<_>>());
 
         let fate = match *job {
-            FAILED => Fate::Failed("the job was cancelled".to_owned()),
-            LOST => Fate::Lost("the API does not know the job".to_owned()),
-            _ => Fate::Answered(support::answers(&file.answers(&upload))),
+            FAILED => PartResult::Failed("the job was cancelled".to_owned()),
+            LOST => PartResult::Lost("the API does not know the job".to_owned()),
+            _ => PartResult::Answered(support::answers(&file.answers(&upload))),
         };
-        if let Fate::Answered(answers) = &fate {
+        if let PartResult::Answered(answers) = &fate {
             wanted.tally.foreign += 1;
             wanted.tally.doubled += u64::from(answers.len() > 1);
         }

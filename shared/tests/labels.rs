@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_shared::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
-use moondrop_shared::tally::{MAX_LABELS, Tally};
+use moondrop_shared::results::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
+use moondrop_shared::results::tally::{MAX_LABELS, Tally};
 
 fn label(name: &str, score: f64) -> Label {
     Label { name: name.to_owned(), score }

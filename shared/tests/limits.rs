@@ -4,12 +4,14 @@
 
 mod support;
 
-use moondrop_shared::check::{Checker, MAX_PARTS, PartLimits};
+use moondrop_shared::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
+use moondrop_shared::check::{Checker, MAX_PARTS};
+use moondrop_shared::csv::error::InputError;
 use moondrop_shared::csv::header::MAX_HEADER_BYTES;
 use moondrop_shared::csv::row::{MAX_IMAGE_URL_BYTES, MAX_REF_ID_BYTES};
 use moondrop_shared::csv::scan::MAX_ROW_BYTES;
-use moondrop_shared::fault::{Class, Fault};
-use moondrop_shared::unique::{Doubles, Hashes, MAX_DOUBLED_REF_IDS};
+use moondrop_shared::plan::PartLimits;
+use moondrop_shared::problem::Code;
 
 /// A mebibyte, as S3 may hand it out, beside the whole file, single bytes and sevens.
 const MIB: usize = 1 << 20;
@@ -17,7 +19,7 @@ const MIB: usize = 1 << 20;
 const HEADER: &str = "ref_id,type,content\n";
 
 /// Refused, and with the same words however the bytes come.
-fn refused(bytes: &[u8]) -> Fault {
+fn refused(bytes: &[u8]) -> InputError {
     let fault = support::check(bytes, bytes.len(), PartLimits::default()).unwrap_err();
     for chunk in [1, 7, MIB] {
         assert_eq!(support::check(bytes, chunk, PartLimits::default()).unwrap_err(), fault, "by {chunk}");
@@ -40,7 +42,7 @@ fn a_row_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_refused() {
         assert_eq!((taken.checked.rows, taken.checked.rejected), (2, 0));
     }
     let fault = refused(content(MAX_ROW_BYTES + 1).as_bytes());
-    assert_eq!((fault.class, fault.line, fault.offset), (Class::Limit, 3, 29));
+    assert_eq!((fault.class, fault.line, fault.offset), (Code::Limit, 3, 29));
     assert!(fault.reason.contains(&MAX_ROW_BYTES.to_string()), "{fault}");
 }
 
@@ -51,7 +53,7 @@ fn a_row_that_is_too_long_is_refused_for_that_whatever_comes_later_in_it() {
         [("a quote", "\"\n"), ("a bare return", "\rx\n"), ("NUL", "\0\n"), ("commas", ",,,\n"), ("the end", "")]
     {
         let fault = refused(format!("{HEADER}1,text,{long}{later}").as_bytes());
-        assert_eq!((fault.class, fault.line), (Class::Limit, 2), "{name}: {fault}");
+        assert_eq!((fault.class, fault.line), (Code::Limit, 2), "{name}: {fault}");
     }
 }
 
@@ -60,7 +62,7 @@ fn a_quote_not_closed_within_a_rows_limit_is_pointed_at() {
     let rows = "2,text,b\n".repeat(MAX_ROW_BYTES / 9 + 1);
     for later in ["", "\"\n", "\"x", "\"\"\""] {
         let fault = refused(format!("{HEADER}\"1\n\",text,\"a\n{rows}{later}").as_bytes());
-        assert_eq!((fault.class, fault.line), (Class::Limit, 2), "{fault}");
+        assert_eq!((fault.class, fault.line), (Code::Limit, 2), "{fault}");
         assert!(fault.reason.contains("a quote opened on line 3 is not closed"), "{fault}");
     }
 }
@@ -83,7 +85,7 @@ fn a_header_over_its_limit_is_refused() {
     let header = |bytes: usize| format!("ref_id,type,content,{}\n1,text,a,b\n", "x".repeat(bytes - 21));
     assert_eq!(rejected(header(MAX_HEADER_BYTES).as_bytes()), []);
     let fault = refused(header(MAX_HEADER_BYTES + 1).as_bytes());
-    assert_eq!((fault.class, fault.line), (Class::Limit, 1), "{fault}");
+    assert_eq!((fault.class, fault.line), (Code::Limit, 1), "{fault}");
 }
 
 #[test]
@@ -109,7 +111,7 @@ fn a_file_of_more_parts_than_a_drop_may_have_is_refused_at_the_row_beyond() {
     let limits = PartLimits { rows: 1, ..PartLimits::default() };
     assert_eq!(support::check(rows(MAX_PARTS).as_bytes(), MIB, limits).unwrap().checked.parts.len(), MAX_PARTS);
     let fault = support::check(rows(MAX_PARTS + 1).as_bytes(), MIB, limits).unwrap_err();
-    assert_eq!((fault.class, fault.line), (Class::Limit, MAX_PARTS as u64 + 2), "{fault}");
+    assert_eq!((fault.class, fault.line), (Code::Limit, MAX_PARTS as u64 + 2), "{fault}");
 }
 
 #[test]
@@ -122,19 +124,19 @@ fn a_file_appended_to_itself_is_refused_once_too_many_ref_ids_are_doubled() {
         let mut checker = Checker::first(PartLimits::default());
         file.as_bytes().chunks(MIB).try_for_each(|bytes| checker.push(bytes)).and_then(|()| checker.finish())
     };
-    assert!(first(doubled(MAX_DOUBLED_REF_IDS)).unwrap().needs_second_look());
-    let fault = first(doubled(MAX_DOUBLED_REF_IDS + 1)).unwrap_err();
-    assert_eq!((fault.class, fault.line), (Class::Limit, 1), "{fault}");
+    assert!(first(doubled(MAX_DUPLICATED_REF_IDS)).unwrap().needs_second_look());
+    let fault = first(doubled(MAX_DUPLICATED_REF_IDS + 1)).unwrap_err();
+    assert_eq!((fault.class, fault.line), (Code::Limit, 1), "{fault}");
     assert!(fault.reason.contains("appended to itself"), "{fault}");
 }
 
 #[test]
 fn a_million_ref_ids_that_stand_once_raise_no_suspicion() {
-    let mut hashes = Hashes::default();
+    let mut hashes = RefIdHashes::default();
     (0..1_000_000).for_each(|i| hashes.add(format!("post-{i}").as_bytes()));
     assert!(hashes.suspects().unwrap().is_empty());
     hashes.add(b"post-777");
-    let mut doubles = Doubles::of(hashes.suspects().unwrap());
+    let mut doubles = Duplicates::of(hashes.suspects().unwrap());
     assert_eq!(doubles.seen_before(b"post-778", 5), None);
     assert_eq!(doubles.seen_before(b"post-777", 7), None);
     assert_eq!(doubles.seen_before(b"post-778", 8), None, "it was no suspect, and is not kept");

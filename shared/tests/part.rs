@@ -4,11 +4,11 @@
 
 mod support;
 
-use moondrop_shared::check::PartLimits;
+use moondrop_shared::check::rejected::Rejections;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::join::{Fate, Join};
-use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::rejected::Rejections;
+use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::part::upload::UploadEncoder;
+use moondrop_shared::plan::PartLimits;
 use moondrop_shared::results::Answers;
 
 const SOURCE: &[u8] = b"ref_id,type,content\n1,text,a\n2,text,\"b\nc\"\n\n3,text,\n4,text,d\n5,video,e\n";
@@ -19,7 +19,7 @@ fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
     let (header, part) = (&taken.checked.header, &taken.checked.parts[0]);
     let mut encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
     let uploaded = encoder.push(bytes).and_then(|_| encoder.finish()).map(drop);
-    let mut join = Join::new(header.clone(), part.clone(), taken.rejections(part), Fate::Answered(Answers::default()));
+    let mut join = Join::new(header.clone(), part.clone(), taken.rejections(part), PartResult::Answered(Answers::default()));
     [uploaded, join.push(bytes).and_then(|_| join.finish()).map(drop)]
 }
 
@@ -27,7 +27,7 @@ fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
 fn parts_end_at_their_rows_or_bytes_and_know_their_first_line() {
     let plan = |rows, bytes| {
         let taken = support::check(SOURCE, 5, PartLimits { rows, bytes }).unwrap();
-        let part = |p: &moondrop_shared::check::PlannedPart| (p.number, p.first_line, p.rows, p.accepted);
+        let part = |p: &moondrop_shared::plan::PlannedPart| (p.number, p.first_line, p.rows, p.accepted);
         taken.checked.parts.iter().map(part).collect::<Vec<_>>()
     };
     assert_eq!(plan(25_000, 1 << 20), [(1, 2, 5, 3)]);

@@ -5,8 +5,8 @@
 
 mod support;
 
-use moondrop_shared::check::PartLimits;
-use moondrop_shared::fault::Class;
+use moondrop_shared::plan::PartLimits;
+use moondrop_shared::problem::Code;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 
-type Place = (Class, u64);
+type Place = (Code, u64);
 
 /// A row's line and values, and whether blanks were skipped in it.
 type Row = (u64, Vec<Vec<u8>>, bool);
@@ -62,10 +62,10 @@ impl Reference<'_> {
         let row = &row[..row.len() - self.rest.len()];
         let line_of = |at: usize| line + row[..at].iter().filter(|b| **b == b'\n').count() as u64;
         if let Some(nul) = row.iter().position(|b| *b == 0) {
-            return Err((Class::Encoding, line_of(nul)));
+            return Err((Code::Encoding, line_of(nul)));
         }
         if let Err(error) = std::str::from_utf8(row) {
-            return Err((Class::Encoding, line_of(error.valid_up_to())));
+            return Err((Code::Encoding, line_of(error.valid_up_to())));
         }
         Ok(Some((line, fields, skipped)))
     }
@@ -80,7 +80,7 @@ impl Reference<'_> {
                 } else if self.skip(b"\"") {
                     break;
                 } else if self.rest.is_empty() {
-                    return Err((Class::Quote, opened));
+                    return Err((Code::Quote, opened));
                 } else {
                     value.push(self.take());
                 }
@@ -92,7 +92,7 @@ impl Reference<'_> {
         }
         match self.rest {
             [] | [b',' | b'\n', ..] | [b'\r', b'\n', ..] => Ok(value),
-            _ => Err((Class::Quote, self.line)),
+            _ => Err((Code::Quote, self.line)),
         }
     }
 }
@@ -100,34 +100,34 @@ impl Reference<'_> {
 /// The rows to reject, or why the file is refused.
 fn reference(file: &[u8]) -> Result<Vec<Place>, Place> {
     if file.iter().take(2).any(|b| *b == 0) {
-        return Err((Class::Encoding, 1));
+        return Err((Code::Encoding, 1));
     }
     let mut file = Reference { rest: file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file), line: 1 };
-    let Some((line, header, blanks)) = file.row(true)? else { return Err((Class::Empty, 1)) };
+    let Some((line, header, blanks)) = file.row(true)? else { return Err((Code::Empty, 1)) };
     let names: Vec<&[u8]> = header.iter().map(|name| name.trim_ascii()).collect();
-    let column = |name: &str| names.iter().position(|n| *n == name.as_bytes()).ok_or((Class::Header, line));
+    let column = |name: &str| names.iter().position(|n| *n == name.as_bytes()).ok_or((Code::Header, line));
     let (ref_id, kind, content) = (column("ref_id")?, column("type")?, column("content")?);
     let twice = |i: usize| !names[i].is_empty() && names[..i].contains(&names[i]);
     if column("labels").is_ok() || column("error").is_ok() || (0..names.len()).any(twice) {
-        return Err((Class::Header, line));
+        return Err((Code::Header, line));
     }
     let (mut rows, mut rejected, mut seen) = (0, Vec::new(), HashSet::new());
     while let Some((line, fields, _)) = file.row(blanks)? {
         rows += 1;
         if fields.len() != names.len() {
-            return Err((Class::Fields, line));
+            return Err((Code::Fields, line));
         }
         if fields[ref_id].trim_ascii().is_empty() {
-            rejected.push((Class::RefId, line));
+            rejected.push((Code::RefId, line));
         } else if fields[kind].trim_ascii() != b"text" {
-            rejected.push((Class::Type, line));
+            rejected.push((Code::Type, line));
         } else if fields[content].trim_ascii().is_empty() {
-            rejected.push((Class::Content, line));
+            rejected.push((Code::Content, line));
         } else if !seen.insert(fields[ref_id].trim_ascii().to_vec()) {
-            rejected.push((Class::RefId, line));
+            rejected.push((Code::RefId, line));
         }
     }
-    if rows == 0 { Err((Class::Empty, 1)) } else { Ok(rejected) }
+    if rows == 0 { Err((Code::Empty, 1)) } else { Ok(rejected) }
 }
 
 /// The check under test, in the reference's words.

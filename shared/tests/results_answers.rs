@@ -4,10 +4,10 @@
 
 mod support;
 
+use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{
     BlankLabels, E_BLANK_LABELS, E_RESULTS_UNRELATED, Form, OnOtherContent, OnUnreadable, Reading, ResultsReader, judge,
 };
-use moondrop_shared::tally::Tally;
 use support::results::{HOLD, blank, held, joined, read, rows};
 
 const HEADER: &str = "ref_id,labels,error\n";

@@ -4,11 +4,11 @@
 
 mod support;
 
-use moondrop_shared::check::PartLimits;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::join::{Fate, Join};
+use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::plan::PartLimits;
+use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{E_RESULTS_CONTENT, Form, MIN_COMPARED, OnOtherContent, Reading, ResultsReader, judge};
-use moondrop_shared::tally::Tally;
 use support::results::HOLD;
 
 /// Joins rows that were sent as (type, content) with what came back: with the `content` column, or without.
@@ -32,7 +32,8 @@ fn join(rows: &[(&str, &str, &str)], has_content: bool) -> Tally {
     assert_eq!(read.form, Form::Whole);
     let taken = support::check(&source, source.len(), PartLimits::default()).unwrap();
     let part = &taken.checked.parts[0];
-    let mut join = Join::new(taken.checked.header.clone(), part.clone(), taken.rejections(part), Fate::Answered(read.answers));
+    let mut join =
+        Join::new(taken.checked.header.clone(), part.clone(), taken.rejections(part), PartResult::Answered(read.answers));
     join.push(&source[part.offset as usize..]).unwrap();
     let (_, tally) = join.finish().unwrap();
     assert_eq!(tally.rows.evaluated, rows.len() as u64, "content decides on no row");
@@ -102,7 +103,7 @@ fn images_and_rows_without_content_are_not_compared() {
 }
 
 /// So many rows came back, and so many of them with the text that was sent.
-fn judged(rows: usize, matching: usize) -> (Tally, Option<moondrop_shared::results::Problem>) {
+fn judged(rows: usize, matching: usize) -> (Tally, Option<moondrop_shared::results::ResultsProblem>) {
     let texts: Vec<_> =
         (0..rows).map(|i| if i < matching { ("text", "sent", "Sent") } else { ("text", "sent", "other") }).collect();
     let tally = join(&texts, true);

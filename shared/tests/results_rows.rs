@@ -4,13 +4,13 @@
 
 mod support;
 
-use moondrop_shared::results::{BlankLabels, E_BLANK_LABELS, Form, OnUnreadable, Problem, judge};
+use moondrop_shared::results::{BlankLabels, E_BLANK_LABELS, Form, OnUnreadable, ResultsProblem, judge};
 use support::results::{HOLD, ROWS, blank, held, joined, read, rows, try_read};
 
 const HEADER: &str = "ref_id,type,labels,content,error\n";
 
 /// What is used of a file that is whole in the end, and the first thing in it that is unreadable.
-fn used(file: impl AsRef<[u8]>, n: usize) -> (Vec<String>, Option<Problem>) {
+fn used(file: impl AsRef<[u8]>, n: usize) -> (Vec<String>, Option<ResultsProblem>) {
     let read = read(ROWS, &file);
     assert_eq!(read.confirmed(), &Form::Whole, "{}", String::from_utf8_lossy(file.as_ref()));
     (joined(ROWS, file, n).0, read.answers.unreadable().cloned())

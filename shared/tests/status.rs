@@ -3,17 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use jiff::Timestamp;
-use moondrop_shared::check::{PartLimits, PlannedPart};
-use moondrop_shared::drop::Source;
-use moondrop_shared::record::{
-    Collected, DropState, Meta, OnBadRows, Part, PartFailure, PartState, Plan, SCHEMA, Times, Trouble,
-};
-use moondrop_shared::secret::SignedUrl;
-use moondrop_shared::status::Status;
-use moondrop_shared::tally::{Outcomes, Tally};
+use moondrop_shared::drop::status::Status;
+use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan, Times};
+use moondrop_shared::form::SCHEMA;
+use moondrop_shared::job::SignedUrl;
+use moondrop_shared::part::{CollectedPart, PartFailure, PartRecord, PartState};
+use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::results::tally::{Outcomes, Tally};
+use moondrop_shared::source::Source;
 use serde_json::{Value, json};
 
-fn meta(state: DropState, rows: Option<(u64, u64)>) -> Meta {
+fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
     let source = Source {
         bucket: "drops".to_owned(),
         key: "incoming/posts.csv".to_owned(),
@@ -22,7 +23,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> Meta {
         sequencer: None,
         size: 4096,
     };
-    Meta {
+    DropRecord {
         schema: SCHEMA,
         id: source.id(),
         source,
@@ -43,7 +44,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> Meta {
     }
 }
 
-fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Part {
+fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> PartRecord {
     let plan = PlannedPart {
         number,
         first_line: 2,
@@ -55,8 +56,8 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
         rejected_offset: 37,
         rejected_bytes: 0,
     };
-    let mut part = Part::planned(meta(DropState::Checking, None).id, plan);
-    part.collected = outcomes.map(|rows| Collected {
+    let mut part = PartRecord::planned(meta(DropState::Checking, None).id, plan);
+    part.collected = outcomes.map(|rows| CollectedPart {
         key: "parts/1".to_owned(),
         bytes: 99,
         digest: "d".to_owned(),
@@ -66,7 +67,7 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
     part
 }
 
-fn status(meta: &Meta, parts: &[Part], checked: u64) -> Value {
+fn status(meta: &DropRecord, parts: &[PartRecord], checked: u64) -> Value {
     serde_json::to_value(Status::of(meta, parts, checked, Timestamp::UNIX_EPOCH)).unwrap()
 }
 
@@ -116,7 +117,7 @@ fn a_finished_drop_names_its_results_and_has_nothing_pending() {
 #[test]
 fn a_refused_file_says_why_and_points_at_its_rejections() {
     let mut meta = meta(DropState::Rejected, Some((8, 3)));
-    meta.trouble = Some(Trouble { class: "E_ROWS".to_owned(), reason: "why".to_owned(), next: "mend".to_owned() });
+    meta.trouble = Some(Problem { class: "E_ROWS".to_owned(), reason: "why".to_owned(), next: "mend".to_owned() });
     let seen = status(&meta, &[], 0);
     assert_eq!(seen["trouble"], json!({"class": "E_ROWS", "reason": "why", "next": "mend"}));
     assert_eq!((&seen["rows"]["rejected"], &seen["rows"]["pending"]), (&json!(3), &json!(0)));

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_shared::record::DropState;
+use moondrop_shared::drop::DropState;
 use moondrop_tests::direct::Direct;
 use moondrop_tests::rows::good_file;
 use moondrop_tests::scripted::{Answer, Call};

@@ -5,9 +5,9 @@
 use jiff::Timestamp;
 use moondrop_local::machine::MachineConfig;
 use moondrop_local::stack::RESULTS;
-use moondrop_shared::keys::Key;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::DropState;
+use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::services::metrics::Metric;
 use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::emf;
 use moondrop_tests::logs;
@@ -187,7 +187,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     assert_eq!(measured(&world).values["ResultsUnreadable"], 1);
     world.api.change(&jobs[2], |job| job.results = None);
 
-    let key = Key::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
+    let key = ObjectKey::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
     world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"another's".to_vec().into()).send().await.unwrap();
     for _ in 0..2 {
         world.collect(&dropped.id, 3).await.unwrap();

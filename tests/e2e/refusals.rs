@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_shared::record::DropState;
+use moondrop_shared::drop::DropState;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::world::{World, assert_state};
 use serde_json::json;

@@ -7,9 +7,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
 use moondrop_local::stack::{DROPS, RESULTS, TABLE};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::event::{AnnouncedDetail, Announcement};
-use moondrop_shared::record::{DropState, PartState, SCHEMA};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::event::{ObjectCreatedDetail, OutgoingEvent};
+use moondrop_shared::form::SCHEMA;
+use moondrop_shared::part::PartState;
+use moondrop_shared::source::DropId;
 use moondrop_tests::direct::{Direct, Dropped};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
@@ -92,14 +94,14 @@ async fn left_in_flight_by(form: &str, change: impl Fn(&mut Item)) -> (Direct, D
         fields: BTreeMap::new(),
         results: None,
     });
-    let detail: AnnouncedDetail = serde_json::from_value(json!({
+    let detail: ObjectCreatedDetail = serde_json::from_value(json!({
         "bucket": {"name": "drops"},
         "object": {"key": KEY, "size": 97, "etag": "c4382bfbf56c655d9b893a27ccf55360", "sequencer": "18EAD878B3BEBE5A"},
     }))
     .unwrap();
     let source = detail.source().unwrap();
     assert_eq!(source.id().as_str(), DROP, "a drop is known by what it always was");
-    let message = json!({"time": "2026-11-24T02:20:00Z", "detail": Announcement::DropStalled { source }.detail()});
+    let message = json!({"time": "2026-11-24T02:20:00Z", "detail": OutgoingEvent::DropStalled { source }.detail()});
     (world, Dropped { id: DropId::from(DROP), message: message.to_string() })
 }
 

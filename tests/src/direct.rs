@@ -9,15 +9,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::stack::{self, DROPS, Processes, RESULTS, Stack, StackConfig, TABLE};
-use moondrop_shared::aws::{AwsClients, Services};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::event::{Announced, JobEnded, JobEndedDetail};
-use moondrop_shared::keys::Key;
-use moondrop_shared::record::{Meta, Part, PartState};
-use moondrop_shared::runtime::Deadline;
-use moondrop_shared::settings::Settings;
-use moondrop_shared::status::Status;
-use moondrop_shared::web::WebClients;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::status::Status;
+use moondrop_shared::event::{JobEnded, JobEndedDetail, ObjectCreated};
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::services::batch_api::http::HttpClients;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::settings::Settings;
+use moondrop_shared::services::{AwsClients, Services};
+use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -117,7 +118,7 @@ impl Direct {
         let put = self.stack.s3().put_object().bucket(DROPS).key(key);
         put.body(ByteStream::from(body.into())).send().await.unwrap();
         let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let source = Announced::read(&event.to_string()).unwrap().detail.source().unwrap();
+        let source = ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap();
         Dropped { id: source.id(), message: event.to_string() }
     }
 
@@ -171,17 +172,17 @@ impl Direct {
     pub async fn ended(&self, id: &DropId) -> Ended {
         let meta = self.meta(id).await;
         assert!(meta.closed_at.is_some(), "the drop has not ended: {meta:?} {:?}", self.parts(id).await);
-        let results = self.read(&Key::Results { folder: &meta.folder }.to_string()).await;
+        let results = self.read(&ObjectKey::Results { folder: &meta.folder }.to_string()).await;
         Ended { status: self.status(id).await, results }
     }
 
     /// A drop's record.
-    pub async fn meta(&self, id: &DropId) -> Meta {
+    pub async fn meta(&self, id: &DropId) -> DropRecord {
         self.services.ledger.meta(id).await.unwrap().expect("the drop's record")
     }
 
     /// Its parts.
-    pub async fn parts(&self, id: &DropId) -> Vec<Part> {
+    pub async fn parts(&self, id: &DropId) -> Vec<PartRecord> {
         self.services.ledger.parts(id).await.unwrap()
     }
 
@@ -193,7 +194,7 @@ impl Direct {
     /// Its `status.json`.
     pub async fn status(&self, id: &DropId) -> Status {
         let meta = self.meta(id).await;
-        let status = self.read(&Key::Status { folder: &meta.folder }.to_string()).await.expect("a status.json");
+        let status = self.read(&ObjectKey::Status { folder: &meta.folder }.to_string()).await.expect("a status.json");
         serde_json::from_slice(&status).unwrap()
     }
 
@@ -232,7 +233,7 @@ impl Direct {
     }
 
     /// Writes another record in a part's place.
-    pub async fn replace_part(&self, part: &Part) {
+    pub async fn replace_part(&self, part: &PartRecord) {
         let key = |name: &str, value: String| (name.to_owned(), AttributeValue::S(value));
         let sk = format!("PART#{:05}", part.plan.number);
         let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(part).unwrap();
@@ -328,7 +329,7 @@ fn services(stack: &Stack, settings: &BTreeMap<String, String>, events: &str) ->
         eventbridge: aws_sdk_eventbridge::Client::from_conf(events),
         secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
     };
-    let mut web = WebClients::new().unwrap();
+    let mut web = HttpClients::new().unwrap();
     web.api_timeout = API_TIMEOUT;
     Services::new(settings, clients, web)
 }

@@ -1,21 +1,23 @@
 //! What must hold of any bytes at all: the bodies of the fuzz targets under `fuzz/`, which the corpus also runs through on
 //! stable Rust (`e2e/corpus.rs`). Each panics where a promise is broken.
 
-use moondrop_shared::check::{Checked, Checker, PartLimits, PlannedPart};
+use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
+use moondrop_shared::check::{Checked, Checker};
+use moondrop_shared::csv::error::InputError;
 use moondrop_shared::csv::header::{Header, RESULT_COLUMNS};
 use moondrop_shared::csv::row::UPLOAD_HEADER;
 use moondrop_shared::csv::scan::Scanner;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::drop::Source;
-use moondrop_shared::event::{Announced, AnnouncedDetail, Announcement, JobEnded};
-use moondrop_shared::fault::Fault;
-use moondrop_shared::join::{Fate, Join, results_header};
-use moondrop_shared::keys::{self, Key};
-use moondrop_shared::labels::{is_blank, say_the_same};
-use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::rejected::{REJECTED_HEADER, Rejections};
+use moondrop_shared::drop::object_key;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::event::{JobEnded, ObjectCreated, ObjectCreatedDetail, OutgoingEvent};
+use moondrop_shared::part::join::{Join, PartResult, results_header};
+use moondrop_shared::part::upload::UploadEncoder;
+use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::results::labels::{is_blank, say_the_same};
+use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsReader, judge};
-use moondrop_shared::tally::Tally;
+use moondrop_shared::source::Source;
 use std::collections::{HashMap, HashSet};
 
 /// Parts so small that a few lines make several.
@@ -47,7 +49,7 @@ pub fn check(file: &[u8]) {
 }
 
 /// As submit does: a second look where there is something to reject. With it, `rejected.csv`.
-fn look_twice(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked, Vec<u8>), Fault> {
+fn look_twice(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
     let first = look(file, Checker::first(limits), piece)?;
     if !first.0.needs_second_look() {
         return Ok((first.0, REJECTED_HEADER.to_vec()));
@@ -55,7 +57,7 @@ fn look_twice(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked,
     look(file, Checker::second(limits, first.0), piece)
 }
 
-fn look(file: &[u8], mut checker: Checker, piece: usize) -> Result<(Checked, Vec<u8>), Fault> {
+fn look(file: &[u8], mut checker: Checker, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
     let mut rejected = Vec::new();
     for bytes in file.chunks(piece) {
         checker.push(bytes)?;
@@ -86,8 +88,8 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
         }
         let read = read_results(&answers, Reading::default(), usize::MAX);
         assert_eq!(read.form, Form::Whole, "the answers read back");
-        tally.add(&join(file, &header, part, rejected, Fate::Answered(read.answers), &mut results));
-        let fates = [Fate::Failed("why".to_owned()), Fate::Lost("why".to_owned())];
+        tally.add(&join(file, &header, part, rejected, PartResult::Answered(read.answers), &mut results));
+        let fates = [PartResult::Failed("why".to_owned()), PartResult::Lost("why".to_owned())];
         for (fate, lost) in fates.into_iter().zip([false, true]) {
             let rows = join(file, &header, part, rejected, fate, &mut Vec::new()).rows;
             let counted = if lost { rows.missing } else { rows.failed };
@@ -122,7 +124,7 @@ fn upload(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8]) -> 
     rows
 }
 
-fn join(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8], fate: Fate, results: &mut Vec<u8>) -> Tally {
+fn join(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8], fate: PartResult, results: &mut Vec<u8>) -> Tally {
     let mut join = Join::new(header.clone(), part.clone(), rejections(part, rejected), fate);
     for bytes in file[part.offset as usize..part.end as usize].chunks(5) {
         results.extend(join.push(bytes).expect("what was checked can be joined"));
@@ -207,7 +209,7 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     let (checked, rejected) = look_twice(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
     let [(tally, out), again] = [whole.answers, pieces.answers].map(|answers| {
         let mut out = results_header(&checked.header);
-        let tally = join(SOURCE, &checked.header, &checked.parts[0], &rejected, Fate::Answered(answers), &mut out);
+        let tally = join(SOURCE, &checked.header, &checked.parts[0], &rejected, PartResult::Answered(answers), &mut out);
         (tally, out)
     });
     assert_eq!((&tally, &out), (&again.0, &again.1), "the answers hang on how the bytes come in");
@@ -285,7 +287,7 @@ pub fn event(body: &[u8]) {
     let _ = serde_json::from_slice::<moondrop_submit::Messages>(body);
     let _ = serde_json::from_slice::<JobEnded>(body);
     let Ok(text) = std::str::from_utf8(body) else { return };
-    let announced = match Announced::read(text) {
+    let announced = match ObjectCreated::read(text) {
         Ok(announced) => announced,
         Err(error) => {
             let shown = format!("{error:#}");
@@ -294,8 +296,8 @@ pub fn event(body: &[u8]) {
         }
     };
     let object = &announced.detail.object;
-    if keys::is_drop(&object.key) {
-        assert!(keys::policy_folder(&object.key).is_none_or(|folder| !folder.is_empty() && !folder.contains('/')));
+    if object_key::is_drop(&object.key) {
+        assert!(object_key::policy_folder(&object.key).is_none_or(|folder| !folder.is_empty() && !folder.contains('/')));
     }
     let source = Source {
         bucket: announced.detail.bucket.name.clone(),
@@ -307,13 +309,13 @@ pub fn event(body: &[u8]) {
     };
     let id = source.id();
     for apart in [None, Some(&id)] {
-        let folder = keys::results_folder(&object.key, announced.time, apart);
-        let key = Key::Rejected { folder: &folder }.to_string();
+        let folder = object_key::results_folder(&object.key, announced.time, apart);
+        let key = ObjectKey::Rejected { folder: &folder }.to_string();
         assert!(key.len() <= 1024 && key.starts_with("results/"), "S3 would not take the key");
     }
     // Put back on the queue it is the same drop.
-    let detail = Announcement::DropStalled { source }.detail();
-    let again: AnnouncedDetail = serde_json::from_value(detail).expect("our own announcement reads back");
+    let detail = OutgoingEvent::DropStalled { source }.detail();
+    let again: ObjectCreatedDetail = serde_json::from_value(detail).expect("our own announcement reads back");
     let object = again.object;
     let (key, version_id, sequencer) = (object.key, object.version_id, object.sequencer);
     let etag = object.etag.unwrap_or_default();

@@ -24,7 +24,8 @@ impl Write for Logged {
 pub fn keep() {
     static KEEP: Once = Once::new();
     KEEP.call_once(|| {
-        tracing::subscriber::set_global_default(moondrop_shared::logs::to(|| Logged, EnvFilter::new("info"))).unwrap();
+        tracing::subscriber::set_global_default(moondrop_shared::services::logs::to(|| Logged, EnvFilter::new("info")))
+            .unwrap();
     });
 }
 

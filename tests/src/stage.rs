@@ -9,15 +9,16 @@ use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::sandbox::{JobState, Sandbox, SandboxConfig};
 use moondrop_local::stack::{BUS, DROPS, Processes, REGION, RESULTS, Stack, StackConfig, TABLE};
-use moondrop_shared::aws::{AwsClients, Services};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::event::Announced;
-use moondrop_shared::keys::Key;
-use moondrop_shared::ledger::Ledger;
-use moondrop_shared::record::{DropState, Meta, PartState};
-use moondrop_shared::runtime::Deadline;
-use moondrop_shared::settings::Settings;
-use moondrop_shared::web::WebClients;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::part::PartState;
+use moondrop_shared::services::batch_api::http::HttpClients;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::ledger::Ledger;
+use moondrop_shared::services::settings::Settings;
+use moondrop_shared::services::{AwsClients, Services};
+use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,7 @@ pub struct Stage {
     pub ledger: Ledger,
     // Shared by the processes, whose fronts are at addresses of their own: so are their connections.
     http: SharedHttpClient,
-    web: WebClients,
+    web: HttpClients,
     behind: Behind,
     dead: watch::Sender<u64>,
     storage: Front,
@@ -100,7 +101,7 @@ impl Stage {
             plan,
             ledger,
             http: aws_smithy_http_client::Builder::new().build_http(),
-            web: WebClients::new().unwrap(),
+            web: HttpClients::new().unwrap(),
             behind,
             dead,
             storage,
@@ -126,7 +127,7 @@ impl Stage {
         let put = self.stack.s3().put_object().bucket(DROPS).key(key);
         put.body(ByteStream::from(body.to_vec())).send().await.unwrap();
         let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let source = Announced::read(&event.to_string()).unwrap().detail.source().unwrap();
+        let source = ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap();
         (event, source.id())
     }
 
@@ -187,8 +188,8 @@ impl Stage {
     }
 
     /// Every published `results.csv` of the folder a drop has.
-    pub async fn published(&self, meta: &Meta) -> Option<Vec<u8>> {
-        self.read(&Key::Results { folder: &meta.folder }.to_string()).await
+    pub async fn published(&self, meta: &DropRecord) -> Option<Vec<u8>> {
+        self.read(&ObjectKey::Results { folder: &meta.folder }.to_string()).await
     }
 
     /// Holds the promises against what there is, for a drop at its end; gives what is broken.
@@ -207,9 +208,9 @@ impl Stage {
         let folder = meta.folder.as_str();
         let results = self.published(&meta).await;
         promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
-        let rejected = self.read(&Key::Rejected { folder }.to_string()).await;
+        let rejected = self.read(&ObjectKey::Rejected { folder }.to_string()).await;
         promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
-        let status = self.read(&Key::Status { folder }.to_string()).await.unwrap_or_default();
+        let status = self.read(&ObjectKey::Status { folder }.to_string()).await.unwrap_or_default();
         let status: Value = serde_json::from_slice(&status).unwrap_or_default();
         promise(status["state"] == json!(meta.state.as_str()), format!("status.json says {}", status["state"]));
 

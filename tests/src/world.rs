@@ -5,11 +5,11 @@ use aws_sdk_s3::primitives::ByteStream;
 use moondrop_local::machine::{Api, Machine, MachineConfig};
 use moondrop_local::sandbox::{Sandbox, SandboxConfig};
 use moondrop_local::stack::{DROPS, RESULTS};
-use moondrop_shared::drop::{DropId, Source};
-use moondrop_shared::event::Announced;
-use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, Meta};
-use moondrop_shared::status::Status;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::status::Status;
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::source::{DropId, Source};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -85,11 +85,11 @@ impl World {
     /// The object under a key, as it was announced.
     pub async fn source(&self, key: &str) -> Source {
         let event = self.machine.stack.announcement(DROPS, key).await.unwrap();
-        Announced::read(&event.to_string()).unwrap().detail.source().unwrap()
+        ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap()
     }
 
     /// Waits until a drop is as it should be.
-    pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&Meta) -> bool) -> Meta {
+    pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&DropRecord) -> bool) -> DropRecord {
         let since = Instant::now();
         loop {
             if let Some(meta) = self.machine.ledger.meta(id).await.unwrap()
@@ -106,11 +106,11 @@ impl World {
     pub async fn end_of(&self, id: &DropId) -> Ended {
         let meta = self.wait_for(id, "the drop's end", |meta| meta.closed_at.is_some()).await;
         let folder = meta.folder.as_str();
-        let status = self.read(&Key::Status { folder }.to_string()).await.expect("a status.json");
+        let status = self.read(&ObjectKey::Status { folder }.to_string()).await.expect("a status.json");
         Ended {
             status: serde_json::from_slice(&status).unwrap(),
-            results: self.read(&Key::Results { folder }.to_string()).await,
-            rejected: self.read(&Key::Rejected { folder }.to_string()).await,
+            results: self.read(&ObjectKey::Results { folder }.to_string()).await,
+            rejected: self.read(&ObjectKey::Rejected { folder }.to_string()).await,
         }
     }
 

@@ -12,13 +12,15 @@ use crate::results::{self, Doubt, Origin};
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::aws::Services;
-use moondrop_shared::event::{Announcement, NeedsAction};
-use moondrop_shared::keys::Key;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Doubtful, Held, Meta, Part, Trouble};
-use moondrop_shared::runtime::describe;
-use moondrop_shared::store::{Written, WrittenObject};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::event::{NeedsAction, OutgoingEvent};
+use moondrop_shared::part::{HeldResults, PartRecord, Unconfirmed};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
 use std::time::Duration;
 
 /// From when on results that come otherwise each time are held as they came last.
@@ -27,7 +29,7 @@ const NEVER_THE_SAME: SignedDuration = SignedDuration::from_hours(24);
 const FETCHED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Collects a part whose job has completed; `false` if its results cannot be used for now.
-pub(crate) async fn collect_answered(services: &Services, meta: &Meta, part: &Part, job: &str) -> Result<bool> {
+pub(crate) async fn collect_answered(services: &Services, meta: &DropRecord, part: &PartRecord, job: &str) -> Result<bool> {
     if let Some(held) = &part.held {
         return visit_again(services, meta, part, job, held.clone()).await;
     }
@@ -41,7 +43,7 @@ pub(crate) async fn collect_answered(services: &Services, meta: &Meta, part: &Pa
 }
 
 /// When collect is to try again after a failure: after two minutes, then four, and so on, up to an hour.
-pub(crate) fn next_try(services: &Services, part: &Part, now: Timestamp) -> Timestamp {
+pub(crate) fn next_try(services: &Services, part: &PartRecord, now: Timestamp) -> Timestamp {
     let settings = &services.settings;
     let wait = settings.retry_after.saturating_mul(1 << part.attempts.min(16)).min(settings.remind_after);
     now + in_time(wait)
@@ -52,13 +54,13 @@ fn in_time(time: Duration) -> SignedDuration {
 }
 
 /// Whether these bytes were seen before, long enough ago to be believed.
-pub(crate) fn is_confirmed(services: &Services, part: &Part, digest: &str, now: Timestamp) -> bool {
+pub(crate) fn is_confirmed(services: &Services, part: &PartRecord, digest: &str, now: Timestamp) -> bool {
     let confirm_after = in_time(services.settings.confirm_after);
     part.doubtful.as_ref().is_some_and(|seen| seen.digest == digest && now >= seen.since + confirm_after)
 }
 
 /// Holds results that came the same way twice, long enough apart, or otherwise each time for a day; otherwise notes them.
-async fn doubt_or_hold(services: &Services, meta: &Meta, part: &Part, job: &str, doubt: Doubt) -> Result<()> {
+async fn doubt_or_hold(services: &Services, meta: &DropRecord, part: &PartRecord, job: &str, doubt: Doubt) -> Result<()> {
     let now = Timestamp::now();
     let seen = part.doubtful.as_ref();
     let same = seen.filter(|seen| seen.digest == doubt.digest);
@@ -72,23 +74,30 @@ async fn doubt_or_hold(services: &Services, meta: &Meta, part: &Part, job: &str,
     }
     let (class, line, error) = (doubt.problem.code, doubt.problem.line, &doubt.problem.message);
     tracing::warn!(drop = %meta.id, part = part.plan.number, job, class, line, error, "results cannot be used; they are fetched again");
-    let failing = Trouble::new(
+    let failing = Problem::new(
         "E_RESULTS",
         format!("the results of part {} cannot be used as they came: {error}", part.plan.number),
         "They are fetched again by themselves. If they come the same way again, they are kept, and an event says so.",
     );
-    let doubtful = Doubtful { digest: doubt.digest, since, first };
+    let doubtful = Unconfirmed { digest: doubt.digest, since, first };
     let retry_at = next_try(services, part, now).max(since + in_time(services.settings.confirm_after));
     services.ledger.note_attempt(part, retry_at, &failing, Some(&doubtful)).await?;
     Ok(())
 }
 
 /// Keeps a copy of the results and records it; `false` if what came is not what was expected, or another was first.
-async fn hold(services: &Services, meta: &Meta, part: &Part, job: &str, doubt: &Doubt, expected: Option<&str>) -> Result<bool> {
-    let key = Key::Held { drop: &meta.id, part: part.plan.number, digest: &doubt.digest }.to_string();
+async fn hold(
+    services: &Services,
+    meta: &DropRecord,
+    part: &PartRecord,
+    job: &str,
+    doubt: &Doubt,
+    expected: Option<&str>,
+) -> Result<bool> {
+    let key = ObjectKey::Held { drop: &meta.id, part: part.plan.number, digest: &doubt.digest }.to_string();
     let Some(kept) = keep(services, job, &key, expected).await? else { return Ok(false) };
     let now = Timestamp::now();
-    let held = Held {
+    let held = HeldResults {
         key,
         bytes: kept.bytes,
         digest: kept.digest,
@@ -107,10 +116,10 @@ async fn hold(services: &Services, meta: &Meta, part: &Part, job: &str, doubt: &
 
 /// Says that results are held, and why. The event goes before the record: one that the bus did not take is put again by the next
 /// attempt.
-async fn tell(services: &Services, meta: &Meta, part: &Part, held: &Held) -> Result<()> {
-    let kept = Part { held: Some(held.clone()), ..part.clone() };
+async fn tell(services: &Services, meta: &DropRecord, part: &PartRecord, held: &HeldResults) -> Result<()> {
+    let kept = PartRecord { held: Some(held.clone()), ..part.clone() };
     let event = NeedsAction::of(&kept, Some(meta), &services.settings.results_bucket);
-    let event: Vec<_> = event.map(|event| Announcement::DropNeedsAction(Box::new(event))).into_iter().collect();
+    let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
     services.bus.put(&event).await?;
     let (class, line, error, setting, object) = (&held.class, held.line, &held.reason, &held.setting, &held.key);
     tracing::error!(drop = %meta.id, key = meta.source.key, folder = meta.folder, part = part.plan.number, job = part.job_id, alarm = "results_held", class, line, error, setting, object, "results cannot be used; they are kept, and the part is held");
@@ -143,9 +152,9 @@ async fn keep(services: &Services, job: &str, key: &str, expected: Option<&str>)
 }
 
 /// What is wrong with held results, by the settings of now.
-fn judged(services: &Services, held: Held, doubt: &Doubt) -> Held {
+fn judged(services: &Services, held: HeldResults, doubt: &Doubt) -> HeldResults {
     let problem = &doubt.problem;
-    Held {
+    HeldResults {
         class: problem.code.to_owned(),
         reason: problem.message.clone(),
         line: problem.line,
@@ -156,7 +165,13 @@ fn judged(services: &Services, held: Held, doubt: &Doubt) -> Held {
 }
 
 /// Looks at held results again: at the kept ones, once a setting has changed, and then, once a day, at the API's.
-async fn visit_again(services: &Services, meta: &Meta, part: &Part, job: &str, mut held: Held) -> Result<bool> {
+async fn visit_again(
+    services: &Services,
+    meta: &DropRecord,
+    part: &PartRecord,
+    job: &str,
+    mut held: HeldResults,
+) -> Result<bool> {
     let now = Timestamp::now();
     let failed = |error: &anyhow::Error, what: &str| {
         let error = describe(error);

@@ -13,17 +13,19 @@ mod unjoined;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::ApiError;
-use moondrop_shared::conclude::conclude;
-use moondrop_shared::drop::DropId;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
-use moondrop_shared::logs;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Meta, Part, PartState, Trouble};
+use moondrop_shared::lifecycle::conclude::conclude;
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::problem::Problem;
 use moondrop_shared::results::ResultsTooLarge;
-use moondrop_shared::runtime::{describe, invocation};
-use moondrop_shared::signed::SignedError;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::batch_api::transfer::TransferError;
+use moondrop_shared::services::lambda::invocation;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::{Services, logs};
+use moondrop_shared::source::DropId;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -103,7 +105,7 @@ async fn carry(services: &Services, drop: &DropId, number: u32) -> Result<()> {
 }
 
 /// The part's record owns its retries: nothing else tries it again.
-async fn note_failure(services: &Services, part: &Part, cause: &anyhow::Error) -> Result<()> {
+async fn note_failure(services: &Services, part: &PartRecord, cause: &anyhow::Error) -> Result<()> {
     let retry_at = held::next_try(services, part, Timestamp::now());
     let (attempts, error) = (part.attempts + 1, describe(cause));
     tracing::error!(attempts, retry_at = %retry_at, error, "the part is not collected; it is tried again");
@@ -112,31 +114,31 @@ async fn note_failure(services: &Services, part: &Part, cause: &anyhow::Error) -
 }
 
 /// Writes what keeps the drop from being published into its record and status.
-async fn note_trouble(services: &Services, meta: &Meta, error: &anyhow::Error) {
+async fn note_trouble(services: &Services, meta: &DropRecord, error: &anyhow::Error) {
     let trouble = Some(trouble(error));
     if trouble != meta.trouble
-        && let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await
+        && let Err(error) = services.ledger.note_trouble(&DropRecord { trouble, ..meta.clone() }).await
     {
         tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
     }
     services.reporter.try_report(&meta.id, 0).await;
 }
 
-fn trouble(error: &anyhow::Error) -> Trouble {
+fn trouble(error: &anyhow::Error) -> Problem {
     let signed = error.chain().find_map(|cause| cause.downcast_ref());
     let api = error.chain().find_map(|cause| cause.downcast_ref());
     if let Some(ResultsTooLarge(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
         let reason = format!("the results of a job take more than the {} MiB that collect has for them", limit >> 20);
         let next = "It needs you to give collect more memory: half of it is for results. The drop goes on by itself then.";
-        return Trouble::new("E_RESULTS_SIZE", reason, next);
+        return Problem::new("E_RESULTS_SIZE", reason, next);
     }
     match (signed, api) {
-        (Some(SignedError::Host(host)), _) => Trouble::host_refused("keeps the results at", host),
-        (_, Some(ApiError::Key | ApiError::NotPermitted(_))) => Trouble::key_refused(),
-        (_, Some(ApiError::NoKey(_))) => Trouble::no_key(),
+        (Some(TransferError::Host(host)), _) => Problem::host_refused("keeps the results at", host),
+        (_, Some(ApiError::Key | ApiError::NotPermitted(_))) => Problem::key_refused(),
+        (_, Some(ApiError::NoKey(_))) => Problem::no_key(),
         _ => {
             let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at collect's logs.";
-            Trouble::new("E_RESULTS", "results could not be fetched, read or stored", next)
+            Problem::new("E_RESULTS", "results could not be fetched, read or stored", next)
         }
     }
 }

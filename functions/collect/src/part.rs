@@ -4,28 +4,30 @@ use crate::results::{self, Doubt, Fetched, Origin};
 use crate::{held, unjoined};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{ApiError, OVERDUE_AFTER};
-use moondrop_shared::join::{Fate, Join};
-use moondrop_shared::keys::Key;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Collected, Meta, Part, PartFailure};
-use moondrop_shared::results::{Answers, Problem, judge};
-use moondrop_shared::rows;
-use moondrop_shared::source::{SourceReader, is_gone};
-use moondrop_shared::store::{ObjectWriter, WrittenObject};
-use moondrop_shared::tally::Tally;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::job::OVERDUE_AFTER;
+use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::part::{CollectedPart, PartFailure, PartRecord};
+use moondrop_shared::results::tally::Tally;
+use moondrop_shared::results::{Answers, ResultsProblem, judge};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
+use moondrop_shared::services::s3::results_bucket::{ObjectWriter, WrittenObject};
 
 /// Joins and stores a part, and records it; `false` if it waits, for better results, a setting, or poll.
-pub(crate) async fn collect(services: &Services, meta: &Meta, part: &Part) -> Result<bool> {
+pub(crate) async fn collect(services: &Services, meta: &DropRecord, part: &PartRecord) -> Result<bool> {
     let fate = match (&part.failure, &part.job_id) {
         (Some(failure), _) if failure.lost => match look_once_more(services, part, failure).await? {
             Some(fate) => fate,
             None => return Ok(false),
         },
-        (Some(failure), _) => Fate::Failed(failure.reason.clone()),
+        (Some(failure), _) => PartResult::Failed(failure.reason.clone()),
         (None, Some(job)) => return Box::pin(held::collect_answered(services, meta, part, job)).await,
-        (None, None) => Fate::Answered(Answers::default()),
+        (None, None) => PartResult::Answered(Answers::default()),
     };
     let key = work_key(meta, part);
     let stored = match write(services, meta, part, fate, &key).await {
@@ -48,8 +50,8 @@ struct Stored {
 }
 
 /// Asks for a lost job once more, before its rows end as missing; `None` if the API reports it after all.
-async fn look_once_more(services: &Services, part: &Part, failure: &PartFailure) -> Result<Option<Fate>> {
-    let lost = Some(Fate::Lost(failure.reason.clone()));
+async fn look_once_more(services: &Services, part: &PartRecord, failure: &PartFailure) -> Result<Option<PartResult>> {
+    let lost = Some(PartResult::Lost(failure.reason.clone()));
     // A job to which nothing was sent has no rows to be found again.
     let Some(job) = part.job_id.as_ref().filter(|_| part.may_be_fed()) else { return Ok(lost) };
     let found = results::look_up(services, job).await;
@@ -68,16 +70,16 @@ async fn look_once_more(services: &Services, part: &Part, failure: &PartFailure)
     }
 }
 
-fn work_key(meta: &Meta, part: &Part) -> String {
+fn work_key(meta: &DropRecord, part: &PartRecord) -> String {
     let attempt = format!("{:x}", Timestamp::now().as_nanosecond());
-    Key::Work { drop: &meta.id, part: part.plan.number, attempt: &attempt }.to_string()
+    ObjectKey::Work { drop: &meta.id, part: part.plan.number, attempt: &attempt }.to_string()
 }
 
 /// Collects a part by the results from there, if they can be used.
 pub(crate) async fn collect_from(
     services: &Services,
-    meta: &Meta,
-    part: &Part,
+    meta: &DropRecord,
+    part: &PartRecord,
     origin: Origin<'_>,
 ) -> Result<Result<(), Doubt>> {
     let key = work_key(meta, part);
@@ -104,8 +106,8 @@ pub(crate) async fn collect_from(
 
 async fn join(
     services: &Services,
-    meta: &Meta,
-    part: &Part,
+    meta: &DropRecord,
+    part: &PartRecord,
     origin: Origin<'_>,
     key: &str,
 ) -> Result<Result<(WrittenObject, Tally), Doubt>> {
@@ -117,7 +119,7 @@ async fn join(
         return Ok(Err(Doubt { problem, digest: fetched.digest }));
     }
     let Fetched { answers, digest, twice } = fetched;
-    let (written, tally) = write(services, meta, part, Fate::Answered(answers), key).await?;
+    let (written, tally) = write(services, meta, part, PartResult::Answered(answers), key).await?;
     if let Some(problem) = judge(&tally, part.plan.accepted, &results::reading(services, origin)) {
         services.store.delete(key).await?;
         return Ok(Err(Doubt { problem, digest }));
@@ -136,20 +138,20 @@ async fn join(
 
 /// What is unreadable in results of the API that are used as far as they can be read (`RESULTS_UNREADABLE=rows`), until the same
 /// bytes have come twice, well apart: a page in their place for a minute must not end every row.
-fn unconfirmed(services: &Services, part: &Part, origin: Origin<'_>, fetched: &Fetched) -> Option<Problem> {
+fn unconfirmed(services: &Services, part: &PartRecord, origin: Origin<'_>, fetched: &Fetched) -> Option<ResultsProblem> {
     let from_api = !matches!(origin, Origin::Kept(_));
     let problem = fetched.answers.unreadable().filter(|_| from_api)?;
     (!held::is_confirmed(services, part, &fetched.digest, Timestamp::now())).then(|| problem.clone())
 }
 
 /// Records a part's rows. Of several attempts one gets its work file recorded; the others' are deleted.
-async fn record(services: &Services, meta: &Meta, part: &Part, key: String, stored: Stored) -> Result<()> {
+async fn record(services: &Services, meta: &DropRecord, part: &PartRecord, key: String, stored: Stored) -> Result<()> {
     let Stored { written, tally, unjoined } = stored;
     let number = part.plan.number;
     if unjoined {
         tracing::error!(drop = %meta.id, part = number, alarm = "source_gone", "the file is gone; the rows are stored in the API's order");
     }
-    let collected = Collected { key, bytes: written.bytes, digest: written.digest, unjoined, tally };
+    let collected = CollectedPart { key, bytes: written.bytes, digest: written.digest, unjoined, tally };
     // Exactly once: the first attempt to be recorded is the one whose rows are published.
     if !services.ledger.record_collected(part, &collected).await? {
         return services.store.delete(&collected.key).await;
@@ -161,9 +163,15 @@ async fn record(services: &Services, meta: &Meta, part: &Part, key: String, stor
     Ok(())
 }
 
-async fn write(services: &Services, meta: &Meta, part: &Part, fate: Fate, key: &str) -> Result<(WrittenObject, Tally)> {
-    let rejections = rows::rejections(&services.store, meta, &part.plan).await?;
-    let mut join = Join::new(rows::header(meta)?, part.plan.clone(), rejections, fate);
+async fn write(
+    services: &Services,
+    meta: &DropRecord,
+    part: &PartRecord,
+    fate: PartResult,
+    key: &str,
+) -> Result<(WrittenObject, Tally)> {
+    let rejections = part_source::rejections(&services.store, meta, &part.plan).await?;
+    let mut join = Join::new(part_source::header(meta)?, part.plan.clone(), rejections, fate);
     let mut reader = SourceReader::new(services.s3.clone(), meta.source.clone(), part.plan.offset..part.plan.end);
     store(services, key, part.plan.end - part.plan.offset, async |writer| {
         while let Some(bytes) = reader.next().await? {

@@ -2,25 +2,27 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::conclude::conclude;
-use moondrop_shared::join::results_header;
-use moondrop_shared::keys::Key;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Collected, DropState, Meta, Part, PartState, Trouble};
-use moondrop_shared::rows;
-use moondrop_shared::store::{ObjectWriter, Written, WrittenObject};
-use moondrop_shared::tally::Tally;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::lifecycle::conclude::conclude;
+use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::part::join::results_header;
+use moondrop_shared::part::{CollectedPart, PartRecord, PartState};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::results::tally::Tally;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written, WrittenObject};
 use sha2::{Digest, Sha256};
 
 /// Publishes the drop if every part of it is collected.
-pub(crate) async fn publish_if_last(services: &Services, mut meta: Meta) -> Result<()> {
+pub(crate) async fn publish_if_last(services: &Services, mut meta: DropRecord) -> Result<()> {
     let parts = services.ledger.parts(&meta.id).await?;
     let planned = meta.plan.as_ref().map_or(0, |plan| plan.parts as usize);
     if parts.len() != planned || parts.iter().any(|p| p.state != PartState::Collected) {
         return Ok(());
     }
-    let collected: Vec<&Collected> = parts.iter().filter_map(|p| p.collected.as_ref()).collect();
+    let collected: Vec<&CollectedPart> = parts.iter().filter_map(|p| p.collected.as_ref()).collect();
     let tally = add_up(&meta, &collected)?;
     // Whoever publishes is at work: poll need not ask for it again.
     services.ledger.touch(&meta, Timestamp::now()).await?;
@@ -58,7 +60,7 @@ pub(crate) async fn publish_if_last(services: &Services, mut meta: Meta) -> Resu
 }
 
 /// What became of all rows. They must be the rows that came in: anything else is a fault of ours, and is not published.
-fn add_up(meta: &Meta, collected: &[&Collected]) -> Result<Tally> {
+fn add_up(meta: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
     let mut tally = Tally::default();
     collected.iter().for_each(|c| tally.add(&c.tally));
     let plan = meta.plan.as_ref().context("the drop has no plan")?;
@@ -68,14 +70,14 @@ fn add_up(meta: &Meta, collected: &[&Collected]) -> Result<Tally> {
 }
 
 /// Writes `results.csv`; `None` if work files are gone because the drop is published already.
-async fn write_results(services: &Services, meta: &Meta, collected: &[&Collected]) -> Result<Option<WrittenObject>> {
-    let header = results_header(&rows::header(meta)?);
+async fn write_results(services: &Services, meta: &DropRecord, collected: &[&CollectedPart]) -> Result<Option<WrittenObject>> {
+    let header = results_header(&part_source::header(meta)?);
     // What the parts are says what the whole is, before it is written.
     let mut digest = Sha256::new_with_prefix(&header);
     collected.iter().for_each(|c| digest.update(c.digest.as_bytes()));
     let digest = hex::encode(digest.finalize());
     let expected = header.len() as u64 + collected.iter().map(|c| c.bytes).sum::<u64>();
-    let key = Key::Results { folder: &meta.folder }.to_string();
+    let key = ObjectKey::Results { folder: &meta.folder }.to_string();
     let mut writer = services.store.begin(&key, expected);
     let written = async {
         writer.write(&header, Some(&digest)).await?;
@@ -95,7 +97,7 @@ async fn write_results(services: &Services, meta: &Meta, collected: &[&Collected
     }
 }
 
-async fn append(services: &Services, part: &Collected, digest: &str, writer: &mut ObjectWriter) -> Result<()> {
+async fn append(services: &Services, part: &CollectedPart, digest: &str, writer: &mut ObjectWriter) -> Result<()> {
     if part.bytes == 0 {
         return Ok(());
     }
@@ -110,7 +112,7 @@ async fn append(services: &Services, part: &Collected, digest: &str, writer: &mu
     Ok(())
 }
 
-fn end_state(tally: &Tally, parts: &[Part]) -> DropState {
+fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
     let rows = tally.rows;
     let unjoined = parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.unjoined);
     match () {
@@ -120,10 +122,10 @@ fn end_state(tally: &Tally, parts: &[Part]) -> DropState {
     }
 }
 
-fn nothing_evaluated(tally: &Tally, parts: &[Part]) -> Trouble {
+fn nothing_evaluated(tally: &Tally, parts: &[PartRecord]) -> Problem {
     let rows = tally.rows;
     let why = parts.iter().find_map(|p| p.failure.as_ref()).map(|f| format!(": {}", f.reason)).unwrap_or_default();
-    Trouble {
+    Problem {
         class: "E_NOTHING".to_owned(),
         reason: format!(
             "no row was evaluated; {} failed, {} were rejected, {} are missing{why}",
@@ -133,8 +135,8 @@ fn nothing_evaluated(tally: &Tally, parts: &[Part]) -> Trouble {
     }
 }
 
-fn conflict() -> Trouble {
-    Trouble {
+fn conflict() -> Problem {
+    Problem {
         class: "E_CONFLICT".to_owned(),
         reason: "another results.csv stands in this drop's place; it was not overwritten".to_owned(),
         next: "It needs you to see who wrote it. To have this drop's results, move it away and drop the file again.".to_owned(),
@@ -143,9 +145,9 @@ fn conflict() -> Trouble {
 
 /// Deletes the drop's work files: the parts', other attempts', and results that were held. What is left of them, the bucket's
 /// lifecycle deletes.
-async fn tidy(services: &Services, meta: &Meta) {
+async fn tidy(services: &Services, meta: &DropRecord) {
     let tidied = async {
-        for key in services.store.list(&Key::WorkFolder { drop: &meta.id }.to_string()).await? {
+        for key in services.store.list(&ObjectKey::WorkFolder { drop: &meta.id }.to_string()).await? {
             services.store.delete(&key).await?;
         }
         anyhow::Ok(())

@@ -3,11 +3,10 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::Job;
-use moondrop_shared::job::JobState;
-use moondrop_shared::record::Held;
-use moondrop_shared::results::{Answers, Form, OnUnreadable, Problem, ReadResults, Reading, ResultsReader};
+use moondrop_shared::job::{Job, JobState};
+use moondrop_shared::part::HeldResults;
+use moondrop_shared::results::{Answers, Form, OnUnreadable, ReadResults, Reading, ResultsProblem, ResultsReader};
+use moondrop_shared::services::Services;
 use sha2::{Digest, Sha256};
 
 /// Where results are read from.
@@ -18,7 +17,7 @@ pub(crate) enum Origin<'a> {
     /// The API may have better ones than those that are kept: they count only if they are well-formed.
     Better(&'a str),
     /// They were kept as they came.
-    Kept(&'a Held),
+    Kept(&'a HeldResults),
 }
 
 /// Results that were read.
@@ -33,7 +32,7 @@ pub(crate) struct Fetched {
 /// Results that cannot be used.
 #[derive(Debug)]
 pub(crate) struct Doubt {
-    pub(crate) problem: Problem,
+    pub(crate) problem: ResultsProblem,
     /// The SHA-256 of their bytes, in hex.
     pub(crate) digest: String,
 }

@@ -3,16 +3,17 @@
 
 use crate::part::store;
 use anyhow::Result;
-use moondrop_shared::aws::Services;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::record::{Meta, Part};
-use moondrop_shared::results::{Answers, Problem, Reading};
-use moondrop_shared::rows;
-use moondrop_shared::store::WrittenObject;
-use moondrop_shared::tally::Tally;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::results::tally::Tally;
+use moondrop_shared::results::{Answers, Reading, ResultsProblem};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::s3::results_bucket::WrittenObject;
 
 /// Why answers cannot be those of the part's rows, of which nothing else is known any more.
-pub(crate) fn judge(answers: &Answers, accepted: u64, reading: &Reading) -> Option<Problem> {
+pub(crate) fn judge(answers: &Answers, accepted: u64, reading: &Reading) -> Option<ResultsProblem> {
     let tally = Tally::default();
     answers.is_empty().then(|| moondrop_shared::results::judge(&tally, accepted, reading)).flatten()
 }
@@ -20,19 +21,19 @@ pub(crate) fn judge(answers: &Answers, accepted: u64, reading: &Reading) -> Opti
 /// Stores what there is. Rows of a failed job and rejected rows are counted, but cannot be told: only the source had them.
 pub(crate) async fn write(
     services: &Services,
-    meta: &Meta,
-    part: &Part,
+    meta: &DropRecord,
+    part: &PartRecord,
     answers: Option<Answers>,
     key: &str,
 ) -> Result<(WrittenObject, Tally)> {
-    let extra = rows::header(meta)?.extra.len();
+    let extra = part_source::header(meta)?.extra.len();
     let (lines, tally) = answers.map_or_else(Default::default, |answers| rewrite(&answers, extra, part.plan.accepted));
     let tally = account_for_the_rest(tally, part);
     let (written, ()) = store(services, key, lines.len() as u64, async |writer| writer.write(&lines, None).await).await?;
     Ok((written, tally))
 }
 
-fn account_for_the_rest(mut tally: Tally, part: &Part) -> Tally {
+fn account_for_the_rest(mut tally: Tally, part: &PartRecord) -> Tally {
     tally.rows.rejected = part.plan.rows - part.plan.accepted;
     let unanswered = part.plan.accepted.saturating_sub(tally.rows.evaluated + tally.rows.failed + tally.rows.missing);
     match &part.failure {

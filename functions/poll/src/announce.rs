@@ -2,17 +2,18 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::event::{Announcement, JobFailed};
-use moondrop_shared::record::{Meta, Part};
-use moondrop_shared::settings::Settings;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::event::{JobFailed, OutgoingEvent};
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::settings::Settings;
 
 /// How many are announced in one call: as many as EventBridge takes.
 pub(crate) const AT_ONCE: usize = 10;
 
 /// Whether a part's end is to be announced: at once, when collect's next try is due, and now and then if nothing comes of it.
 /// Results that are held are looked at again as soon as a setting has changed.
-pub(crate) fn is_due(part: &Part, settings: &Settings, now: Timestamp) -> bool {
+pub(crate) fn is_due(part: &PartRecord, settings: &Settings, now: Timestamp) -> bool {
     if !part.state.is_collectable() {
         return false;
     }
@@ -30,7 +31,7 @@ pub(crate) fn is_due(part: &Part, settings: &Settings, now: Timestamp) -> bool {
 }
 
 /// Announces the ends of parts, in one call, and notes that.
-pub(crate) async fn announce(services: &Services, drops: &[Meta], parts: Vec<Part>, now: Timestamp) -> Result<()> {
+pub(crate) async fn announce(services: &Services, drops: &[DropRecord], parts: Vec<PartRecord>, now: Timestamp) -> Result<()> {
     // What fails of one part holds back no other's announcement; the first failure is told in the end.
     let mut outcome = Ok(());
     let (mut announcements, mut announced) = (Vec::new(), Vec::new());
@@ -47,12 +48,12 @@ pub(crate) async fn announce(services: &Services, drops: &[Meta], parts: Vec<Par
     outcome.and(services.ledger.note_announced(&announced, now).await)
 }
 
-async fn announcement(services: &Services, drops: &[Meta], part: &Part) -> Result<Announcement> {
+async fn announcement(services: &Services, drops: &[DropRecord], part: &PartRecord) -> Result<OutgoingEvent> {
     let Some(failure) = &part.failure else {
         let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
-        return Ok(Announcement::JobCompleted { drop, part: number, job });
+        return Ok(OutgoingEvent::JobCompleted { drop, part: number, job });
     };
-    let failed = |meta: Option<&Meta>| Announcement::JobFailed(Box::new(JobFailed::of(part, failure, meta)));
+    let failed = |meta: Option<&DropRecord>| OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, meta)));
     match drops.iter().find(|meta| meta.id == part.drop) {
         Some(meta) => Ok(failed(Some(meta))),
         // The index lags: the drop may not be in it yet.

@@ -1,18 +1,25 @@
 //! Doing what was decided about a part.
 
-use crate::decide::Move;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::ApiError;
-use moondrop_shared::event::{Announcement, NeedsAction};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::event::{NeedsAction, OutgoingEvent};
 use moondrop_shared::job::JobState;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Meta, NotStarted, Part, PartFailure, PartState};
-use moondrop_shared::runtime::describe;
+use moondrop_shared::part::decide::Move;
+use moondrop_shared::part::{NotStarted, PartFailure, PartRecord, PartState};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::metrics::Metric;
 
 /// Does what was decided; whether the part's record changed in a way worth telling. `part` then stands as it is recorded.
-pub(crate) async fn apply(services: &Services, drops: &[Meta], part: &mut Part, decided: Move, now: Timestamp) -> Result<bool> {
+pub(crate) async fn apply(
+    services: &Services,
+    drops: &[DropRecord],
+    part: &mut PartRecord,
+    decided: Move,
+    now: Timestamp,
+) -> Result<bool> {
     let ledger = &services.ledger;
     match decided {
         Move::Nothing => Ok(false),
@@ -91,7 +98,7 @@ pub(crate) async fn apply(services: &Services, drops: &[Meta], part: &mut Part, 
     }
 }
 
-fn note_failure(services: &Services, part: &mut Part, failure: Option<PartFailure>) {
+fn note_failure(services: &Services, part: &mut PartRecord, failure: Option<PartFailure>) {
     if let Some(failure) = failure {
         let state = part.job_state.as_ref().map(JobState::as_str);
         tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, state, alarm = "job_failed", error = failure.reason, "a job ended without results");
@@ -103,17 +110,17 @@ fn note_failure(services: &Services, part: &mut Part, failure: Option<PartFailur
 /// Records that a job does not start. The event goes first: one that the bus did not take is put again at the next tick.
 async fn note_not_started(
     services: &Services,
-    drops: &[Meta],
-    part: &mut Part,
+    drops: &[DropRecord],
+    part: &mut PartRecord,
     problem: NotStarted,
     repeat: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<bool> {
     if part.not_started.is_none() {
-        let seen = Part { not_started: Some(problem), ..part.clone() };
+        let seen = PartRecord { not_started: Some(problem), ..part.clone() };
         let meta = drops.iter().find(|meta| meta.id == part.drop);
         let event = NeedsAction::of(&seen, meta, &services.settings.results_bucket);
-        let event: Vec<_> = event.map(|event| Announcement::DropNeedsAction(Box::new(event))).into_iter().collect();
+        let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
         services.bus.put(&event).await?;
         let error = seen.trouble().map(|trouble| trouble.reason);
         tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, alarm = "job_not_started", error, "a job has its rows and does not start");
@@ -129,7 +136,7 @@ async fn note_not_started(
     Ok(noted)
 }
 
-async fn cancel(services: &Services, part: &Part) -> Result<()> {
+async fn cancel(services: &Services, part: &PartRecord) -> Result<()> {
     let job = part.job_id.as_deref().context("a claimed part has no job")?;
     match services.api.cancel(job).await {
         // What became of it, the next tick sees.

@@ -5,8 +5,9 @@
 //! witness (a job of ours that the API reports), and only in a tick in which the API reported a job of ours: an answer that
 //! reports nothing at all says nothing of any job.
 
-use moondrop_shared::batch_api::{ApiError, JOBS_PER_GET, Job, Reported};
-use moondrop_shared::runtime::describe;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::{Job, Reported};
+use moondrop_shared::services::batch_api::{ApiError, JOBS_PER_GET};
 use std::collections::{HashMap, VecDeque};
 
 /// The fewest calls that a tick may make; with many jobs it is two for each hundred.

@@ -2,8 +2,9 @@
 
 use crate::recover::is_refused;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::metrics::{Metric, Metrics};
-use moondrop_shared::record::{Meta, Part, PartState};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::services::metrics::{Metric, Metrics};
 
 /// What is noted at each tick.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,11 +28,11 @@ const UNKNOWN_AFTER: u64 = 3_600;
 const HELD_ALARM_AFTER: u64 = 20 * 86_400;
 
 /// Reads what is open: drops that have not reached their end, or whose end is not told, and jobs that have not ended.
-pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
+pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -> Gauge {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
     let creates_refused = drops.iter().filter(|meta| is_refused(meta, now)).count() as u64;
     let held: Vec<u64> = parts.iter().filter_map(|part| part.held.as_ref()).map(|held| seconds(held.since)).collect();
-    let count = |is: &dyn Fn(&Part) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
+    let count = |is: &dyn Fn(&PartRecord) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
     let drops: Vec<u64> = drops.iter().map(|meta| seconds(meta.dropped_at)).collect();
     let open = parts.iter().filter(|part| part.state.has_open_job());
     let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
@@ -54,12 +55,12 @@ pub(crate) fn read(drops: &[Meta], parts: &[Part], now: Timestamp) -> Gauge {
     }
 }
 
-fn is_unknown(part: &Part) -> bool {
+fn is_unknown(part: &PartRecord) -> bool {
     (part.state.has_open_job() || part.state == PartState::Completed) && part.absent_seconds >= UNKNOWN_AFTER
 }
 
 /// Says which jobs and results are on their way to be lost.
-pub(crate) fn warn(parts: &[Part], now: Timestamp) {
+pub(crate) fn warn(parts: &[PartRecord], now: Timestamp) {
     for part in parts {
         let (number, job, hours) = (part.plan.number, part.job_id.as_deref(), part.absent_seconds / 3_600);
         if is_unknown(part) {
@@ -95,10 +96,10 @@ pub(crate) fn note(metrics: &Metrics, gauge: &Gauge) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moondrop_shared::check::PlannedPart;
-    use moondrop_shared::drop::DropId;
+    use moondrop_shared::plan::PlannedPart;
+    use moondrop_shared::source::DropId;
 
-    fn job(state: PartState, hours: i64, now: Timestamp) -> Part {
+    fn job(state: PartState, hours: i64, now: Timestamp) -> PartRecord {
         let plan = PlannedPart {
             number: 1,
             first_line: 2,
@@ -111,7 +112,7 @@ mod tests {
             rejected_bytes: 0,
         };
         let created_at = Some(now - SignedDuration::from_hours(hours) - SignedDuration::from_secs(1));
-        Part { state, job_id: Some("j".into()), created_at, ..Part::planned(DropId::of("b", "k", "v"), plan) }
+        PartRecord { state, job_id: Some("j".into()), created_at, ..PartRecord::planned(DropId::of("b", "k", "v"), plan) }
     }
 
     #[test]
@@ -123,7 +124,7 @@ mod tests {
             job(PartState::Abandoning, 72, now),
             job(PartState::Completed, 90, now),
             job(PartState::Failed, 90, now),
-            Part { created_at: None, job_id: None, ..job(PartState::Planned, 90, now) },
+            PartRecord { created_at: None, job_id: None, ..job(PartState::Planned, 90, now) },
         ];
         let expected = Gauge { jobs: 3, oldest_job: 72 * 3600 + 1, over_48h: 2, over_72h: 1, ..Gauge::default() };
         assert_eq!(read(&[], &parts, now), expected);

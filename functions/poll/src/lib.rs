@@ -10,7 +10,6 @@
 mod announce;
 mod apply;
 mod ask;
-mod decide;
 mod gauge;
 mod recover;
 mod stream;
@@ -20,9 +19,9 @@ mod tick;
 use anyhow::Result;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::aws::Services;
-use moondrop_shared::logs;
-use moondrop_shared::runtime::{Deadline, describe, invocation};
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::services::lambda::{Deadline, invocation};
+use moondrop_shared::services::{Services, logs};
 use serde::Deserialize;
 
 /// The schedule's event, of which nothing is read.

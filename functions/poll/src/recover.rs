@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::event::Announcement;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{DropState, Meta, Part, PartState};
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::event::OutgoingEvent;
+use moondrop_shared::job::{UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::source::DropId;
 use std::collections::HashMap;
 
 /// When an unfinished drop is warned of, and when it is an alarm.
@@ -28,8 +29,13 @@ enum Need {
 }
 
 /// Has submit or collect go on with every drop that no one works on.
-pub(crate) async fn recover_drops(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp) -> Result<()> {
-    let mut by_drop: HashMap<&DropId, Vec<&Part>> = HashMap::new();
+pub(crate) async fn recover_drops(
+    services: &Services,
+    drops: &[DropRecord],
+    parts: &[PartRecord],
+    now: Timestamp,
+) -> Result<()> {
+    let mut by_drop: HashMap<&DropId, Vec<&PartRecord>> = HashMap::new();
     for part in parts {
         by_drop.entry(&part.drop).or_default().push(part);
     }
@@ -58,13 +64,18 @@ pub(crate) async fn recover_drops(services: &Services, drops: &[Meta], parts: &[
 }
 
 /// The event by which a drop goes on, if it needs one by now.
-async fn remedy(services: &Services, meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Result<Option<Announcement>> {
+async fn remedy(
+    services: &Services,
+    meta: &DropRecord,
+    open_parts: &[&PartRecord],
+    now: Timestamp,
+) -> Result<Option<OutgoingEvent>> {
     let idle = now.duration_since(meta.touched_at).unsigned_abs();
     match need(meta, open_parts, now) {
         Need::Submit if idle >= services.settings.stalled_after => {
             tracing::warn!(drop = %meta.id, state = meta.state.as_str(), "the drop stands still; it goes back on the queue");
             services.metrics.count(Metric::DropsStalled, 1);
-            Ok(Some(Announcement::DropStalled { source: meta.source.clone() }))
+            Ok(Some(OutgoingEvent::DropStalled { source: meta.source.clone() }))
         }
         Need::Publish if idle >= services.settings.stalled_after => {
             // The index lags: only a consistent read can say that everything is collected.
@@ -72,22 +83,22 @@ async fn remedy(services: &Services, meta: &Meta, open_parts: &[&Part], now: Tim
             let collected = parts.iter().all(|part| part.state == PartState::Collected);
             Ok(parts.first().filter(|_| collected).map(|first| {
                 let (drop, part, job) = (meta.id.clone(), first.plan.number, first.job_id.clone());
-                Announcement::JobCompleted { drop, part, job }
+                OutgoingEvent::JobCompleted { drop, part, job }
             }))
         }
         Need::Nothing | Need::Submit | Need::Publish => Ok(None),
     }
 }
 
-fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
+fn need(meta: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
     // Submit also concludes a drop whose end was recorded by an attempt that then died.
     if meta.state == DropState::Checking || meta.state.is_final() {
         return Need::Submit;
     }
     let life = SignedDuration::try_from(UPLOAD_URL_LIFE).unwrap_or(SignedDuration::ZERO);
-    let young = |part: &Part| part.created_at.is_some_and(|at| now.duration_since(at) < life);
-    let usable = |part: &Part| part.created_at.is_some_and(|at| now.duration_since(at) < UPLOAD_URL_USED_FOR);
-    let to_repeat = |part: &Part| part.repeat_due_at.is_some() && part.repeat_began_at.is_none() && usable(part);
+    let young = |part: &PartRecord| part.created_at.is_some_and(|at| now.duration_since(at) < life);
+    let usable = |part: &PartRecord| part.created_at.is_some_and(|at| now.duration_since(at) < UPLOAD_URL_USED_FOR);
+    let to_repeat = |part: &PartRecord| part.repeat_due_at.is_some() && part.repeat_began_at.is_none() && usable(part);
     let hungry = open_parts.iter().any(|part| match part.state {
         PartState::Planned => true,
         PartState::Created => young(part),
@@ -103,18 +114,18 @@ fn need(meta: &Meta, open_parts: &[&Part], now: Timestamp) -> Need {
 }
 
 /// Whether the API has refused to create jobs for a drop for so long that someone has to look.
-pub(crate) fn is_refused(meta: &Meta, now: Timestamp) -> bool {
+pub(crate) fn is_refused(meta: &DropRecord, now: Timestamp) -> bool {
     !meta.state.is_final() && meta.refused_since.is_some_and(|since| now.duration_since(since) >= REFUSED_ALARM_AFTER)
 }
 
-fn warn_of_refusals(meta: &Meta, now: Timestamp) {
+fn warn_of_refusals(meta: &DropRecord, now: Timestamp) {
     if is_refused(meta, now) {
         let error = meta.trouble.as_ref().map(|trouble| trouble.reason.as_str());
         tracing::error!(drop = %meta.id, key = meta.source.key, folder = meta.folder, alarm = "create_refused", error, "the API has refused to create jobs for over an hour");
     }
 }
 
-fn warn_of_age(meta: &Meta, now: Timestamp) {
+fn warn_of_age(meta: &DropRecord, now: Timestamp) {
     let age = now.duration_since(meta.dropped_at);
     let (key, folder, state) = (&meta.source.key, &meta.folder, meta.state.as_str());
     let error = meta.trouble.as_ref().map(|trouble| trouble.reason.as_str());

@@ -5,20 +5,22 @@
 use crate::announce;
 use crate::apply::apply;
 use crate::ask::{Asking, Heard, Outcome, Request};
-use crate::decide::{Told, When, decide};
 use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{ApiError, Reported};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::job::JobState;
-use moondrop_shared::ledger::{Cursor, PollState, WRITES_AT_ONCE, Witness};
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Meta, Part, PartState};
-use moondrop_shared::runtime::{Deadline, describe};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::{JobState, Reported};
+use moondrop_shared::part::decide::{Told, When, decide};
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::ledger::{Cursor, PollState, WRITES_AT_ONCE, Witness};
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::source::DropId;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -44,16 +46,16 @@ pub(crate) struct Streamed {
 
 enum Done {
     Asked(Request, Result<Reported, ApiError>),
-    Moved(usize, Box<Part>, Result<bool>),
+    Moved(usize, Box<PartRecord>, Result<bool>),
     Announced(Result<()>),
     Saved(Result<()>),
 }
 
 struct Stream<'a> {
     services: &'a Services,
-    drops: &'a [Meta],
+    drops: &'a [DropRecord],
     now: Timestamp,
-    parts: &'a mut Vec<Part>,
+    parts: &'a mut Vec<PartRecord>,
     state: PollState,
     by_job: HashMap<String, usize>,
     /// The parts that are asked for, in their order: those whose jobs are reported, and those whose jobs are absent.
@@ -77,8 +79,8 @@ const ANNOUNCEMENTS: usize = 2;
 /// Asks for every job that is open, and moves and announces its part. `parts` then stand as they are recorded.
 pub(crate) async fn run(
     services: &Services,
-    drops: &[Meta],
-    parts: &mut Vec<Part>,
+    drops: &[DropRecord],
+    parts: &mut Vec<PartRecord>,
     now: Timestamp,
     deadline: Deadline,
     changed: &mut BTreeSet<DropId>,
@@ -131,7 +133,13 @@ fn told(services: &Services, asked: usize, settled: usize, outcome: Outcome, res
 }
 
 impl<'a> Stream<'a> {
-    fn new(services: &'a Services, drops: &'a [Meta], parts: &'a mut Vec<Part>, now: Timestamp, state: PollState) -> Self {
+    fn new(
+        services: &'a Services,
+        drops: &'a [DropRecord],
+        parts: &'a mut Vec<PartRecord>,
+        now: Timestamp,
+        state: PollState,
+    ) -> Self {
         let mut order = [Vec::new(), Vec::new()];
         let mut by_job = HashMap::new();
         for (i, part) in parts.iter().enumerate() {
@@ -237,7 +245,7 @@ impl<'a> Stream<'a> {
         let settled = self.under_way[ASKS] + self.under_way[MOVES] == 0 && self.to_move.is_empty();
         while self.to_announce.len() >= announce::AT_ONCE || (settled && !self.to_announce.is_empty()) {
             let some = self.to_announce.split_off(self.to_announce.len().saturating_sub(announce::AT_ONCE));
-            let some: Vec<Part> = some.into_iter().map(|i| self.parts[i].clone()).collect();
+            let some: Vec<PartRecord> = some.into_iter().map(|i| self.parts[i].clone()).collect();
             self.under_way[ANNOUNCEMENTS] += 1;
             let (services, drops, now) = (self.services, self.drops, self.now);
             self.work.push(async move { Done::Announced(announce::announce(services, drops, some, now).await) }.boxed());
@@ -271,7 +279,7 @@ impl<'a> Stream<'a> {
         );
     }
 
-    fn moved(&mut self, i: usize, part: Part, moved: Result<bool>, changed: &mut BTreeSet<DropId>) {
+    fn moved(&mut self, i: usize, part: PartRecord, moved: Result<bool>, changed: &mut BTreeSet<DropId>) {
         let was = std::mem::replace(&mut self.parts[i], part);
         let part = &self.parts[i];
         match moved {
@@ -328,7 +336,7 @@ impl<'a> Stream<'a> {
 }
 
 /// Whether the API is asked for a part's job: it has not ended, or its results have not been collected for long and are not kept.
-fn is_asked_for(part: &Part, now: Timestamp) -> bool {
+fn is_asked_for(part: &PartRecord, now: Timestamp) -> bool {
     let ended = part.ended_at.or(part.created_at);
     let uncollected = part.state == PartState::Completed
         && part.held.is_none()
@@ -337,12 +345,12 @@ fn is_asked_for(part: &Part, now: Timestamp) -> bool {
 }
 
 /// Whether a part's job was seen started; one that ended otherwise may never have been.
-fn has_started(part: &Part) -> bool {
+fn has_started(part: &PartRecord) -> bool {
     let ended = matches!(part.job_state, Some(JobState::Error | JobState::Cancelled));
     part.job_rank >= JobState::Queued.rank() && !ended
 }
 
 /// What parts are asked for in the order of.
-fn key(part: &Part) -> String {
+fn key(part: &PartRecord) -> String {
     format!("{}/{:05}", part.drop, part.plan.number)
 }

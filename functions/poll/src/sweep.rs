@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::{ApiError, Job};
-use moondrop_shared::job::{JobName, JobState};
-use moondrop_shared::ledger::Sweep;
-use moondrop_shared::record::PartState;
-use moondrop_shared::runtime::{Deadline, describe};
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::{Job, JobName, JobState};
+use moondrop_shared::part::PartState;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::ledger::Sweep;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The age from which a job of ours to which nothing was sent, and that no record knows, is an orphan.
@@ -59,9 +60,9 @@ pub(crate) async fn sweep(services: &Services, now: Timestamp, deadline: Deadlin
 #[derive(Default)]
 struct Found {
     /// The drops that have orphans.
-    drops: BTreeSet<moondrop_shared::drop::DropId>,
+    drops: BTreeSet<moondrop_shared::source::DropId>,
     /// The orphans that say not when they were created.
-    seen: BTreeMap<moondrop_shared::drop::DropId, BTreeSet<String>>,
+    seen: BTreeMap<moondrop_shared::source::DropId, BTreeSet<String>>,
 }
 
 /// Whether the job says when it was created, and whether it is old enough to be an orphan: by that, or by when it was first seen.

@@ -5,13 +5,16 @@ use crate::{announce, gauge, recover, stream, sweep};
 use anyhow::Result;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::ApiError;
-use moondrop_shared::drop::DropId;
-use moondrop_shared::ledger::Open;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{DropState, KEY_REFUSED, Meta, Part, Trouble};
-use moondrop_shared::runtime::{Deadline, describe};
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::problem::{KEY_REFUSED, Problem};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::ledger::Open;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::source::DropId;
 use std::collections::BTreeSet;
 
 /// Reports under way at once. Each holds the records of all parts of its drop.
@@ -50,8 +53,14 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
 }
 
 /// Announces the parts that ended before this tick and are due; gives the first failure.
-async fn announce_due(services: &Services, drops: &[Meta], parts: &[Part], now: Timestamp, deadline: Deadline) -> Result<()> {
-    let due: Vec<Part> = parts.iter().filter(|part| announce::is_due(part, &services.settings, now)).cloned().collect();
+async fn announce_due(
+    services: &Services,
+    drops: &[DropRecord],
+    parts: &[PartRecord],
+    now: Timestamp,
+    deadline: Deadline,
+) -> Result<()> {
+    let due: Vec<PartRecord> = parts.iter().filter(|part| announce::is_due(part, &services.settings, now)).cloned().collect();
     let mut announcing = futures_util::stream::iter(due.chunks(announce::AT_ONCE).take_while(|_| !deadline.is_near()))
         .map(|some| announce::announce(services, drops, some.to_vec(), now))
         .buffer_unordered(ANNOUNCEMENTS_AT_ONCE);
@@ -64,12 +73,17 @@ async fn announce_due(services: &Services, drops: &[Meta], parts: &[Part], now: 
 
 /// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again. Where nothing
 /// was asked, or the asking failed of something else, nothing is known of the key, and what stands there stays.
-async fn note_key(services: &Services, drops: &[Meta], key: Option<Result<(), ApiError>>, changed: &mut BTreeSet<DropId>) {
+async fn note_key(
+    services: &Services,
+    drops: &[DropRecord],
+    key: Option<Result<(), ApiError>>,
+    changed: &mut BTreeSet<DropId>,
+) {
     let trouble = match key {
         None => return,
         Some(Ok(())) => None,
-        Some(Err(ApiError::NoKey(_))) => Some(Trouble::no_key()),
-        Some(Err(_)) => Some(Trouble::key_refused()),
+        Some(Err(ApiError::NoKey(_))) => Some(Problem::no_key()),
+        Some(Err(_)) => Some(Problem::key_refused()),
     };
     if let Some(trouble) = &trouble {
         tracing::error!(alarm = "api_key_refused", error = trouble.reason, "the API cannot be called with the API key");
@@ -80,7 +94,7 @@ async fn note_key(services: &Services, drops: &[Meta], key: Option<Result<(), Ap
             continue;
         }
         let trouble = trouble.clone();
-        if let Err(error) = services.ledger.note_trouble(&Meta { trouble, ..meta.clone() }).await {
+        if let Err(error) = services.ledger.note_trouble(&DropRecord { trouble, ..meta.clone() }).await {
             tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
         }
         changed.insert(meta.id.clone());

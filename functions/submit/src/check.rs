@@ -3,34 +3,36 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
+use moondrop_shared::check::rejected::{REJECTED_HEADER, write_rejection};
 use moondrop_shared::check::{Checked, Checker};
-use moondrop_shared::event::{Announcement, DropEvent};
-use moondrop_shared::fault::{Class, Fault};
-use moondrop_shared::keys::Key;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{DropState, Meta, OnBadRows, Part, Plan, Trouble};
-use moondrop_shared::rejected::{REJECTED_HEADER, write_rejection};
-use moondrop_shared::runtime::Deadline;
-use moondrop_shared::source::{SourceReader, is_gone};
-use moondrop_shared::store::{ObjectWriter, Written};
-use moondrop_shared::tally::Outcomes;
+use moondrop_shared::csv::error::InputError;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan};
+use moondrop_shared::event::{DropEvent, OutgoingEvent};
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::problem::{Code, Problem};
+use moondrop_shared::results::tally::Outcomes;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
+use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
 use std::time::{Duration, Instant};
 
 /// How often `status.json` tells how far the check has come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Checks the file and moves the drop to `uploading`, `rejected`, or, if the file is gone, `failed`.
-pub(crate) async fn check_and_plan(services: &Services, meta: &mut Meta, deadline: Deadline) -> Result<()> {
+pub(crate) async fn check_and_plan(services: &Services, meta: &mut DropRecord, deadline: Deadline) -> Result<()> {
     if meta.policy.is_none() {
         let reason = "no policy is named: put the file into a folder with the policy's id or alias, or set a default policy";
-        return refuse_file(services, meta, Fault::of_file(Class::Policy, reason)).await;
+        return refuse_file(services, meta, InputError::of_file(Code::Policy, reason)).await;
     }
     match look_twice(services, meta, deadline).await {
         Ok(Ok(checked)) => plan(services, meta, checked).await,
         Ok(Err(fault)) => refuse_file(services, meta, fault).await,
         Err(error) if is_gone(&error) => {
-            meta.trouble = Some(Trouble {
+            meta.trouble = Some(Problem {
                 class: "E_GONE".to_owned(),
                 reason: "the file was overwritten or deleted before it had been read; nothing was evaluated".to_owned(),
                 next: "A file that took its place is a drop of its own. To have this one evaluated, drop it again.".to_owned(),
@@ -51,23 +53,23 @@ enum TooLarge {
 }
 
 /// What a check that failed is told as.
-pub(crate) fn trouble(error: &anyhow::Error) -> Trouble {
+pub(crate) fn trouble(error: &anyhow::Error) -> Problem {
     if let Some(too_large) = error.chain().find_map(|cause| cause.downcast_ref::<TooLarge>()) {
         let next = "It needs you to give submit more memory, with which it is also quicker, or to drop the file in several. It is \
                     tried again by itself.";
-        return Trouble::new("E_CHECK_SIZE", format!("the file is too large for submit: {too_large}"), next);
+        return Problem::new("E_CHECK_SIZE", format!("the file is too large for submit: {too_large}"), next);
     }
     let next = "It will be tried again by itself. If it stays so for hours, it needs you to look at submit's logs.";
-    Trouble::new("E_CHECK", "the file could not be read, or what was found not be recorded", next)
+    Problem::new("E_CHECK", "the file could not be read, or what was found not be recorded", next)
 }
 
 /// One look at a clean file; where something is to be rejected, a second one that writes `rejected.csv`.
-async fn look_twice(services: &Services, meta: &Meta, deadline: Deadline) -> Result<Result<Checked, Fault>> {
+async fn look_twice(services: &Services, meta: &DropRecord, deadline: Deadline) -> Result<Result<Checked, InputError>> {
     let first = match look(services, meta, Checker::first(meta.limits), None, deadline).await? {
         Ok(checked) if checked.needs_second_look() => checked,
         decided => return Ok(decided),
     };
-    let key = Key::Rejected { folder: &meta.folder }.to_string();
+    let key = ObjectKey::Rejected { folder: &meta.folder }.to_string();
     let mut writer = services.store.begin(&key, 0);
     let looked = async {
         let second = Checker::second(meta.limits, first);
@@ -85,11 +87,11 @@ async fn look_twice(services: &Services, meta: &Meta, deadline: Deadline) -> Res
 
 async fn look(
     services: &Services,
-    meta: &Meta,
+    meta: &DropRecord,
     mut checker: Checker,
     mut rejections: Option<&mut ObjectWriter>,
     deadline: Deadline,
-) -> Result<Result<Checked, Fault>> {
+) -> Result<Result<Checked, InputError>> {
     let mut reader = SourceReader::whole(services.s3.clone(), meta.source.clone());
     let mut reported = Instant::now();
     while let Some(bytes) = reader.next().await? {
@@ -117,13 +119,13 @@ async fn look(
 
 /// Puts `rejected.csv` in its place. It is a function of the file and the settings the drop was taken up with, so one that
 /// stands there already under the drop's name is this one.
-async fn finish_rejections(writer: &mut ObjectWriter, meta: &Meta) -> Result<()> {
+async fn finish_rejections(writer: &mut ObjectWriter, meta: &DropRecord) -> Result<()> {
     let written = writer.finish(Some(meta.id.as_str())).await?;
     ensure!(written.written != Written::Conflict, "a rejected.csv that is not this drop's stands in its folder");
     Ok(())
 }
 
-async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<()> {
+async fn plan(services: &Services, meta: &mut DropRecord, checked: Checked) -> Result<()> {
     let now = Timestamp::now();
     let (rows, rejected) = (checked.rows, checked.rejected);
     let mut plan = Plan { header: checked.header.line(), parts: 0, rows, rejected };
@@ -131,7 +133,7 @@ async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<
     meta.touched_at = now;
     if rejected > 0 && meta.on_bad_rows == OnBadRows::RejectFile {
         meta.plan = Some(plan);
-        meta.trouble = Some(Trouble {
+        meta.trouble = Some(Problem {
             class: "E_ROWS".to_owned(),
             reason: format!("{rejected} of {rows} rows are not fit to be evaluated, and such a file is held back as a whole"),
             next: "Mend the rows that rejected.csv lists and drop the file again. Nothing was sent.".to_owned(),
@@ -140,28 +142,28 @@ async fn plan(services: &Services, meta: &mut Meta, checked: Checked) -> Result<
     }
     plan.parts = u32::try_from(checked.parts.len()).context("count the parts")?;
     meta.plan = Some(plan);
-    let parts = checked.parts.into_iter().map(|part| Part::planned(meta.id.clone(), part)).collect();
+    let parts = checked.parts.into_iter().map(|part| PartRecord::planned(meta.id.clone(), part)).collect();
     services.ledger.put_parts(parts, now).await?;
     meta.trouble = None;
     // Told before the drop moves on: an attempt that dies in between is followed by one that tells it again.
-    let accepted = Meta { state: DropState::Uploading, ..meta.clone() };
+    let accepted = DropRecord { state: DropState::Uploading, ..meta.clone() };
     let outcomes = Outcomes { rejected, ..Outcomes::default() };
     let event = DropEvent::of(&accepted, outcomes, &services.settings.results_bucket);
-    services.bus.put(&[Announcement::DropAccepted(Box::new(event))]).await?;
+    services.bus.put(&[OutgoingEvent::DropAccepted(Box::new(event))]).await?;
     end(services, meta, DropState::Uploading).await?;
     services.reporter.try_report(&meta.id, 0).await;
     Ok(())
 }
 
 /// Refuses the file: `rejected.csv` says why, in one line.
-async fn refuse_file(services: &Services, meta: &mut Meta, fault: Fault) -> Result<()> {
+async fn refuse_file(services: &Services, meta: &mut DropRecord, fault: InputError) -> Result<()> {
     let mut lines = REJECTED_HEADER.to_vec();
     write_rejection(&mut lines, &fault, b"");
-    let key = Key::Rejected { folder: &meta.folder }.to_string();
+    let key = ObjectKey::Rejected { folder: &meta.folder }.to_string();
     let mut writer = services.store.begin(&key, lines.len() as u64);
     writer.write(&lines, None).await?;
     finish_rejections(&mut writer, meta).await?;
-    meta.trouble = Some(Trouble {
+    meta.trouble = Some(Problem {
         class: fault.class.to_string(),
         reason: format!("line {}: {}", fault.line, fault.reason),
         next: "Mend the file and drop it again. Nothing was sent.".to_owned(),
@@ -170,7 +172,7 @@ async fn refuse_file(services: &Services, meta: &mut Meta, fault: Fault) -> Resu
 }
 
 /// Moves the drop out of `checking`. If another attempt did so before, what that one decided stands.
-async fn end(services: &Services, meta: &mut Meta, state: DropState) -> Result<()> {
+async fn end(services: &Services, meta: &mut DropRecord, state: DropState) -> Result<()> {
     meta.state = state;
     if state.is_final() {
         meta.times.ended_at = Some(Timestamp::now());

@@ -3,12 +3,14 @@
 use crate::feed::{Fed, cancel, later, note_failure};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::ApiError;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::JobName;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{Meta, Part, PartFailure, Trouble};
-use moondrop_shared::runtime::describe;
+use moondrop_shared::part::{PartFailure, PartRecord};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::metrics::Metric;
 use std::sync::{Mutex, PoisonError};
 
 /// The class of the trouble with an API that refuses to create jobs.
@@ -17,7 +19,7 @@ pub(crate) const CREATE_REFUSED: &str = "E_API_REFUSED";
 /// What became of a job that was to be created.
 pub(crate) enum Created {
     /// One is recorded, this attempt's or another's: the part as it stands now.
-    Recorded(Box<Part>),
+    Recorded(Box<PartRecord>),
     /// None is.
     Not(Fed),
 }
@@ -30,7 +32,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    pub(crate) fn of(meta: &Meta) -> Self {
+    pub(crate) fn of(meta: &DropRecord) -> Self {
         Refusals { refused: Mutex::new(meta.refused_since), invalid: Mutex::new(meta.invalid_since) }
     }
 
@@ -39,7 +41,7 @@ impl Refusals {
         (read(&self.refused), read(&self.invalid))
     }
 
-    pub(crate) fn are_other_than(&self, meta: &Meta) -> bool {
+    pub(crate) fn are_other_than(&self, meta: &DropRecord) -> bool {
         self.since() != (meta.refused_since, meta.invalid_since)
     }
 
@@ -62,7 +64,7 @@ impl Refusals {
 }
 
 /// Creates a job and records it.
-pub(crate) async fn create(services: &Services, meta: &Meta, part: &Part, refusals: &Refusals) -> Result<Created> {
+pub(crate) async fn create(services: &Services, meta: &DropRecord, part: &PartRecord, refusals: &Refusals) -> Result<Created> {
     let settings = &services.settings;
     let name = JobName { stack: settings.stack.clone(), drop: meta.id.clone(), part: part.plan.number }.to_string();
     let policy = meta.policy.as_deref().context("the drop has no policy")?;
@@ -87,7 +89,13 @@ pub(crate) async fn create(services: &Services, meta: &Meta, part: &Part, refusa
 }
 
 /// What becomes of a part for which no job was created, or none that we know of.
-async fn not_created(services: &Services, meta: &Meta, part: &Part, refusals: &Refusals, error: ApiError) -> Result<Fed> {
+async fn not_created(
+    services: &Services,
+    meta: &DropRecord,
+    part: &PartRecord,
+    refusals: &Refusals,
+    error: ApiError,
+) -> Result<Fed> {
     let again = "It will be tried again by itself.";
     let fed = match &error {
         ApiError::Invalid(words) => {
@@ -108,8 +116,8 @@ async fn not_created(services: &Services, meta: &Meta, part: &Part, refusals: &R
             let next = "It will be tried again by itself. If it stays so for an hour, it needs you to ask the API's vendor.";
             later(CREATE_REFUSED, format!("the API refuses to create a job: {words}"), next)
         }
-        ApiError::Key | ApiError::NotPermitted(_) => Fed::Later(Trouble::key_refused()),
-        ApiError::NoKey(_) => Fed::Later(Trouble::no_key()),
+        ApiError::Key | ApiError::NotPermitted(_) => Fed::Later(Problem::key_refused()),
+        ApiError::NoKey(_) => Fed::Later(Problem::no_key()),
         ApiError::Busy { .. } => {
             let next = "It will be tried again by itself; a daily limit may take until tomorrow.";
             later("E_API_BUSY", "the API takes no more requests for now (429)", next)

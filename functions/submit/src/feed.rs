@@ -1,6 +1,6 @@
 //! Feeding a planned drop: for each part a job is created, recorded, and given its rows.
 //!
-//! What makes it exactly once stands in [`moondrop_shared::ledger`]: nothing is uploaded before the job's id and URL are recorded,
+//! What makes it exactly once stands in [`moondrop_shared::services::ledger`]: nothing is uploaded before the job's id and URL are recorded,
 //! and whoever comes later uploads the same bytes to the recorded URL.
 
 use crate::create::{CREATE_REFUSED, Created, Refusals, create};
@@ -8,12 +8,15 @@ use crate::upload::{repeat, upload};
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::aws::Services;
 use moondrop_shared::csv::header::Header;
-use moondrop_shared::metrics::Metric;
-use moondrop_shared::record::{DropState, HOST_REFUSED, KEY_REFUSED, Meta, Part, PartFailure, PartState, Trouble};
-use moondrop_shared::rows;
-use moondrop_shared::runtime::{Deadline, describe};
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::part::{PartFailure, PartRecord, PartState};
+use moondrop_shared::problem::{HOST_REFUSED, KEY_REFUSED, Problem};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::metrics::Metric;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,18 +40,18 @@ pub(crate) enum Fed {
     /// It was not fed, since time or the drop's turn was over.
     Left,
     /// It was not fed, for this reason; again may help.
-    Later(Trouble),
+    Later(Problem),
 }
 
 /// Feeds every part that needs it, several at once, and moves the drop to `evaluating` when all are fed.
-pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadline) -> Result<()> {
+pub(crate) async fn feed(services: &Services, meta: &mut DropRecord, deadline: Deadline) -> Result<()> {
     let parts = services.ledger.parts(&meta.id).await?;
-    let hungry: Vec<Part> = parts.into_iter().filter(needs_submit).collect();
+    let hungry: Vec<PartRecord> = parts.into_iter().filter(needs_submit).collect();
     if !hungry.is_empty() {
         // Before the first create: a job whose id never reached us is found by this.
         services.ledger.owe_sweep(&meta.id, Timestamp::now() + SWEEP_AFTER).await?;
     }
-    let header = rows::header(meta)?;
+    let header = part_source::header(meta)?;
     let stop = AtomicBool::new(false);
     let refusals = Refusals::of(meta);
     let mut feeding = stream::iter(hungry)
@@ -82,7 +85,7 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
                 Err(_) => {
                     left += 1;
                     let again = "It will be tried again by itself. If it stays so for hours, it needs you to look at the logs.";
-                    trouble.get_or_insert(Trouble::new("E_PART", "a part of the file could not be read or recorded", again));
+                    trouble.get_or_insert(Problem::new("E_PART", "a part of the file could not be read or recorded", again));
                 }
             }
         }
@@ -119,7 +122,7 @@ pub(crate) async fn feed(services: &Services, meta: &mut Meta, deadline: Deadlin
 }
 
 /// Whether something is to be done here for a part: it has no job, or its job no rows, or they are to be uploaded once more.
-fn needs_submit(part: &Part) -> bool {
+fn needs_submit(part: &PartRecord) -> bool {
     match part.state {
         PartState::Planned | PartState::Created => true,
         PartState::Uploaded => part.repeat_due_at.is_some() && part.repeat_began_at.is_none(),
@@ -129,7 +132,7 @@ fn needs_submit(part: &Part) -> bool {
 
 /// Marks the drop as being worked on and reports how far it has come, again and again, beside the uploads: a report that takes
 /// long holds up none of them.
-async fn beat(services: &Services, meta: &Meta) -> Infallible {
+async fn beat(services: &Services, meta: &DropRecord) -> Infallible {
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -146,9 +149,9 @@ async fn beat(services: &Services, meta: &Meta) -> Infallible {
 
 async fn feed_part(
     services: &Services,
-    meta: &Meta,
+    meta: &DropRecord,
     header: &Header,
-    mut part: Part,
+    mut part: PartRecord,
     deadline: Deadline,
     stop: &AtomicBool,
     refusals: &Refusals,
@@ -177,14 +180,14 @@ async fn feed_part(
 }
 
 /// Tells operators of a part that ended here, without its rows having been sent. Counted once: one attempt ends it.
-pub(crate) fn note_failure(services: &Services, meta: &Meta, part: &Part, failure: &PartFailure) {
+pub(crate) fn note_failure(services: &Services, meta: &DropRecord, part: &PartRecord, failure: &PartFailure) {
     let (number, job) = (part.plan.number, part.job_id.as_deref());
     tracing::error!(drop = %meta.id, part = number, job, alarm = "job_failed", error = failure.reason, "a part's rows were not sent");
     services.metrics.count(Metric::JobsFailed, 1);
 }
 
 /// Cancels a job that will get no rows. If that fails, the sweep finds it.
-pub(crate) async fn cancel(services: &Services, meta: &Meta, part: &Part, job: &str) {
+pub(crate) async fn cancel(services: &Services, meta: &DropRecord, part: &PartRecord, job: &str) {
     if let Err(error) = services.api.cancel(job).await {
         let error = describe(&error.into());
         tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "an unused job was not cancelled; the sweep will");
@@ -192,5 +195,5 @@ pub(crate) async fn cancel(services: &Services, meta: &Meta, part: &Part, job: &
 }
 
 pub(crate) fn later(class: &str, reason: impl Into<String>, next: &str) -> Fed {
-    Fed::Later(Trouble::new(class, reason, next))
+    Fed::Later(Problem::new(class, reason, next))
 }

@@ -12,14 +12,14 @@ mod upload;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::aws::Services;
-use moondrop_shared::conclude::conclude;
-use moondrop_shared::event::Announced;
-use moondrop_shared::keys;
-use moondrop_shared::logs;
-use moondrop_shared::record::{DropState, Meta, SCHEMA, Times};
-use moondrop_shared::runtime::{Deadline, describe, invocation};
-use moondrop_shared::source;
+use moondrop_shared::drop::{DropRecord, DropState, Times, object_key};
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::form::SCHEMA;
+use moondrop_shared::lifecycle::conclude::conclude;
+use moondrop_shared::services::lambda::{Deadline, invocation};
+use moondrop_shared::services::s3::drops_bucket;
+use moondrop_shared::services::{Services, logs};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use tracing::field::{Empty, display};
@@ -87,8 +87,8 @@ pub async fn handle(services: &Services, messages: Messages, deadline: Deadline)
 }
 
 async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()> {
-    let announced = Announced::read(body)?;
-    if !keys::is_drop(&announced.detail.object.key) {
+    let announced = ObjectCreated::read(body)?;
+    if !object_key::is_drop(&announced.detail.object.key) {
         return Ok(());
     }
     let Some(new) = describe_drop(services, announced).await? else { return Ok(()) };
@@ -119,19 +119,19 @@ async fn carry(services: &Services, body: &str, deadline: Deadline) -> Result<()
 }
 
 /// The record a drop begins with; `None` if its object is gone and was never known in full.
-async fn describe_drop(services: &Services, announced: Announced) -> Result<Option<Meta>> {
-    let Announced { time, mut detail } = announced;
+async fn describe_drop(services: &Services, announced: ObjectCreated) -> Result<Option<DropRecord>> {
+    let ObjectCreated { time, mut detail } = announced;
     let source = match detail.source() {
         Some(source) => source,
         None => {
             let object = &detail.object;
-            match source::head(&services.s3, &detail.bucket.name, &object.key, object.version()).await {
+            match drops_bucket::head(&services.s3, &detail.bucket.name, &object.key, object.version()).await {
                 // What the event says stands: another object in its place is not the one that was announced.
                 Ok((etag, size)) => {
                     detail.object.etag.get_or_insert(etag);
                     detail.object.size.get_or_insert(size);
                 }
-                Err(error) if source::is_gone(&error) => {
+                Err(error) if drops_bucket::is_gone(&error) => {
                     tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
                     return Ok(None);
                 }
@@ -142,11 +142,11 @@ async fn describe_drop(services: &Services, announced: Announced) -> Result<Opti
     };
     let settings = &services.settings;
     let now = Timestamp::now();
-    Ok(Some(Meta {
+    Ok(Some(DropRecord {
         schema: SCHEMA,
         id: source.id(),
-        policy: settings.policy_for(keys::policy_folder(&source.key)),
-        folder: keys::results_folder(&source.key, time, None),
+        policy: settings.policy_for(object_key::policy_folder(&source.key)),
+        folder: object_key::results_folder(&source.key, time, None),
         source,
         dropped_at: time,
         limits: settings.limits,

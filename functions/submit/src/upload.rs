@@ -5,29 +5,30 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use moondrop_shared::aws::Services;
-use moondrop_shared::batch_api::UPLOAD_URL_USED_FOR;
 use moondrop_shared::csv::header::Header;
-use moondrop_shared::part::UploadEncoder;
-use moondrop_shared::record::{Meta, Part, PartFailure, PartState, Trouble};
-use moondrop_shared::rows;
-use moondrop_shared::runtime::describe;
-use moondrop_shared::secret::SignedUrl;
-use moondrop_shared::signed::SignedError;
-use moondrop_shared::source::{SourceReader, is_gone};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::{SignedUrl, UPLOAD_URL_USED_FOR};
+use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::part::upload::UploadEncoder;
+use moondrop_shared::part::{PartFailure, PartRecord, PartState};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::transfer::TransferError;
+use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Uploads the part's rows to the recorded URL. That it begins is recorded first: what was never begun was never sent.
-pub(crate) async fn upload(services: &Services, meta: &Meta, header: &Header, part: &Part) -> Result<Fed> {
+pub(crate) async fn upload(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Fed> {
     let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
         bail!("part {} is CREATED without a job, a URL or a time", part.plan.number);
     };
     if Timestamp::now().duration_since(created_at) > UPLOAD_URL_USED_FOR {
         return Ok(Fed::Waits);
     }
-    if let Err(SignedError::Host(host)) = services.transfer.check(url) {
-        return Ok(Fed::Later(Trouble::host_refused("wants the rows uploaded to", &host)));
+    if let Err(TransferError::Host(host)) = services.transfer.check(url) {
+        return Ok(Fed::Later(Problem::host_refused("wants the rows uploaded to", &host)));
     }
     // Read before the mark: what cannot be read for now was not sent, and must not count as if it were.
     let rows = Rows::open(services, meta, header, part).await;
@@ -68,7 +69,7 @@ pub(crate) async fn upload(services: &Services, meta: &Meta, header: &Header, pa
 }
 
 /// Uploads the same bytes once more to the same job, which has them and does not start: once in its life.
-pub(crate) async fn repeat(services: &Services, meta: &Meta, header: &Header, part: &Part) -> Result<Fed> {
+pub(crate) async fn repeat(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Fed> {
     let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
         return Ok(Fed::Done);
     };
@@ -106,8 +107,8 @@ struct Rows {
 }
 
 impl Rows {
-    async fn open(services: &Services, meta: &Meta, header: &Header, part: &Part) -> Result<Rows> {
-        let rejections = rows::rejections(&services.store, meta, &part.plan).await?;
+    async fn open(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Rows> {
+        let rejections = part_source::rejections(&services.store, meta, &part.plan).await?;
         let mut reader = SourceReader::new(services.s3.clone(), meta.source.clone(), part.plan.offset..part.plan.end);
         let encoder = UploadEncoder::new(header.clone(), part.plan.clone(), rejections);
         let first = reader.next().await?;
@@ -123,7 +124,7 @@ impl Rows {
     }
 }
 
-async fn send(services: &Services, part: &Part, rows: Result<Rows>, url: &SignedUrl) -> Result<(), Unsent> {
+async fn send(services: &Services, part: &PartRecord, rows: Result<Rows>, url: &SignedUrl) -> Result<(), Unsent> {
     let rows = rows.map_err(Unsent::Source)?;
     let broken: Arc<Mutex<Option<anyhow::Error>>> = Arc::default();
     let given = Arc::new(AtomicU64::new(0));

@@ -5,7 +5,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::{run, up};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use moondrop_shared::settings::{DEFAULT_SIGNED_URL_HOSTS, is_loopback};
+use moondrop_shared::services::settings::{DEFAULT_SIGNED_URL_HOSTS, is_loopback};
 use secrecy::SecretString;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;

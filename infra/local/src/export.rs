@@ -3,8 +3,8 @@
 use crate::machine::Machine;
 use crate::stack::RESULTS;
 use anyhow::{Context, Result};
-use moondrop_shared::keys::Key;
-use moondrop_shared::record::Meta;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::object_key::ObjectKey;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
@@ -13,9 +13,9 @@ use tokio::io::AsyncWriteExt as _;
 ///
 /// # Errors
 /// If a file cannot be read or written.
-pub async fn export(machine: &Machine, meta: &Meta, out: &Path) -> Result<PathBuf> {
+pub async fn export(machine: &Machine, meta: &DropRecord, out: &Path) -> Result<PathBuf> {
     let folder = meta.folder.as_str();
-    let keys = [Key::Results { folder }, Key::Rejected { folder }, Key::Status { folder }];
+    let keys = [ObjectKey::Results { folder }, ObjectKey::Rejected { folder }, ObjectKey::Status { folder }];
     for key in keys {
         copy(machine, &key.to_string(), out).await?;
     }

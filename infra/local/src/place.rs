@@ -6,10 +6,10 @@ use crate::stack::DROPS;
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use moondrop_shared::drop::DropId;
-use moondrop_shared::event::Announced;
-use moondrop_shared::keys::INCOMING;
-use moondrop_shared::record::Meta;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::object_key::INCOMING;
+use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::source::DropId;
 use sha2::{Digest, Sha256};
 use std::io::Read as _;
 use std::path::Path;
@@ -98,9 +98,9 @@ pub async fn place(machine: &Machine, path: &Path, key: &str, again: bool) -> Re
 }
 
 /// The drop that the object under this key is, and its record.
-async fn known_drop(machine: &Machine, key: &str) -> Result<(DropId, Option<Meta>)> {
+async fn known_drop(machine: &Machine, key: &str) -> Result<(DropId, Option<DropRecord>)> {
     let event = machine.stack.announcement(DROPS, key).await?;
-    let detail = Announced::read(&event.to_string())?.detail;
+    let detail = ObjectCreated::read(&event.to_string())?.detail;
     let source = detail.source().context("the local S3 told no ETag or size")?;
     let id = source.id();
     let meta = machine.ledger.meta(&id).await?;

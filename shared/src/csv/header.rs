@@ -1,7 +1,8 @@
 //! The header: which column is which.
 
 use super::scan::{Row, Scanner};
-use crate::fault::{Class, Fault};
+use crate::csv::error::InputError;
+use crate::problem::Code;
 
 /// The longest header, in bytes: it is kept in the drop's record, and a DynamoDB item holds 400 KB.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -34,19 +35,19 @@ impl Header {
     /// # Errors
     /// `E_HEADER` for a missing or doubled column, another delimiter, or a name the results need; `E_LIMIT` for a header
     /// over [`MAX_HEADER_BYTES`].
-    pub fn read(row: &Row<'_>, saw_blanks: bool) -> Result<Self, Fault> {
-        let fault = |class, reason: String| Fault { class, line: row.line, offset: row.offset, reason };
-        let header = |reason: String| fault(Class::Header, reason);
+    pub fn read(row: &Row<'_>, saw_blanks: bool) -> Result<Self, InputError> {
+        let fault = |class, reason: String| InputError { class, line: row.line, offset: row.offset, reason };
+        let header = |reason: String| fault(Code::Header, reason);
         let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
         if bytes > MAX_HEADER_BYTES {
-            return Err(fault(Class::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
+            return Err(fault(Code::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
         }
         let names: Vec<String> = (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned()).collect();
         if let Some(delimiter) = other_delimiter(&names) {
             return Err(header(format!("the columns are separated by {delimiter}, not by commas")));
         }
-        let find = |name: &str| -> Result<usize, Fault> {
+        let find = |name: &str| -> Result<usize, InputError> {
             let mut at = names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
             match (at.next(), at.next()) {
                 (Some(first), None) => Ok(first),
@@ -80,12 +81,12 @@ impl Header {
     ///
     /// # Errors
     /// As [`Header::read`]; `E_EMPTY` if there is no row.
-    pub fn parse(line: &str) -> Result<Self, Fault> {
+    pub fn parse(line: &str) -> Result<Self, InputError> {
         let mut scanner = Scanner::new(0, 1, true);
         scanner.push(line.as_bytes());
         scanner.finish();
         let row = scanner.next_row()?;
-        let Some(row) = row else { return Err(Fault::of_file(Class::Empty, "the file has no header")) };
+        let Some(row) = row else { return Err(InputError::of_file(Code::Empty, "the file has no header")) };
         let mut header = Header::read(&row, false)?;
         header.skip_blanks = scanner.saw_blanks();
         Ok(header)

@@ -1,5 +1,8 @@
 //! CSV, read strictly: the scanner, the header, the rules of a row, and writing a field.
 
+#![warn(missing_docs)]
+
+pub mod error;
 pub mod header;
 pub mod row;
 pub mod scan;

@@ -1,7 +1,8 @@
 //! The rules of a row: what makes it fit to be evaluated.
 
 use super::{header::Header, scan::Row};
-use crate::fault::{Class, Fault};
+use crate::csv::error::InputError;
+use crate::problem::Code;
 use std::borrow::Cow;
 use url::Url;
 
@@ -70,39 +71,39 @@ pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
 ///
 /// # Errors
 /// `E_FIELDS`.
-pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), Fault> {
+pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
     if row.len() == header.columns {
         return Ok(());
     }
     let reason = format!("the row has {} fields, the header {}", row.len(), header.columns);
-    Err(Fault { class: Class::Fields, line: row.line, offset: row.offset, reason })
+    Err(InputError { class: Code::Fields, line: row.line, offset: row.offset, reason })
 }
 
 /// Checks a row by itself.
 ///
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
-pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, Fault> {
-    let fault = |class, reason: String| Fault { class, line: row.line, offset: row.offset, reason };
+pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
+    let fault = |class, reason: String| InputError { class, line: row.line, offset: row.offset, reason };
     let ref_id = trimmed(row.value(header.ref_id));
     if ref_id.is_empty() {
-        return Err(fault(Class::RefId, "`ref_id` is empty".to_owned()));
+        return Err(fault(Code::RefId, "`ref_id` is empty".to_owned()));
     }
     if ref_id.len() > MAX_REF_ID_BYTES {
         let reason = format!("`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken", ref_id.len());
-        return Err(fault(Class::RefId, reason));
+        return Err(fault(Code::RefId, reason));
     }
     let Some(kind) = Kind::read(&row.value(header.kind)) else {
-        return Err(fault(Class::Type, "`type` is neither `text` nor `image_url`".to_owned()));
+        return Err(fault(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
     let content = row.value(header.content);
     if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
-        return Err(fault(Class::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
+        return Err(fault(Code::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
     }
     if kind == Kind::ImageUrl
         && let Err(reason) = check_image_url(&content)
     {
-        return Err(fault(Class::Content, format!("`content` is not the address of an image: {reason}")));
+        return Err(fault(Code::Content, format!("`content` is not the address of an image: {reason}")));
     }
     Ok(Item { ref_id, kind, content })
 }

@@ -8,7 +8,8 @@
 //! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and looks at a byte twice only
 //! if it is asked to with [`Scanner::resync`].
 
-use crate::fault::{Class, Fault};
+use crate::csv::error::InputError;
+use crate::problem::Code;
 use std::borrow::Cow;
 
 /// The longest row, in bytes, its newlines included: 16 MiB, half of what a part holds by default, so that memory stays
@@ -206,7 +207,7 @@ impl Scanner {
     /// # Errors
     /// The first fault in the file's form. After `E_ENCODING` the scanner stands behind the row, whose end is known; after any
     /// other fault it is of no more use, but for [`Scanner::resync`].
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Fault> {
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
         let step = self.scan();
         self.last = (self.start, self.line);
         let (end, next) = match step? {
@@ -217,7 +218,7 @@ impl Scanner {
         let (start, line) = self.last;
         if self.fields.len() > MAX_FIELDS {
             let reason = format!("the row has more than {MAX_FIELDS} fields");
-            return Err(Fault { class: Class::Limit, line, offset: self.base + start as u64, reason });
+            return Err(InputError { class: Code::Limit, line, offset: self.base + start as u64, reason });
         }
         let text = self.check_text(start, end);
         self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
@@ -234,7 +235,7 @@ impl Scanner {
         }))
     }
 
-    fn scan(&mut self) -> Result<Step, Fault> {
+    fn scan(&mut self) -> Result<Step, InputError> {
         loop {
             // Behind the longest row nothing is looked at: what is wrong there must not depend on how the bytes came.
             let window = &self.buffer[..self.buffer.len().min(self.start.saturating_add(self.max_row).saturating_add(1))];
@@ -269,7 +270,7 @@ impl Scanner {
                     };
                     self.position += found;
                     if rest[found] == b'"' {
-                        return Err(self.fault_here(Class::Quote, "a quote stands inside a field that does not begin with one"));
+                        return Err(self.fault_here(Code::Quote, "a quote stands inside a field that does not begin with one"));
                     }
                     if let Some(step) = self.end_field()? {
                         return Ok(step);
@@ -293,7 +294,7 @@ impl Scanner {
                             return Ok(step);
                         }
                     }
-                    _ => return Err(self.fault_here(Class::Quote, "text follows a closing quote")),
+                    _ => return Err(self.fault_here(Code::Quote, "text follows a closing quote")),
                 },
                 State::SkipLine => match memchr::memchr(b'\n', &self.buffer[self.position..]) {
                     Some(found) => self.skip_line(found + 1),
@@ -304,7 +305,7 @@ impl Scanner {
     }
 
     /// At a comma, a newline or a carriage return: ends the field, and at a newline the row.
-    fn end_field(&mut self) -> Result<Option<Step>, Fault> {
+    fn end_field(&mut self) -> Result<Option<Step>, InputError> {
         let end = self.position;
         let next = match self.buffer[end] {
             b',' => {
@@ -325,7 +326,7 @@ impl Scanner {
         Ok(Some(Step::Row { end, next }))
     }
 
-    fn at_end(&mut self) -> Result<Step, Fault> {
+    fn at_end(&mut self) -> Result<Step, InputError> {
         if !self.finished || self.row_is_too_long() || matches!(self.state, State::RowStart | State::SkipLine) {
             return Ok(Step::NeedMore);
         }
@@ -333,7 +334,7 @@ impl Scanner {
         match self.state {
             State::Quoted => {
                 let opened = self.start + self.field.start;
-                return Err(self.fault_at(opened, Class::Quote, "a quote is opened and never closed: is the file cut short?"));
+                return Err(self.fault_at(opened, Code::Quote, "a quote is opened and never closed: is the file cut short?"));
             }
             State::FieldStart => {
                 self.begin_field();
@@ -366,38 +367,38 @@ impl Scanner {
     }
 
     /// A row must be UTF-8 without NUL.
-    fn check_text(&self, start: usize, end: usize) -> Result<(), Fault> {
+    fn check_text(&self, start: usize, end: usize) -> Result<(), InputError> {
         let row = &self.buffer[start..end];
         if let Some(nul) = memchr::memchr(0, row) {
-            return Err(self.fault_at(start + nul, Class::Encoding, "a NUL byte: the file is not plain text"));
+            return Err(self.fault_at(start + nul, Code::Encoding, "a NUL byte: the file is not plain text"));
         }
         std::str::from_utf8(row)
             .map(drop)
-            .map_err(|e| self.fault_at(start + e.valid_up_to(), Class::Encoding, "bytes that are not UTF-8"))
+            .map_err(|e| self.fault_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8"))
     }
 
-    fn bare_return(&self) -> Fault {
-        self.fault_here(Class::Quote, "a carriage return without a line feed, outside of quotes")
+    fn bare_return(&self) -> InputError {
+        self.fault_here(Code::Quote, "a carriage return without a line feed, outside of quotes")
     }
 
-    fn too_long(&self) -> Fault {
+    fn too_long(&self) -> InputError {
         let mut reason = format!("the row is longer than {} bytes", self.max_row);
         if matches!(self.state, State::Quoted) {
-            let opened = self.fault_at(self.start + self.field.start, Class::Limit, "");
+            let opened = self.fault_at(self.start + self.field.start, Code::Limit, "");
             reason.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));
         }
-        Fault { class: Class::Limit, line: self.line, offset: self.base + self.start as u64, reason }
+        InputError { class: Code::Limit, line: self.line, offset: self.base + self.start as u64, reason }
     }
 
-    fn fault_here(&self, class: Class, what: &str) -> Fault {
+    fn fault_here(&self, class: Code, what: &str) -> InputError {
         self.fault_at(self.position, class, what)
     }
 
     /// A fault at `buffer[at]`: the line it stands on, the row's offset, and the field's number in the reason.
-    fn fault_at(&self, at: usize, class: Class, what: &str) -> Fault {
+    fn fault_at(&self, at: usize, class: Code, what: &str) -> InputError {
         let within = &self.buffer[self.start..at.min(self.buffer.len())];
         let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;
         let column = self.fields.iter().take_while(|f| f.end < within.len()).count() + 1;
-        Fault { class, line, offset: self.base + self.start as u64, reason: format!("column {column}: {what}") }
+        InputError { class, line, offset: self.base + self.start as u64, reason: format!("column {column}: {what}") }
     }
 }

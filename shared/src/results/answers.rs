@@ -2,9 +2,9 @@
 
 use super::columns::Record;
 use super::content::Fingerprint;
-use super::{BlankLabels, Problem, ResultsTooLarge};
-use crate::labels::{is_blank, is_empty_list, read_labels, say_the_same};
-use crate::tally::Tally;
+use super::{BlankLabels, ResultsProblem, ResultsTooLarge};
+use crate::results::labels::{is_blank, is_empty_list, read_labels, say_the_same};
+use crate::results::tally::Tally;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -75,7 +75,7 @@ pub struct Answers {
     by_ref_id: HashMap<Box<[u8]>, Answer>,
     duplicates: u64,
     blank: Option<BlankLabels>,
-    pub(super) unreadable: Option<Problem>,
+    pub(super) unreadable: Option<ResultsProblem>,
     bytes: usize,
     records: u32,
     /// A row without an error has `[]` or `{}`.
@@ -108,7 +108,7 @@ impl Answers {
 
     /// The first thing in the file that could not be read, under [`super::OnUnreadable::Rows`].
     #[must_use]
-    pub fn unreadable(&self) -> Option<&Problem> {
+    pub fn unreadable(&self) -> Option<&ResultsProblem> {
         self.unreadable.as_ref()
     }
 

@@ -1,7 +1,7 @@
 //! Which column of a results file is which.
 
 use crate::csv::scan::Row;
-use crate::labels::{is_blank, is_empty_list};
+use crate::results::labels::{is_blank, is_empty_list};
 use std::borrow::Cow;
 
 /// The names of an error column.

@@ -1,7 +1,7 @@
 //! Whether results can be those of the part's rows at all: known once they are joined.
 
-use super::{E_RESULTS_CONTENT, E_RESULTS_UNRELATED, OnOtherContent, OnUnreadable, Problem, Reading};
-use crate::tally::Tally;
+use super::{E_RESULTS_CONTENT, E_RESULTS_UNRELATED, OnOtherContent, OnUnreadable, Reading, ResultsProblem};
+use crate::results::tally::Tally;
 
 /// The fewest compared texts by which results are judged. Below, a few texts that the API rewrote could hold a part.
 pub const MIN_COMPARED: u64 = 20;
@@ -10,7 +10,7 @@ pub const MIN_COMPARED: u64 = 20;
 /// of them is answered, `E_RESULTS_CONTENT` if at least [`MIN_COMPARED`] texts came back and fewer than 1 in 100 is the one
 /// that was sent. Not to be asked about a job that failed or is lost.
 #[must_use]
-pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<Problem> {
+pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<ResultsProblem> {
     // A row with neither labels nor error is answered, and may be counted as missing.
     let answered = tally.rows.evaluated + tally.rows.failed + tally.blank;
     if reading.unreadable == OnUnreadable::Hold && accepted > 0 && answered == 0 {
@@ -18,7 +18,7 @@ pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<Problem>
             0 => "they have no row at all".to_owned(),
             others => format!("they have {others} for others: is it another job's file?"),
         };
-        return Some(Problem {
+        return Some(ResultsProblem {
             code: E_RESULTS_UNRELATED,
             line: None,
             message: format!("the results have no row for any of the {accepted} rows that were sent; {others}"),
@@ -28,7 +28,7 @@ pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<Problem>
     let compared = tally.content_compared;
     let matches = compared.saturating_sub(tally.content_mismatches);
     if reading.content == OnOtherContent::Hold && compared >= MIN_COMPARED && matches.saturating_mul(100) < compared {
-        return Some(Problem {
+        return Some(ResultsProblem {
             code: E_RESULTS_CONTENT,
             line: None,
             message: format!(

@@ -27,12 +27,16 @@
 //!
 //! Memory: the answers may take as many bytes as the caller says, and one record as many again.
 
+#![warn(missing_docs)]
+
 mod answers;
 mod columns;
 mod content;
 mod judge;
+pub mod labels;
 mod reader;
 mod reading;
+pub mod tally;
 
 pub use answers::{AnsweredRow, Answers, FAILED_CONFLICTING, MISSING_BLANK, MISSING_UNANSWERED, MISSING_UNREADABLE};
 pub use judge::{MIN_COMPARED, judge};
@@ -55,7 +59,7 @@ pub const E_RESULTS_CONTENT: &str = "E_RESULTS_CONTENT";
 
 /// Why results cannot be used as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ResultsProblem {
     /// The error code: [`E_RESULTS_UNREADABLE`], [`E_BLANK_LABELS`], [`E_RESULTS_UNRELATED`] or [`E_RESULTS_CONTENT`].
     pub code: &'static str,
     /// The line of the results file, counted from 1, where there is one to point at.
@@ -66,9 +70,9 @@ pub struct Problem {
     pub setting: &'static str,
 }
 
-impl Problem {
+impl ResultsProblem {
     /// The file, from `line` on, cannot be read.
     fn unreadable(line: Option<u64>, message: String) -> Self {
-        Problem { code: E_RESULTS_UNREADABLE, line, message, setting: "RESULTS_UNREADABLE=rows" }
+        ResultsProblem { code: E_RESULTS_UNREADABLE, line, message, setting: "RESULTS_UNREADABLE=rows" }
     }
 }

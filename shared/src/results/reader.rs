@@ -2,9 +2,10 @@
 
 use super::answers::Answers;
 use super::columns::Columns;
-use super::{E_BLANK_LABELS, OnUnreadable, Problem, Reading, ResultsTooLarge};
+use super::{E_BLANK_LABELS, OnUnreadable, Reading, ResultsProblem, ResultsTooLarge};
+use crate::csv::error::InputError;
 use crate::csv::scan::{Row, Scanner};
-use crate::fault::{Class, Fault};
+use crate::problem::Code;
 use sha2::{Digest, Sha256};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -39,11 +40,11 @@ pub enum Form {
     /// Well-formed to its last line end. Under [`OnUnreadable::Rows`]: or used as far as it is.
     Whole,
     /// Well-formed, but the last record has no line end. It may lack more than that.
-    NoLineEnd(Problem),
+    NoLineEnd(ResultsProblem),
     /// The file ends before its end, or the last record has another width: it may be cut short, and is to be fetched again.
-    MayBeCut(Problem),
+    MayBeCut(ResultsProblem),
     /// The file cannot be used, however often it is fetched.
-    Held(Problem),
+    Held(ResultsProblem),
 }
 
 /// Reads a results file. See the module's documentation.
@@ -167,11 +168,11 @@ struct Body {
     columns: Option<Columns>,
     answers: Answers,
     /// The first thing that is unreadable wherever the file ends.
-    unreadable: Option<Problem>,
+    unreadable: Option<ResultsProblem>,
     /// The last record has another width than the header.
-    last_is_odd: Option<Problem>,
+    last_is_odd: Option<ResultsProblem>,
     /// How the file breaks off.
-    cut: Option<Problem>,
+    cut: Option<ResultsProblem>,
     first_blank: Option<u64>,
     /// No more bytes come.
     ending: bool,
@@ -195,7 +196,7 @@ impl Body {
 
     fn header(&mut self, row: &Row<'_>) -> Next {
         if self.ending {
-            self.cut = Some(Problem::unreadable(Some(row.line), "the results end within their header line".to_owned()));
+            self.cut = Some(ResultsProblem::unreadable(Some(row.line), "the results end within their header line".to_owned()));
             return Next::Stop;
         }
         let columns = match Columns::read(row) {
@@ -223,7 +224,7 @@ impl Body {
         let Some(columns) = &self.columns else { return Ok(Next::Stop) };
         if row.len() != columns.width {
             let message = format!("line {}: the row has {} fields, the header {}", row.line, row.len(), columns.width);
-            self.last_is_odd = Some(Problem::unreadable(Some(row.line), ill_formed(&message)));
+            self.last_is_odd = Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
             return Ok(if self.rows() { Next::Resync } else { Next::Row });
         }
         let record = columns.record(row);
@@ -231,7 +232,7 @@ impl Body {
         let may_lack_its_error = !row.has_line_end() && columns.error_is_last() && record.says_nothing();
         if may_lack_its_error {
             let message = format!("line {}: the last record has no line end, and neither labels nor an error", row.line);
-            self.cut.get_or_insert(Problem::unreadable(Some(row.line), ill_formed(&message)));
+            self.cut.get_or_insert(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
         }
         if self.first_blank.is_none() && record.is_blank() {
             self.first_blank = Some(row.line);
@@ -241,13 +242,14 @@ impl Body {
         Ok(Next::Row)
     }
 
-    fn fault(&mut self, fault: &Fault) -> Next {
+    fn fault(&mut self, fault: &InputError) -> Next {
         if let Some(problem) = self.last_is_odd.take()
             && self.refuse_for(problem) == Next::Stop
         {
             return Next::Stop;
         }
-        let problem = Problem::unreadable(Some(fault.line), ill_formed(&format!("line {}: {}", fault.line, fault.reason)));
+        let problem =
+            ResultsProblem::unreadable(Some(fault.line), ill_formed(&format!("line {}: {}", fault.line, fault.reason)));
         // What is wrong only since the file ends may be a cut.
         if self.ending && self.cut.is_none() {
             self.cut = Some(problem);
@@ -257,17 +259,17 @@ impl Body {
         match fault.class {
             _ if !self.rows() || self.columns.is_none() => Next::Stop,
             // The scanner knows where such a row ends, and stands there.
-            Class::Encoding => Next::Row,
+            Code::Encoding => Next::Row,
             _ => Next::Resync,
         }
     }
 
     fn refuse(&mut self, line: u64, message: &str) -> Next {
-        self.refuse_for(Problem::unreadable(Some(line), format!("these are no results: {message}")))
+        self.refuse_for(ResultsProblem::unreadable(Some(line), format!("these are no results: {message}")))
     }
 
     /// Whether the file ends here, or its other rows are used.
-    fn refuse_for(&mut self, problem: Problem) -> Next {
+    fn refuse_for(&mut self, problem: ResultsProblem) -> Next {
         self.unreadable.get_or_insert(problem);
         if self.rows() { Next::Row } else { Next::Stop }
     }
@@ -286,10 +288,10 @@ impl Body {
         }
         let cut = self.cut.take().or_else(|| self.last_is_odd.take()).or_else(|| {
             let nothing = format!("the results have no header line: {bytes} bytes came");
-            (self.columns.is_none() && !stopped).then(|| Problem::unreadable(None, nothing))
+            (self.columns.is_none() && !stopped).then(|| ResultsProblem::unreadable(None, nothing))
         });
         let open = (!stopped && !has_line_end).then(|| {
-            Problem::unreadable(None, "the last record of the results has no line end: they may be cut short".to_owned())
+            ResultsProblem::unreadable(None, "the last record of the results has no line end: they may be cut short".to_owned())
         });
         if self.rows() {
             let unreadable = self.unreadable.take();
@@ -308,12 +310,12 @@ impl Body {
     }
 
     /// Rows with neither labels nor error, which nothing says how to take.
-    fn blank_problem(&self) -> Option<Problem> {
+    fn blank_problem(&self) -> Option<ResultsProblem> {
         let blanks = self.answers.blanks();
         if blanks == 0 || self.reading.blank.is_some() || self.answers.has_empty_list {
             return None;
         }
-        Some(Problem {
+        Some(ResultsProblem {
             code: E_BLANK_LABELS,
             line: self.first_blank,
             message: format!(
@@ -328,7 +330,7 @@ fn ill_formed(message: &str) -> String {
     format!("the results are no well-formed CSV: {message}")
 }
 
-fn twice(mut problem: Problem) -> Problem {
+fn twice(mut problem: ResultsProblem) -> ResultsProblem {
     problem.message.push_str("; a second fetch brought the same bytes");
     problem
 }

@@ -4,9 +4,11 @@
 
 pub(crate) mod results;
 
-use moondrop_shared::check::{Checked, Checker, PartLimits, PlannedPart};
-use moondrop_shared::fault::{Class, Fault};
-use moondrop_shared::rejected::{REJECTED_HEADER, Rejections};
+use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
+use moondrop_shared::check::{Checked, Checker};
+use moondrop_shared::csv::error::InputError;
+use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, Reading, ResultsReader};
 
 /// A file that was taken: its plan and its `rejected.csv`.
@@ -27,7 +29,7 @@ pub(crate) struct RejectedRow {
 }
 
 /// Looks at a file pushed in chunks: once if it is clean, a second time otherwise.
-pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Taken, Fault> {
+pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Taken, InputError> {
     let (first, none) = look(Checker::first(limits), bytes, chunk)?;
     assert!(none.is_empty(), "the first look decides on no row");
     if !first.needs_second_look() {
@@ -37,7 +39,7 @@ pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Ta
     Ok(Taken { checked, rejected_csv })
 }
 
-fn look(mut checker: Checker, bytes: &[u8], chunk: usize) -> Result<(Checked, Vec<u8>), Fault> {
+fn look(mut checker: Checker, bytes: &[u8], chunk: usize) -> Result<(Checked, Vec<u8>), InputError> {
     let mut rejected_csv = Vec::new();
     for piece in bytes.chunks(chunk.max(1)) {
         checker.push(piece)?;
@@ -71,8 +73,8 @@ impl Taken {
 }
 
 /// A fault's class, for `rejected.csv`'s word.
-pub(crate) fn class_of(word: &str) -> Class {
-    *Class::ALL.iter().find(|c| c.as_str() == word).unwrap()
+pub(crate) fn class_of(word: &str) -> Code {
+    *Code::ALL.iter().find(|c| c.as_str() == word).unwrap()
 }
 
 /// Well-formed results, read.

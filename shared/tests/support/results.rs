@@ -1,9 +1,9 @@
 //! What the tests of the API's results share. Each file is read in four ways, and it makes no difference.
 
+use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{
-    BlankLabels, Form, OnOtherContent, OnUnreadable, Problem, ReadResults, Reading, ResultsReader, ResultsTooLarge,
+    BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsProblem, ResultsReader, ResultsTooLarge,
 };
-use moondrop_shared::tally::Tally;
 
 /// Everything in doubt is held.
 pub(crate) const HOLD: Reading = Reading { unreadable: OnUnreadable::Hold, blank: None, content: OnOtherContent::Hold };
@@ -69,7 +69,7 @@ pub(crate) fn joined(reading: Reading, file: impl AsRef<[u8]>, n: usize) -> (Vec
 }
 
 /// Why a file is held.
-pub(crate) fn held(reading: Reading, file: impl AsRef<[u8]>) -> Problem {
+pub(crate) fn held(reading: Reading, file: impl AsRef<[u8]>) -> ResultsProblem {
     let read = read(reading, &file);
     let Form::Held(problem) = &read.form else { panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref())) };
     assert_eq!(read.confirmed(), &read.form, "fetched again it is the same");
@@ -78,7 +78,7 @@ pub(crate) fn held(reading: Reading, file: impl AsRef<[u8]>) -> Problem {
 }
 
 /// Why a file may be a cut.
-pub(crate) fn may_be_cut(reading: Reading, file: impl AsRef<[u8]>) -> Problem {
+pub(crate) fn may_be_cut(reading: Reading, file: impl AsRef<[u8]>) -> ResultsProblem {
     let read = read(reading, &file);
     let Form::MayBeCut(problem) = &read.form else { panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref())) };
     problem.clone()

@@ -1,7 +1,7 @@
 //! A drop of three parts with rows of every outcome, how it comes out undisturbed, and cases of it run side by side.
 
-use moondrop_shared::drop::DropId;
-use moondrop_shared::record::DropState;
+use moondrop_shared::drop::DropState;
+use moondrop_shared::source::DropId;
 use moondrop_tests::front::Fault;
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::stage::{Published, Stage};

@@ -5,7 +5,7 @@ use crate::carry::{Carried, PARTS, run, undisturbed};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::drop::DropId;
+use moondrop_shared::source::DropId;
 use moondrop_tests::front::Fault;
 use moondrop_tests::stage::{Published, Stage};
 use serde_json::{Value, json};

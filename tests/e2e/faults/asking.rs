@@ -2,10 +2,10 @@
 
 use crate::{BINARY, MANY};
 use jiff::Timestamp;
-use moondrop_shared::check::PlannedPart;
 use moondrop_shared::job::{JobName, JobState};
-use moondrop_shared::record::{Part, PartState};
-use moondrop_shared::runtime::{Deadline, LAST_STRETCH};
+use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::plan::PlannedPart;
+use moondrop_shared::services::lambda::{Deadline, LAST_STRETCH};
 use moondrop_tests::direct::{DAY, Direct, Dropped};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
@@ -28,13 +28,13 @@ async fn open(jobs: u32, state: &str) -> (Direct, Dropped) {
     assert!(world.submit(&dropped).await);
     let plan = world.parts(&dropped.id).await[0].plan.clone();
     let name = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
-    let parts = (2..=jobs).map(|number| Part {
+    let parts = (2..=jobs).map(|number| PartRecord {
         state: PartState::Uploaded,
         job_id: Some(format!("many-{number}")),
         created_at: Some(Timestamp::now()),
         job_state: Some(JobState::Queued),
         job_rank: JobState::Queued.rank(),
-        ..Part::planned(dropped.id.clone(), PlannedPart { number, ..plan.clone() })
+        ..PartRecord::planned(dropped.id.clone(), PlannedPart { number, ..plan.clone() })
     });
     world.services.ledger.put_parts(parts.collect(), Timestamp::now()).await.unwrap();
     for number in 2..=jobs {
@@ -113,7 +113,8 @@ async fn a_part_that_cannot_be_moved_does_not_hold_the_next_ticks_back_at_its_pl
     let (world, dropped) = open(900, "SUBMITTED").await;
     // The first in order waits to be cancelled, and its cancel fails at every tick.
     let first = world.parts(&dropped.id).await.remove(0);
-    let part = Part { state: PartState::Abandoning, job_rank: 1, job_state: Some(JobState::Initialized), ..first.clone() };
+    let part =
+        PartRecord { state: PartState::Abandoning, job_rank: 1, job_state: Some(JobState::Initialized), ..first.clone() };
     world.replace_part(&part).await;
     world.api.set_state(first.job_id.as_deref().unwrap(), "INITIALIZED");
     world.api.always(Call::Cancel, Some(Answer::refusal(500, 13, "no")));

@@ -2,8 +2,9 @@
 
 use crate::BINARY;
 use moondrop_local::stack::{DROPS, RESULTS};
-use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, PartState};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{Direct, Dropped, Ended, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{Row, assert_all_rows, good_file, read};
@@ -195,7 +196,7 @@ async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed() {
     let (world, dropped) = fed().await;
-    let key = Key::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
+    let key = ObjectKey::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
     let put = world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"someone's".to_vec().into());
     put.send().await.unwrap();
     let ended = world.end(&dropped).await;

@@ -2,7 +2,8 @@
 
 use crate::BINARY;
 use jiff::Timestamp;
-use moondrop_shared::record::{DropState, PartState};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{Direct, Dropped, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -21,7 +22,7 @@ async fn completed() -> (Direct, Dropped) {
 async fn assert_whole(world: &Direct, dropped: &Dropped, why: &str) {
     let ended = world.ended(&dropped.id).await;
     assert_eq!(ended.status.state, DropState::Completed, "{why}: {:?}", ended.status.rows);
-    assert_eq!(ended.status.results, moondrop_shared::status::Odd::default(), "{why}");
+    assert_eq!(ended.status.results, moondrop_shared::drop::status::Anomalies::default(), "{why}");
     let rows = assert_all_rows(&good_file(4), ended.results());
     assert!(rows.iter().all(|row| row["labels"].contains("spam")), "{why}");
 }

@@ -3,7 +3,8 @@
 use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_local::stack::RESULTS;
-use moondrop_shared::record::{DropState, Held, PartState};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::part::{HeldResults, PartState};
 use moondrop_tests::direct::{Direct, Dropped, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
@@ -25,7 +26,7 @@ async fn completed(results: &str) -> (Direct, Dropped) {
 }
 
 /// Its part, held.
-async fn held(results: &str) -> (Direct, Dropped, Held) {
+async fn held(results: &str) -> (Direct, Dropped, HeldResults) {
     let (world, dropped) = completed(results).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
@@ -98,8 +99,11 @@ async fn under_rows_the_well_formed_records_are_used_and_the_rest_are_missing() 
     // poll, too, has the setting, and announces the part at once.
     world.age_part(&dropped.id, 1, "announced_at", 3).await;
     let announced = world.events("Job Completed", &dropped.id).len();
-    let tick =
-        moondrop_poll::handle(&rows, Timestamp::now(), moondrop_shared::runtime::Deadline::after(moondrop_tests::direct::DAY));
+    let tick = moondrop_poll::handle(
+        &rows,
+        Timestamp::now(),
+        moondrop_shared::services::lambda::Deadline::after(moondrop_tests::direct::DAY),
+    );
     Box::pin(tick).await.unwrap();
     assert_eq!(world.events("Job Completed", &dropped.id).len(), announced + 1);
     collect(&rows, &dropped.id, 1).await.unwrap();

@@ -1,6 +1,6 @@
 //! The ledger's answer to a write is lost, and the AWS client sends the write again: what was done counts as done, once.
 
-use moondrop_shared::record::PartState;
+use moondrop_shared::part::PartState;
 use moondrop_tests::front::Fault;
 use moondrop_tests::rows::good_file;
 use moondrop_tests::stage::Stage;
@@ -28,7 +28,7 @@ fn count(measured: &Value, metric: &str) -> u64 {
     measured[metric].as_u64().unwrap_or(0)
 }
 
-async fn dropped(stage: &Stage) -> (Value, moondrop_shared::drop::DropId) {
+async fn dropped(stage: &Stage) -> (Value, moondrop_shared::source::DropId) {
     stage.put("incoming/posts.csv", &good_file(4)).await
 }
 

@@ -2,8 +2,9 @@
 
 use crate::BINARY;
 use jiff::Timestamp;
-use moondrop_shared::record::{DropState, PartState};
-use moondrop_shared::runtime::Deadline;
+use moondrop_shared::drop::DropState;
+use moondrop_shared::part::PartState;
+use moondrop_shared::services::lambda::Deadline;
 use moondrop_tests::direct::{DAY, Direct, Dropped, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file};

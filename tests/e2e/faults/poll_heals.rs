@@ -2,9 +2,9 @@
 
 use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::drop::DropState;
 use moondrop_shared::job::JobName;
-use moondrop_shared::record::DropState;
-use moondrop_shared::runtime::Deadline;
+use moondrop_shared::services::lambda::Deadline;
 use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;

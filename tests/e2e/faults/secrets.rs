@@ -1,7 +1,7 @@
 //! Settings and secrets: a key rotated in mid-run, and what must never be told.
 
 use crate::BINARY;
-use moondrop_shared::record::DropState;
+use moondrop_shared::drop::DropState;
 use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file};

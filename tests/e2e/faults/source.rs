@@ -3,8 +3,8 @@
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
-use moondrop_shared::drop::Source;
-use moondrop_shared::source::{SourceReader, head, is_gone};
+use moondrop_shared::services::s3::drops_bucket::{SourceReader, head, is_gone};
+use moondrop_shared::source::Source;
 use moondrop_tests::wire::{Handler, Reply, Request, serve};
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 
 use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::record::{DropState, PartState};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{API_TIMEOUT, Direct, KEY};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};

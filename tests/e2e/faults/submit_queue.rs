@@ -2,7 +2,8 @@
 
 use crate::{BINARY, MANY};
 use moondrop_local::stack::DROPS;
-use moondrop_shared::record::{DropState, PartState};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::scripted::{Answer, Call};

@@ -1,15 +1,13 @@
-//! What poll decides of a record and an answer: asked of its own code, `functions/poll/src/decide.rs`.
+//! What poll decides of a record and an answer: asked of its own code, [`moondrop_shared::part::decide`].
 
-use crate::decide::{Move, Told, When, decide};
 use crate::rules::{Expiry, Rules, World};
 use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::batch_api;
-use moondrop_shared::check::PlannedPart;
-use moondrop_shared::drop::DropId;
-use moondrop_shared::job::JobState;
-use moondrop_shared::record::Part;
-use moondrop_shared::secret::SignedUrl;
+use moondrop_shared::job::{Job, JobState, SignedUrl};
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::part::decide::{Move, Told, When, decide};
+use moondrop_shared::plan::PlannedPart;
+use moondrop_shared::source::DropId;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -50,7 +48,7 @@ fn at(minutes: i64) -> Timestamp {
 }
 
 /// The record, its job created at 0.
-fn part(was: &Record, now: Timestamp) -> Part {
+fn part(was: &Record, now: Timestamp) -> PartRecord {
     let planned = PlannedPart {
         number: 1,
         first_line: 2,
@@ -68,7 +66,7 @@ fn part(was: &Record, now: Timestamp) -> Part {
         Noted::Lately => (ago(5), 0),
         Noted::ADay => (ago(5), 24 * 3600 - 60),
     };
-    Part {
+    PartRecord {
         state: was.at.state(),
         job_id: Some("job".to_owned()),
         job_rank: RANKS[was.rank as usize],
@@ -87,14 +85,14 @@ fn part(was: &Record, now: Timestamp) -> Part {
             Noted::Lately => ago(60),
             Noted::ADay => ago(24 * 60),
         },
-        ..Part::planned(DropId::of("b", "k", "v"), planned)
+        ..PartRecord::planned(DropId::of("b", "k", "v"), planned)
     }
 }
 
 fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
     // A day after the first upload began: where that is what counts, it counts as the whole day.
     let now = at([210, 230, 250, 280, 330, 28 * 60 + 1, 28 * 60 + 1, 40 * 24 * 60][age as usize]);
-    let job = |phase: Phase| batch_api::Job {
+    let job = |phase: Phase| Job {
         id: "job".to_owned(),
         name: "name".to_owned(),
         state: match phase {

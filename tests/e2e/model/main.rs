@@ -1,5 +1,5 @@
 //! The protocol of one part, searched breadth first: every state that two submits, two polls and two collects can bring
-//! about, whatever fails on the way. What poll decides is decided by its own code, `functions/poll/src/decide.rs`.
+//! about, whatever fails on the way. What poll decides is decided by its own code, `shared/src/part/decide.rs`.
 //!
 //! In each world crashes, lost answers to a create, refused and lost cancels, URLs that run out, a lagging GET, late jobs and
 //! jobs that never start come in any order. No state of it may break what [`rules::broken`] names, and from each the part can
@@ -64,9 +64,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod collect;
-#[allow(dead_code)]
-#[path = "../../../functions/poll/src/decide.rs"]
-mod decide;
 mod decided;
 mod feed;
 mod left_out;
@@ -197,12 +194,12 @@ mod soak {
 /// The model's steps of time are these: who changes one checks the model.
 #[test]
 fn the_times_the_model_stands_on_are_the_codes() {
-    use moondrop_shared::batch_api::{OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
+    use moondrop_shared::job::{OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
     assert_eq!(OVERDUE_AFTER.as_hours(), 35 * 24);
     assert_eq!((UPLOAD_URL_LIFE.as_secs(), UPLOAD_URL_USED_FOR.as_mins()), (4 * 3600, 3 * 60 + 45));
     let upload = include_str!("../../../functions/submit/src/upload.rs");
     assert!(upload.contains("UPLOAD_URL_USED_FOR"));
-    let decide = include_str!("../../../functions/poll/src/decide.rs");
+    let decide = include_str!("../../../shared/src/part/decide.rs");
     for time in [
         "GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_mins(4 * 60 + 30);",
         "NEVER_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(4 + 24);",

@@ -1,6 +1,6 @@
 //! The part's record (`shared/src/record.rs`), as far as it matters here.
 
-use moondrop_shared::record::PartState;
+use moondrop_shared::part::PartState;
 
 /// The part's state in the ledger, in the order of `PartState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,11 +10,13 @@ use crate::place::{Placed, key_for, place};
 use crate::stack::RESULTS;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use moondrop_shared::drop::DropId;
-use moondrop_shared::keys::Key;
-use moondrop_shared::record::{DropState, HOST_REFUSED, Held, KEY_REFUSED, Meta, PartState, Trouble};
-use moondrop_shared::status::Status;
-use moondrop_shared::store::Store;
+use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::drop::status::Status;
+use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::part::{HeldResults, PartState};
+use moondrop_shared::problem::{HOST_REFUSED, KEY_REFUSED, Problem};
+use moondrop_shared::services::s3::results_bucket::ResultsBucket;
+use moondrop_shared::source::DropId;
 use progress::Progress;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,7 +93,7 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
     for (path, key) in files {
         placed.push(place(machine, path, key, args.again).await?);
     }
-    let results = Store::new(machine.stack.s3(), RESULTS.to_owned());
+    let results = ResultsBucket::new(machine.stack.s3(), RESULTS.to_owned());
     let mut finished: Vec<Option<Finished>> = files.iter().map(|_| None).collect();
     while finished.iter().any(Option::is_none) {
         if let Some(failure) = machine.stack.failure() {
@@ -133,13 +135,13 @@ async fn carry(machine: &Machine, files: &Files, args: &RunArgs) -> Result<Vec<F
 }
 
 /// The trouble of an unfinished drop that only the user can end. One from before this run began says nothing yet.
-fn needs_user<'a>(meta: &Meta, status: &'a Status, began: Timestamp) -> Option<&'a Trouble> {
+fn needs_user<'a>(meta: &DropRecord, status: &'a Status, began: Timestamp) -> Option<&'a Problem> {
     let tried = meta.touched_at.max(status.updated_at) > began && !meta.state.is_final();
     status.trouble.as_ref().filter(|trouble| tried && NEEDS_USER.contains(&trouble.class.as_str()))
 }
 
 /// Results of an unfinished drop that are held under the settings of now: without another they wait.
-async fn held_for_good(machine: &Machine, meta: &Meta, status: &Status) -> Result<Option<Held>> {
+async fn held_for_good(machine: &Machine, meta: &DropRecord, status: &Status) -> Result<Option<HeldResults>> {
     if meta.state.is_final() || status.parts.iter().all(|part| part.held.is_none()) {
         return Ok(None);
     }
@@ -149,13 +151,20 @@ async fn held_for_good(machine: &Machine, meta: &Meta, status: &Status) -> Resul
     Ok(held.into_iter().find(|held| held.judged_under == reading))
 }
 
-async fn finish(machine: &Machine, placed: &Placed, meta: &Meta, status: Status, name: &str, out: &Path) -> Result<Finished> {
+async fn finish(
+    machine: &Machine,
+    placed: &Placed,
+    meta: &DropRecord,
+    status: Status,
+    name: &str,
+    out: &Path,
+) -> Result<Finished> {
     let folder = export(machine, meta, out).await?;
     Ok(Finished { name: name.to_owned(), status, folder, before: matches!(placed, Placed::Finished(_)) })
 }
 
-async fn read_status(results: &Store, meta: &Meta) -> Result<Option<Status>> {
-    let key = Key::Status { folder: &meta.folder }.to_string();
+async fn read_status(results: &ResultsBucket, meta: &DropRecord) -> Result<Option<Status>> {
+    let key = ObjectKey::Status { folder: &meta.folder }.to_string();
     let Some((body, _)) = results.read_small(&key).await? else { return Ok(None) };
     let id: &DropId = &meta.id;
     Ok(Some(serde_json::from_slice(&body).with_context(|| format!("read the status of the drop {id}"))?))

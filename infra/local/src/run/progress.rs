@@ -1,8 +1,8 @@
 //! How far each drop has come: a bar each on a terminal, plain lines elsewhere.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use moondrop_shared::record::DropState;
-use moondrop_shared::status::Status;
+use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::status::Status;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;

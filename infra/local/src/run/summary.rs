@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
-use moondrop_shared::record::DropState;
-use moondrop_shared::status::Status;
+use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::status::Status;
 use std::io::Write as _;
 use std::path::PathBuf;
 

@@ -1,0 +1,10 @@
+//! The check of a whole file: which rows are fit to be sent, and the plan of its parts.
+
+#![warn(missing_docs)]
+
+mod checker;
+pub mod duplicates;
+mod file_kind;
+pub mod rejected;
+
+pub use checker::{Checked, Checker, MAX_PARTS, MAX_ROWS};

@@ -1,0 +1,85 @@
+//! `rejected.csv`: the rows that will not be evaluated, each with its place and the reason.
+//!
+//! It is written once, when a drop is planned, and read again by whoever feeds or collects a part: what stands in it decides,
+//! nothing is decided twice.
+
+use crate::csv::error::InputError;
+use crate::csv::row::MAX_REF_ID_BYTES;
+use crate::csv::write::write_field;
+use crate::problem::Code;
+use anyhow::{Context, Result};
+
+/// The first line of `rejected.csv`.
+pub const REJECTED_HEADER: &[u8] = b"line,byte_offset,ref_id,class,reason\n";
+
+/// Appends the line for a fault. `ref_id` is empty where the row has none that could be read.
+pub fn write_rejection(out: &mut Vec<u8>, fault: &InputError, ref_id: &[u8]) {
+    out.extend_from_slice(format!("{},{},", fault.line, fault.offset).as_bytes());
+    write_field(out, &ref_id[..shown(ref_id)]);
+    out.push(b',');
+    out.extend_from_slice(fault.class.as_str().as_bytes());
+    out.push(b',');
+    write_field(out, fault.reason.as_bytes());
+    out.push(b'\n');
+}
+
+/// How much of a `ref_id` is shown: one that is too long is not repeated whole.
+fn shown(ref_id: &[u8]) -> usize {
+    let mut end = ref_id.len().min(MAX_REF_ID_BYTES);
+    // Not within a character.
+    while end < ref_id.len() && end > 0 && ref_id[end] & 0xC0 == 0x80 {
+        end -= 1;
+    }
+    end
+}
+
+/// A rejected row, as `rejected.csv` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The byte offset of the row in the source.
+    pub offset: u64,
+    /// The class, such as `E_TYPE`.
+    pub class: String,
+    /// The reason in words.
+    pub reason: String,
+}
+
+/// The rejections of one part, in the order of their rows.
+#[derive(Debug, Default)]
+pub struct Rejections {
+    rows: Vec<Rejection>,
+    next: usize,
+}
+
+impl Rejections {
+    /// Reads lines of `rejected.csv`, without its header.
+    ///
+    /// # Errors
+    /// If a line is not one that [`write_rejection`] writes: the file was changed.
+    pub fn read(lines: &[u8]) -> Result<Self> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(lines);
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = record.context("rejected.csv cannot be read")?;
+            let field = |i: usize| record.get(i).context("rejected.csv has a line with too few fields");
+            let offset = field(1)?.parse().context("rejected.csv has a byte offset that is not a number")?;
+            let class = field(3)?;
+            anyhow::ensure!(Code::ALL.iter().any(|c| c.as_str() == class), "rejected.csv has a class Moondrop does not write");
+            rows.push(Rejection { offset, class: class.to_owned(), reason: field(4)?.to_owned() });
+        }
+        Ok(Rejections { rows, next: 0 })
+    }
+
+    /// Whether the row at `offset` is rejected. To be asked in the order of the rows.
+    pub fn at(&mut self, offset: u64) -> Option<&Rejection> {
+        let found = self.rows.get(self.next).filter(|r| r.offset == offset)?;
+        self.next += 1;
+        Some(found)
+    }
+
+    /// How many have not been met.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.rows.len() - self.next
+    }
+}

@@ -1,0 +1,14 @@
+//! Errors in words.
+
+/// An error with all its causes on one line. The SDK's own errors show little but "service error": theirs are followed too.
+#[must_use]
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if words.last() != Some(&text) {
+            words.push(text);
+        }
+    }
+    words.join(": ")
+}

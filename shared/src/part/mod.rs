@@ -1,0 +1,14 @@
+//! A part of a drop: its record and state, what becomes of it by what the API says, and its rows.
+
+#![warn(missing_docs)]
+
+pub mod decide;
+pub mod join;
+mod problem;
+mod record;
+pub mod rows;
+mod state;
+pub mod upload;
+
+pub use record::{CollectedPart, HeldResults, NotStarted, PartFailure, PartRecord, Unconfirmed};
+pub use state::PartState;

@@ -1,0 +1,90 @@
+//! A part read again: its rows in order, each with its verdict, to be uploaded or joined. Decides nothing: what is rejected
+//! stands in `rejected.csv`.
+
+use crate::check::rejected::{Rejection, Rejections};
+use crate::csv::header::Header;
+use crate::csv::row::{Item, check_row};
+use crate::csv::scan::{Row, Scanner};
+use crate::plan::PlannedPart;
+use anyhow::{Context, Result, ensure};
+
+/// A row of a part and what was decided about it.
+#[derive(Debug)]
+pub enum Verdict<'a> {
+    /// It goes to the API.
+    Accepted(Item<'a>),
+    /// It does not, for this reason.
+    Rejected(&'a Rejection),
+}
+
+/// Walks the rows of a part whose bytes are pushed through it.
+#[derive(Debug)]
+pub struct PartRows {
+    header: Header,
+    scanner: Scanner,
+    rejections: Rejections,
+    bytes: u64,
+    rows: u64,
+    accepted: u64,
+}
+
+impl PartRows {
+    /// For the bytes `part.offset..part.end` of the source.
+    #[must_use]
+    pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
+        let scanner = Scanner::new(part.offset, part.first_line, header.skip_blanks);
+        PartRows { header, scanner, rejections, bytes: 0, rows: 0, accepted: 0 }
+    }
+
+    /// The header of the file.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Takes the next bytes; each row they complete is given to `each`.
+    ///
+    /// # Errors
+    /// If the bytes are not those that were checked.
+    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.scanner.push(bytes);
+        self.take(&mut each)
+    }
+
+    /// Says that the part has ended, and holds what was seen against the plan.
+    ///
+    /// # Errors
+    /// If the bytes were not those that were checked.
+    pub fn finish(&mut self, part: &PlannedPart, mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        // First of all: cut within its last row, a part can still have as many rows as planned.
+        let planned = part.end - part.offset;
+        ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
+        self.scanner.finish();
+        self.take(&mut each)?;
+        ensure!(
+            self.rows == part.rows && self.accepted == part.accepted && self.rejections.left() == 0,
+            "the part has {} rows, {} of them to evaluate; {} and {} were planned",
+            self.rows,
+            self.accepted,
+            part.rows,
+            part.accepted
+        );
+        Ok(())
+    }
+
+    fn take(&mut self, each: &mut impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+        while let Some(row) = self.scanner.next_row().context("the source is not as it was when it was checked")? {
+            self.rows += 1;
+            match self.rejections.at(row.offset) {
+                Some(rejection) => each(&self.header, &row, Verdict::Rejected(rejection)),
+                None => {
+                    self.accepted += 1;
+                    let item = check_row(&row, &self.header).context("the source is not as it was when it was checked")?;
+                    each(&self.header, &row, Verdict::Accepted(item));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Where a part stands.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a part stands; see the diagram in [`crate::services::ledger`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PartState {
+    /// Planned; no job of its own.
+    Planned,
+    /// It has a job, whose id and upload address are recorded.
+    Created,
+    /// Its job never started and its address has run out: the job is being cancelled, then the part is planned again.
+    Abandoning,
+    /// Its rows are with its job.
+    Uploaded,
+    /// Its job completed; or it has no row to send.
+    Completed,
+    /// Its job failed, was cancelled, was refused, or is gone.
+    Failed,
+    /// Its rows are joined and stored.
+    Collected,
+}
+
+impl PartState {
+    /// The state's word, as in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PartState::Planned => "PLANNED",
+            PartState::Created => "CREATED",
+            PartState::Abandoning => "ABANDONING",
+            PartState::Uploaded => "UPLOADED",
+            PartState::Completed => "COMPLETED",
+            PartState::Failed => "FAILED",
+            PartState::Collected => "COLLECTED",
+        }
+    }
+
+    /// Whether it has a job that has not ended, as far as is known.
+    #[must_use]
+    pub fn has_open_job(self) -> bool {
+        matches!(self, PartState::Created | PartState::Uploaded | PartState::Abandoning)
+    }
+
+    /// Whether its job has ended and its rows wait to be joined.
+    #[must_use]
+    pub fn is_collectable(self) -> bool {
+        matches!(self, PartState::Completed | PartState::Failed)
+    }
+}

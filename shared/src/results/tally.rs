@@ -1,0 +1,112 @@
+//! What became of rows, counted.
+
+use crate::results::labels::Label;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// How many different labels a tally names; what comes beyond is counted as `(other labels)`. A policy has a few dozen, and
+/// a part's tally has to fit its record.
+pub const MAX_LABELS: usize = 500;
+
+/// The longest name of a label that a tally names, in bytes; a longer one is counted as `(other labels)`. A name takes six
+/// times its bytes in JSON at the worst, its counts about 100: 500 × 700 = 350 KB, and a DynamoDB item holds 400 KB.
+pub const MAX_LABEL_BYTES: usize = 100;
+const OTHER: &str = "(other labels)";
+
+/// Rows by outcome: the four of the promise, which add up to the rows that came in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// The API evaluated the row.
+    pub evaluated: u64,
+    /// The API could not evaluate the row, or its whole job failed.
+    pub failed: u64,
+    /// The row was not fit to be sent.
+    pub rejected: u64,
+    /// The API never answered for the row.
+    pub missing: u64,
+}
+
+impl Outcomes {
+    /// All rows.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.evaluated + self.failed + self.rejected + self.missing
+    }
+}
+
+/// One label over many rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelCount {
+    /// Rows that carry it.
+    pub rows: u64,
+    /// Rows by score: `histogram[i]` counts scores from `i/10` up to, but for the last, below `(i+1)/10`.
+    pub histogram: [u64; 10],
+}
+
+/// What became of the rows of a part, or of a drop.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Rows by outcome.
+    pub rows: Outcomes,
+    /// Results for rows that were never sent; not written.
+    pub foreign: u64,
+    /// Results for a row that already had one; not written.
+    pub doubled: u64,
+    /// Results whose `labels` could not be read; written as they came.
+    pub unreadable_labels: u64,
+    /// Rows with two different evaluations; they end `failed`.
+    #[serde(default)]
+    pub conflicting: u64,
+    /// Rows whose answer has neither labels nor error; `BLANK_LABELS` says how they end.
+    #[serde(default)]
+    pub blank: u64,
+    /// Rows of text whose content came back with their answer, and was compared with what was sent.
+    #[serde(default)]
+    pub content_compared: u64,
+    /// Those of them whose content is another than was sent.
+    #[serde(default)]
+    pub content_mismatches: u64,
+    /// Labels by name.
+    pub labels: BTreeMap<String, LabelCount>,
+}
+
+impl Tally {
+    /// Counts a row's labels, each once.
+    pub fn count_labels(&mut self, labels: &[Label]) {
+        let mut counted = HashSet::new();
+        for label in labels {
+            let room = self.labels.len() < MAX_LABELS && label.name.len() <= MAX_LABEL_BYTES;
+            let name = if room || self.labels.contains_key(&label.name) { label.name.as_str() } else { OTHER };
+            if !counted.insert(name) {
+                continue;
+            }
+            let count = self.labels.entry(name.to_owned()).or_default();
+            count.rows += 1;
+            // Saturating: a score below 0 counts as 0, one above 1 as 1.
+            let bin = (label.score * 10.0) as usize;
+            count.histogram[bin.min(9)] += 1;
+        }
+    }
+
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: &Tally) {
+        self.rows.evaluated += other.rows.evaluated;
+        self.rows.failed += other.rows.failed;
+        self.rows.rejected += other.rows.rejected;
+        self.rows.missing += other.rows.missing;
+        self.foreign += other.foreign;
+        self.doubled += other.doubled;
+        self.unreadable_labels += other.unreadable_labels;
+        self.conflicting += other.conflicting;
+        self.blank += other.blank;
+        self.content_compared += other.content_compared;
+        self.content_mismatches += other.content_mismatches;
+        for (name, count) in &other.labels {
+            let sum = self.labels.entry(name.clone()).or_default();
+            sum.rows += count.rows;
+            for (bin, n) in sum.histogram.iter_mut().zip(count.histogram) {
+                *bin += n;
+            }
+        }
+    }
+}

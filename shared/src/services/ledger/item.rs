@@ -1,0 +1,51 @@
+//! The table's items, and the records in them.
+
+use crate::form::{FIRST_SCHEMA, SCHEMA};
+use crate::source::DropId;
+use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Reads a record. Its form is looked at before anything else of it: what a newer release wrote is refused, since what is not
+/// understood here could only be lost.
+pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T> {
+    let name = |key: &str| item.get(key).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
+    let name = format!("the record {} {}", name("pk"), name("sk"));
+    let schema = match item.get("schema") {
+        None => FIRST_SCHEMA,
+        Some(value) => {
+            let number = value.as_n().ok().and_then(|number| number.parse().ok());
+            number.with_context(|| format!("{name} has a form that is no number"))?
+        }
+    };
+    ensure!(schema <= SCHEMA, "{name} has form {schema}, and this release reads forms up to {SCHEMA}: a newer one is needed");
+    serde_dynamo::from_item(item).with_context(|| format!("{name} cannot be read"))
+}
+
+pub(super) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub(super) fn drop_key(drop: &DropId) -> String {
+    format!("DROP#{drop}")
+}
+
+pub(super) fn part_key(number: u32) -> String {
+    format!("PART#{number:05}")
+}
+
+pub(super) fn keyed(record: &impl Serialize, drop: &DropId, sk: &str) -> Result<Item> {
+    let mut item: Item = serde_dynamo::to_item(record).context("a record cannot be written")?;
+    item.insert("pk".to_owned(), text(&drop_key(drop)));
+    item.insert("sk".to_owned(), text(sk));
+    Ok(item)
+}
+
+pub(super) fn open(kind: &str, since: Timestamp) -> [(String, AttributeValue); 2] {
+    [("open".to_owned(), text(kind)), ("open_since".to_owned(), text(&since.to_string()))]
+}

@@ -1,0 +1,111 @@
+//! The services Moondrop works with, one adapter each, and [`Services`], which holds them all.
+
+pub mod batch_api;
+pub mod event_bus;
+pub mod lambda;
+pub mod ledger;
+pub mod logs;
+pub mod metrics;
+pub mod s3;
+pub mod settings;
+
+use crate::lifecycle::report::Reporter;
+use crate::services::batch_api::BatchApi;
+use crate::services::batch_api::api_key::ApiKey;
+use crate::services::batch_api::http::HttpClients;
+use crate::services::batch_api::transfer::Transfer;
+use crate::services::event_bus::EventBus;
+use crate::services::ledger::Ledger;
+use crate::services::metrics::Metrics;
+use crate::services::s3::results_bucket::ResultsBucket;
+use crate::services::settings::Settings;
+use anyhow::Result;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use std::time::Duration;
+
+/// The clients of AWS.
+#[derive(Debug, Clone)]
+pub struct AwsClients {
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// EventBridge.
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    /// Secrets Manager.
+    pub secrets_manager: aws_sdk_secretsmanager::Client,
+}
+
+/// Everything a function reaches the world through.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// The settings.
+    pub settings: Settings,
+    /// S3, for the source objects.
+    pub s3: aws_sdk_s3::Client,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The results bucket.
+    pub store: ResultsBucket,
+    /// The event bus.
+    pub bus: EventBus,
+    /// The Batch API.
+    pub api: BatchApi,
+    /// Signed URLs.
+    pub transfer: Transfer,
+    /// `status.json`.
+    pub reporter: Reporter,
+    /// What is measured.
+    pub metrics: Metrics,
+}
+
+impl Services {
+    /// Reads the settings and builds the clients. `AWS_ENDPOINT_URL*` work as everywhere in AWS.
+    ///
+    /// # Errors
+    /// If a setting is missing or bad, or TLS cannot be set up.
+    pub async fn from_env() -> Result<Self> {
+        let settings = Settings::from_env()?;
+        let config = aws_config::from_env()
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(5))
+                    .operation_attempt_timeout(Duration::from_secs(60))
+                    .build(),
+            )
+            .load()
+            .await;
+        Ok(Self::new(
+            settings,
+            AwsClients {
+                s3: aws_sdk_s3::Client::new(&config),
+                dynamodb: aws_sdk_dynamodb::Client::new(&config),
+                eventbridge: aws_sdk_eventbridge::Client::new(&config),
+                secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
+            },
+            HttpClients::new()?,
+        ))
+    }
+
+    /// Builds the adapters on these clients.
+    #[must_use]
+    pub fn new(settings: Settings, clients: AwsClients, web: HttpClients) -> Self {
+        let ledger = Ledger::new(clients.dynamodb, settings.table.clone());
+        let store = ResultsBucket::new(clients.s3.clone(), settings.results_bucket.clone());
+        let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());
+        let metrics = Metrics::new(&settings.stack, settings.metrics);
+        Services {
+            bus: EventBus::new(clients.eventbridge, settings.event_bus.clone()),
+            api: BatchApi::new(settings.api_url.clone(), key, &web, metrics.clone()),
+            transfer: Transfer::new(&settings, web),
+            reporter: Reporter::new(ledger.clone(), store.clone()),
+            s3: clients.s3,
+            ledger,
+            store,
+            metrics,
+            settings,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The results bucket: objects written whole or not at all, and never over another.
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+
+/// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload limits").
+const MAX_PIECES: u64 = 10_000;
+/// The least size of a piece here. S3's own least is 5 MiB, but for the last.
+const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+/// The metadata that names an object's content, to tell the same object written twice from another in its place.
+const DIGEST: &str = "moondrop-digest";
+
+/// The results bucket.
+#[derive(Debug, Clone)]
+pub struct ResultsBucket {
+    client: Client,
+    bucket: String,
+}
+
+/// What a write to a place that may be taken came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The object was written.
+    New,
+    /// An object with the same digest stood there already.
+    Same,
+    /// Another object stands there; it was left as it is.
+    Conflict,
+}
+
+impl ResultsBucket {
+    /// This bucket.
+    #[must_use]
+    pub fn new(client: Client, bucket: String) -> Self {
+        ResultsBucket { client, bucket }
+    }
+
+    /// Reads an object, or a range of it as `(offset, bytes)`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Option<ByteStream>> {
+        let range = range.map(|(offset, bytes)| format!("bytes={offset}-{}", offset + bytes.max(1) - 1));
+        match self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await {
+            Ok(got) => Ok(Some(got.body)),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
+            Err(e) => Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket"))),
+        }
+    }
+
+    /// Reads a small object and its ETag; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn read_small(&self, key: &str) -> Result<Option<(Bytes, String)>> {
+        match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(got) => {
+                let etag = got.e_tag().unwrap_or_default().to_owned();
+                Ok(Some((got.body.collect().await.with_context(|| format!("read {key}"))?.into_bytes(), etag)))
+            }
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
+            Err(e) => Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket"))),
+        }
+    }
+
+    /// Writes a small object in place of the one with this ETag, or where there was none. `false` if another came between.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn replace_small(&self, key: &str, body: Vec<u8>, etag: Option<&str>) -> Result<bool> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key).content_type("application/json");
+        let put = match etag {
+            Some(etag) => put.if_match(etag),
+            None => put.if_none_match("*"),
+        };
+        match put.body(body.into()).send().await {
+            Ok(_) => Ok(true),
+            Err(e) if is_taken(&e) => Ok(false),
+            Err(e) => Err(anyhow::Error::new(e).context(format!("put {key} into the results bucket"))),
+        }
+    }
+
+    /// Begins an object that will stand under `key` only when it is finished, and only if nothing stands there. `expected` is
+    /// its size, as well as it is known: it sets the size of the pieces.
+    #[must_use]
+    pub fn begin(&self, key: &str, expected: u64) -> ObjectWriter {
+        ObjectWriter {
+            store: self.clone(),
+            key: key.to_owned(),
+            piece: PIECE_BYTES.max(expected / (MAX_PIECES - 1) + 1) as usize,
+            buffer: BytesMut::new(),
+            upload: None,
+            pieces: Vec::new(),
+            hash: Sha256::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The keys that begin so.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.context("list work files")?;
+            keys.extend(page.contents().iter().filter_map(|object| object.key()).map(str::to_owned));
+        }
+        Ok(keys)
+    }
+
+    /// Deletes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        self.client.delete_object().bucket(&self.bucket).key(key).send().await.context("delete a work file")?;
+        Ok(())
+    }
+
+    /// What stands under a key that turned out to be taken.
+    async fn taken(&self, key: &str, digest: &str) -> Result<Written> {
+        let head = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        let head = head.with_context(|| format!("look up {key} in the results bucket"))?;
+        let same = head.metadata().and_then(|m| m.get(DIGEST)).is_some_and(|d| d == digest);
+        Ok(if same { Written::Same } else { Written::Conflict })
+    }
+}
+
+/// An object being written. Until [`ObjectWriter::finish`] nothing of it can be seen; if that is not reached, call
+/// [`ObjectWriter::abort`], so that no pieces are left to be paid for.
+#[derive(Debug)]
+pub struct ObjectWriter {
+    store: ResultsBucket,
+    key: String,
+    piece: usize,
+    buffer: BytesMut,
+    upload: Option<String>,
+    pieces: Vec<CompletedPart>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenObject {
+    /// Whether it was, or what stood in its place.
+    pub written: Written,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub digest: String,
+}
+
+impl ObjectWriter {
+    /// Adds bytes. `digest` names the content of the finished object, where it is known beforehand.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn write(&mut self, bytes: &[u8], digest: Option<&str>) -> Result<()> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        while self.buffer.len() >= self.piece {
+            let piece = self.buffer.split_to(self.piece).freeze();
+            self.send_piece(piece, digest).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the object in its place. `digest` names its content; by default its SHA-256.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn finish(&mut self, digest: Option<&str>) -> Result<WrittenObject> {
+        let hash = hex::encode(std::mem::take(&mut self.hash).finalize());
+        let name = digest.unwrap_or(&hash);
+        let written = match self.upload {
+            None => self.put_whole(name).await?,
+            Some(_) => {
+                let rest = self.buffer.split().freeze();
+                if !rest.is_empty() {
+                    self.send_piece(rest, digest).await?;
+                }
+                self.complete(name).await?
+            }
+        };
+        Ok(WrittenObject { written, bytes: self.bytes, digest: hash })
+    }
+
+    /// Gives up what was begun.
+    pub async fn abort(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            let s3 = &self.store.client;
+            let aborted = s3.abort_multipart_upload().bucket(&self.store.bucket).key(&self.key).upload_id(upload).send().await;
+            if let Err(e) = aborted {
+                tracing::warn!(error = %aws_sdk_s3::error::DisplayErrorContext(&e), "an unfinished upload was not aborted; the bucket's lifecycle ends it");
+            }
+        }
+    }
+
+    async fn put_whole(&mut self, digest: &str) -> Result<Written> {
+        let put = self.store.client.put_object().bucket(&self.store.bucket).key(&self.key);
+        let put = put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
+        match put.body(self.buffer.split().freeze().into()).send().await {
+            Ok(_) => Ok(Written::New),
+            Err(e) if is_taken(&e) => self.store.taken(&self.key, digest).await,
+            Err(e) => Err(anyhow::Error::new(e).context(format!("put {} into the results bucket", self.key))),
+        }
+    }
+
+    async fn send_piece(&mut self, piece: Bytes, digest: Option<&str>) -> Result<()> {
+        let s3 = &self.store.client;
+        let (bucket, key) = (&self.store.bucket, &self.key);
+        let upload = match &self.upload {
+            Some(upload) => upload.clone(),
+            None => {
+                let begun = s3.create_multipart_upload().bucket(bucket).key(key).content_type("text/csv; charset=utf-8");
+                let begun = begun.set_metadata(digest.map(|d| [(DIGEST.to_owned(), d.to_owned())].into())).send().await;
+                let upload = begun.with_context(|| format!("begin {key} in the results bucket"))?.upload_id;
+                let upload = upload.context("S3 told no upload id")?;
+                self.upload.insert(upload).clone()
+            }
+        };
+        let Ok(number) = i32::try_from(self.pieces.len() + 1) else { bail!("the object has too many pieces") };
+        let sent = s3.upload_part().bucket(bucket).key(key).upload_id(upload).part_number(number).body(piece.into());
+        let sent = sent.send().await.with_context(|| format!("send a piece of {key} to the results bucket"))?;
+        self.pieces.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+        Ok(())
+    }
+
+    async fn complete(&mut self, digest: &str) -> Result<Written> {
+        let pieces = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.pieces))).build();
+        let s3 = &self.store.client;
+        let done = s3
+            .complete_multipart_upload()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .set_upload_id(self.upload.clone())
+            .multipart_upload(pieces)
+            .if_none_match("*")
+            .send()
+            .await;
+        match done {
+            Ok(_) => {
+                self.upload = None;
+                Ok(Written::New)
+            }
+            Err(e) if is_taken(&e) => {
+                self.abort().await;
+                self.store.taken(&self.key, digest).await
+            }
+            Err(e) => Err(anyhow::Error::new(e).context(format!("finish {} in the results bucket", self.key))),
+        }
+    }
+}
+
+/// Whether a conditional write failed because an object stands there (412), or is being put there this moment (409).
+fn is_taken<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict"))
+        || matches!(error.raw_response().map(|r| r.status().as_u16()), Some(409 | 412))
+}

@@ -1,0 +1,297 @@
+//! The settings of a deployment, read once at cold start from the environment.
+
+use crate::drop::OnBadRows;
+use crate::plan::PartLimits;
+use crate::results::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::{Host, Url};
+
+/// The API's address (Batch API's OpenAPI document, `servers`).
+pub const DEFAULT_API_URL: &str = "https://gateway.app.clavata.ai:8443";
+
+/// Hosts whose signed URLs are followed unless a setting says otherwise: S3's, where pre-signed URLs of the API's kind point,
+/// and the vendor's own.
+pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.ai";
+
+/// A setting that is missing or cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the setting {name} {problem}")]
+pub struct SettingError {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What is wrong with it; never its value.
+    pub problem: String,
+}
+
+/// Every setting of the functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `STACK`: tells this stack's jobs from another's on the same API account. Letters, digits and dashes, 64 at the most.
+    pub stack: String,
+    /// `RESULTS_BUCKET`: where results go.
+    pub results_bucket: String,
+    /// `TABLE`: the ledger.
+    pub table: String,
+    /// `EVENT_BUS`: where events are put.
+    pub event_bus: String,
+    /// `API_KEY_SECRET`: the name or ARN of the secret that holds the API key.
+    pub api_key_secret: String,
+    /// `API_URL`: the Batch API; https, but for loopback. Default [`DEFAULT_API_URL`].
+    pub api_url: Url,
+    /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that signed URLs may point to, separated by commas. Default
+    /// [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is allowed as well if the API itself is there.
+    pub signed_url_hosts: Vec<String>,
+    /// `DEFAULT_POLICY`: the policy of drops whose key names none. Default none.
+    pub default_policy: Option<String>,
+    /// `POLICY_ALIASES`: a JSON object of folder names and the policy ids they stand for. Default empty.
+    pub policy_aliases: BTreeMap<String, String>,
+    /// `ON_BAD_ROWS`: `submit_valid` (default) or `reject_file`.
+    pub on_bad_rows: OnBadRows,
+    /// `ROWS_PER_JOB` (default 25,000) and `BYTES_PER_JOB` (default 32 MiB): where a part ends.
+    pub limits: PartLimits,
+    /// `UPLOADS_AT_ONCE`: how many parts of a drop are fed at the same time. Default 4.
+    pub uploads_at_once: usize,
+    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again that has neither been collected nor failed to be.
+    /// Default 3,600.
+    pub remind_after: Duration,
+    /// `RETRY_AFTER_SECONDS`: after how long collect's first failure at a part is tried again; it doubles with each, up to
+    /// `REMIND_AFTER_SECONDS`. Default 120.
+    pub retry_after: Duration,
+    /// `CONFIRM_AFTER_SECONDS`: how far apart two like answers of the API have to be to be believed where that ends or holds
+    /// rows. Default 600.
+    pub confirm_after: Duration,
+    /// `POLL_EVERY`: the time from one tick of poll to the next, as in EventBridge's `rate(5 minutes)`, or as `5 seconds`. Default
+    /// five minutes.
+    pub poll_every: Duration,
+    /// `LOST_AFTER_HOURS`: for how long a job has to be absent from the API's answers to be lost. Default 24.
+    pub lost_after: Duration,
+    /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no one works on is put back on the queue. Default
+    /// 1,200, which is more than a function may run.
+    pub stalled_after: Duration,
+    /// `RESULTS_UNREADABLE` (`hold`, default, or `rows`), `BLANK_LABELS` (`missing` or `evaluated`; default neither) and
+    /// `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's results are read.
+    pub reading: Reading,
+    /// `METRICS`: `emf` (default) writes the metrics into the log at the end of an invocation, `off` does not.
+    pub metrics: bool,
+    /// Half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the answers of one job may take. Lambda sets that variable, in
+    /// MiB (AWS Lambda Developer Guide, "Defined runtime environment variables"); without it, 1,024 counts.
+    pub answer_memory: usize,
+    /// How many rows of a file the same variable's memory holds the hashes of: at 9 bytes a row, beside 64 MiB for all else.
+    pub rows_in_memory: u64,
+}
+
+impl Settings {
+    /// Reads the settings of this process.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or bad.
+    pub fn from_env() -> Result<Self, SettingError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from any source of variables. An empty one counts as absent.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or bad.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let optional = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let needed = |name: &'static str| optional(name).ok_or_else(|| error(name, "is missing"));
+        let number = |name: &'static str, default: u64, least: u64, most: u64| -> Result<u64, SettingError> {
+            let Some(text) = optional(name) else { return Ok(default) };
+            let fits = text.parse().ok().filter(|n| (least..=most).contains(n));
+            fits.ok_or_else(|| error(name, format!("is not a whole number from {least} to {most}")))
+        };
+        let stack = needed("STACK")?;
+        if stack.len() > 64 || !stack.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(error("STACK", "may have 64 letters, digits and dashes"));
+        }
+        let api_url = read_api_url(optional("API_URL").as_deref().unwrap_or(DEFAULT_API_URL))?;
+        let hosts = optional("SIGNED_URL_HOSTS").unwrap_or_else(|| DEFAULT_SIGNED_URL_HOSTS.to_owned());
+        let policy_aliases = match optional("POLICY_ALIASES") {
+            None => BTreeMap::new(),
+            Some(json) => serde_json::from_str(&json)
+                .map_err(|_| error("POLICY_ALIASES", "is not a JSON object of folder names and policy ids"))?,
+        };
+        let on_bad_rows = match optional("ON_BAD_ROWS").as_deref() {
+            None | Some("submit_valid" | "submit-valid") => OnBadRows::SubmitValid,
+            Some("reject_file" | "reject-file") => OnBadRows::RejectFile,
+            Some(_) => return Err(error("ON_BAD_ROWS", "is neither submit_valid nor reject_file")),
+        };
+        let metrics = match optional("METRICS").as_deref() {
+            None | Some("emf") => true,
+            Some("off") => false,
+            Some(_) => return Err(error("METRICS", "is neither emf nor off")),
+        };
+        let reading = Reading {
+            unreadable: match optional("RESULTS_UNREADABLE") {
+                None => OnUnreadable::default(),
+                Some(text) => {
+                    OnUnreadable::from_word(&text).ok_or_else(|| error("RESULTS_UNREADABLE", "is neither hold nor rows"))?
+                }
+            },
+            blank: match optional("BLANK_LABELS") {
+                None => None,
+                Some(text) => Some(
+                    BlankLabels::from_word(&text).ok_or_else(|| error("BLANK_LABELS", "is neither missing nor evaluated"))?,
+                ),
+            },
+            content: match optional("RESULTS_CONTENT_CHECK") {
+                None => OnOtherContent::default(),
+                Some(text) => OnOtherContent::from_word(&text)
+                    .ok_or_else(|| error("RESULTS_CONTENT_CHECK", "is neither hold nor warn"))?,
+            },
+        };
+        let defaults = PartLimits::default();
+        let memory = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)?;
+        Ok(Settings {
+            stack,
+            results_bucket: needed("RESULTS_BUCKET")?,
+            table: needed("TABLE")?,
+            event_bus: needed("EVENT_BUS")?,
+            api_key_secret: needed("API_KEY_SECRET")?,
+            api_url,
+            signed_url_hosts: hosts
+                .split(',')
+                .map(|h| h.trim().trim_matches('.').to_lowercase())
+                .filter(|h| !h.is_empty())
+                .collect(),
+            default_policy: optional("DEFAULT_POLICY"),
+            policy_aliases,
+            on_bad_rows,
+            limits: PartLimits {
+                rows: number("ROWS_PER_JOB", defaults.rows, 1, 10_000_000)?,
+                // At most 1 GiB: a part is uploaded in one request, within the time a function may run.
+                bytes: number("BYTES_PER_JOB", defaults.bytes, 1, 1 << 30)?,
+            },
+            uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
+            remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 3_600, 1, 86_400)?),
+            retry_after: Duration::from_secs(number("RETRY_AFTER_SECONDS", 120, 1, 86_400)?),
+            confirm_after: Duration::from_secs(number("CONFIRM_AFTER_SECONDS", 600, 1, 86_400)?),
+            poll_every: match optional("POLL_EVERY") {
+                None => Duration::from_secs(300),
+                Some(text) => rate(&text).ok_or_else(|| {
+                    error("POLL_EVERY", "is not a time such as `rate(5 minutes)` or `5 seconds`, of a second to a day")
+                })?,
+            },
+            lost_after: Duration::from_secs(number("LOST_AFTER_HOURS", 24, 1, 720)? * 3_600),
+            stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
+            reading,
+            metrics,
+            answer_memory: (memory << 20) as usize / 2,
+            rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
+        })
+    }
+
+    /// The policy for a drop: its folder's (an alias, or an id as it stands), else the default one.
+    #[must_use]
+    pub fn policy_for(&self, folder: Option<&str>) -> Option<String> {
+        match folder {
+            Some(folder) => Some(self.policy_aliases.get(folder).cloned().unwrap_or_else(|| folder.to_owned())),
+            None => self.default_policy.clone(),
+        }
+    }
+}
+
+fn error(name: &'static str, problem: impl Into<String>) -> SettingError {
+    SettingError { name, problem: problem.into() }
+}
+
+/// A time as EventBridge's schedules have it (Amazon EventBridge User Guide, "Rate expressions"); seconds, too.
+fn rate(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix("rate(").and_then(|text| text.strip_suffix(')')).unwrap_or(text);
+    let (number, unit) = text.trim().split_once(' ')?;
+    let seconds = match unit.trim().trim_end_matches('s') {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    let every = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (1..=86_400).contains(&every).then(|| Duration::from_secs(every))
+}
+
+/// Whether the address is this machine's own.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn read_api_url(text: &str) -> Result<Url, SettingError> {
+    let url = Url::parse(text).map_err(|_| error("API_URL", "is not an address"))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err(error("API_URL", "must begin with https://, but for an address on this machine"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(changes: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        let base = [("STACK", "moon"), ("RESULTS_BUCKET", "r"), ("TABLE", "t"), ("EVENT_BUS", "b"), ("API_KEY_SECRET", "s")];
+        let find = |name: &str| changes.iter().chain(&base).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Settings::read(find)
+    }
+
+    #[test]
+    fn a_missing_or_bad_setting_is_named() {
+        for name in ["STACK", "RESULTS_BUCKET", "TABLE", "EVENT_BUS", "API_KEY_SECRET"] {
+            assert_eq!(read(&[(name, " ")]).unwrap_err().to_string(), format!("the setting {name} is missing"));
+        }
+        for (name, value) in [
+            ("STACK", "a:b"),
+            ("API_URL", "http://example.com"),
+            ("API_URL", "nonsense"),
+            ("ON_BAD_ROWS", "maybe"),
+            ("ROWS_PER_JOB", "0"),
+            ("BYTES_PER_JOB", "lots"),
+            ("UPLOADS_AT_ONCE", "65"),
+            ("POLICY_ALIASES", "[1]"),
+            ("REMIND_AFTER_SECONDS", "-1"),
+            ("STALLED_AFTER_SECONDS", "x"),
+            ("METRICS", "yes"),
+            ("RESULTS_UNREADABLE", "drop"),
+            ("BLANK_LABELS", "yes"),
+            ("RESULTS_CONTENT_CHECK", "off"),
+            ("RETRY_AFTER_SECONDS", "0"),
+            ("CONFIRM_AFTER_SECONDS", "soon"),
+            ("LOST_AFTER_HOURS", "0"),
+            ("POLL_EVERY", "rate(2 days)"),
+            ("POLL_EVERY", "cron(0 12 * * ? *)"),
+        ] {
+            assert_eq!(read(&[(name, value)]).unwrap_err().name, name);
+        }
+    }
+
+    #[test]
+    fn the_interval_of_poll_is_read_as_the_schedule_has_it() {
+        for (text, seconds) in [("rate(5 minutes)", 300), ("rate(1 minute)", 60), ("5 seconds", 5), ("rate(1 hour)", 3_600)] {
+            assert_eq!(read(&[("POLL_EVERY", text)]).unwrap().poll_every.as_secs(), seconds, "{text}");
+        }
+        assert_eq!(read(&[]).unwrap().poll_every.as_secs(), 300);
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:2", "https://example.com"] {
+            assert!(read(&[("API_URL", url)]).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_policy_is_the_folders_alias_or_id_or_else_the_default() {
+        let settings = read(&[("POLICY_ALIASES", r#"{"hate":"id-1"}"#), ("DEFAULT_POLICY", "id-0")]).unwrap();
+        assert_eq!(settings.policy_for(Some("hate")).as_deref(), Some("id-1"));
+        assert_eq!(settings.policy_for(Some("id-9")).as_deref(), Some("id-9"));
+        assert_eq!(settings.policy_for(None).as_deref(), Some("id-0"));
+        assert_eq!(read(&[]).unwrap().policy_for(None), None);
+    }
+}
