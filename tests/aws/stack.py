@@ -20,7 +20,9 @@ from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARIES = ROOT / "target" / "debug"
+# The debug binaries, wherever cargo builds them.
+TARGET = subprocess.run([ROOT / ".ci" / "target-dir"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+BINARIES = pathlib.Path(TARGET) / "debug"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 STACK = "moondrop"

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_local::sandbox::{Sandbox, SandboxConfig};
+use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_tests::POSTS;
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use moondrop_tests::world::{command, fed_jobs, find_all, find_one};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use moondrop_local::machine::{Api, MachineConfig};
+use moondrop_local::local_stack::{Api, LocalStackConfig};
 use moondrop_shared::drop::DropState;
 use moondrop_tests::rows::{assert_all_rows, good_file, read, with_error};
 use moondrop_tests::world::{World, assert_state};
@@ -12,7 +12,7 @@ use std::time::Duration;
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// Jobs that take an hour, until the sandbox's clock is advanced.
-fn slow_jobs(config: &mut MachineConfig) {
+fn slow_jobs(config: &mut LocalStackConfig) {
     config.rows_per_job = 10;
     config.api = Api::Sandbox { job_time: Duration::from_secs(3600) };
 }
@@ -38,7 +38,7 @@ async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part
     assert_eq!(fed.iter().collect::<BTreeSet<_>>().len(), 7, "no part has two jobs: {fed:?}");
     for kind in ["Drop Accepted", "Drop Completed"] {
         // Said twice is possible, and harmless: the drop is in the event.
-        let events = world.machine.stack.events();
+        let events = world.machine.aws.events();
         let said = events.iter().filter(|e| e["detail-type"] == kind).map(|e| e["detail"]["drop"].to_string());
         assert_eq!(said.collect::<BTreeSet<_>>().len(), 2, "{kind}");
     }
@@ -127,10 +127,10 @@ async fn an_announcement_repeated_many_times_evaluates_nothing_twice() {
     let world = World::start_with(BINARY, |config| config.rows_per_job = 5).await;
     let id = world.drop_file("incoming/posts.csv", good_file(12)).await;
     for _ in 0..10 {
-        world.machine.stack.announce("drops", "incoming/posts.csv").await.unwrap();
+        world.machine.aws.announce("drops", "incoming/posts.csv").await.unwrap();
     }
     let ended = world.end_of(&id).await;
-    world.machine.stack.announce("drops", "incoming/posts.csv").await.unwrap();
+    world.machine.aws.announce("drops", "incoming/posts.csv").await.unwrap();
     assert_state(&ended, DropState::Completed);
     let fed = world.fed_jobs();
     assert_eq!(fed.len(), 3, "{fed:?}");
@@ -143,7 +143,7 @@ async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unj
     let world = World::start_with(BINARY, slow_jobs).await;
     let id = world.drop_file("incoming/gone.csv", good_file(25)).await;
     world.wait_for(&id, "its jobs to run", |meta| meta.state == DropState::Evaluating).await;
-    world.machine.stack.s3().delete_object().bucket("drops").key("incoming/gone.csv").send().await.unwrap();
+    world.machine.aws.s3().delete_object().bucket("drops").key("incoming/gone.csv").send().await.unwrap();
     world.machine.sandbox.as_ref().unwrap().advance_clock(Duration::from_secs(7200));
     let ended = world.end_of(&id).await;
     let status = &ended.status;

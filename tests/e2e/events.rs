@@ -44,7 +44,7 @@ async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
     let ended = world.carry(key, file.clone()).await;
     assert_state(&ended, DropState::CompletedWithErrors);
     let status = serde_json::to_value(&ended.status).unwrap();
-    let all = world.machine.stack.events();
+    let all = world.machine.aws.events();
     let folder = ended.status.files.status.strip_suffix("status.json").unwrap();
     assert!(folder.starts_with("results/hate/mixed/"), "{folder}");
 
@@ -84,7 +84,7 @@ async fn a_refused_drop_is_told_of_with_the_reason() {
     let world = World::start(BINARY).await;
     let (key, file) = ("incoming/bad.csv", b"ref_id,type,content\n1,text,\"MARKER\n");
     let ended = world.carry(key, file).await;
-    let all = world.machine.stack.events();
+    let all = world.machine.aws.events();
     let rejected = event(&all, "Drop Rejected", &ended.status.drop);
     let folder = ended.status.files.status.strip_suffix("status.json").unwrap();
     let expected = json!({

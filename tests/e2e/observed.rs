@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use jiff::Timestamp;
-use moondrop_local::machine::MachineConfig;
-use moondrop_local::stack::RESULTS;
+use moondrop_local::aws::RESULTS;
+use moondrop_local::local_stack::LocalStackConfig;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::services::metrics::Metric;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// Metrics as on AWS, and parts of five rows.
-fn observed(config: &mut MachineConfig) {
+fn observed(config: &mut LocalStackConfig) {
     config.settings.insert("METRICS".to_owned(), "emf".to_owned());
     config.rows_per_job = 5;
 }
@@ -50,7 +50,7 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
     let good = world.drop_file("incoming/good.csv", good_file(12)).await;
     // Announced again and again: counted once.
     for _ in 0..5 {
-        world.machine.stack.announce("drops", "incoming/good.csv").await.unwrap();
+        world.machine.aws.announce("drops", "incoming/good.csv").await.unwrap();
     }
     let good = world.end_of(&good).await;
     let mut mixed = good_file(7);
@@ -90,7 +90,7 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
 async fn every_tick_says_what_is_open_and_how_old_it_is() {
     let world = World::start_with(BINARY, |config| {
         observed(config);
-        config.api = moondrop_local::machine::Api::Sandbox { job_time: Duration::from_secs(3600) };
+        config.api = moondrop_local::local_stack::Api::Sandbox { job_time: Duration::from_secs(3600) };
     })
     .await;
     let id = world.drop_file("incoming/posts.csv", good_file(12)).await;

@@ -35,7 +35,7 @@ async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is
         assert!(lines.len() == 2 && lines[1].starts_with(line), "{name}: {lines:?}");
     }
     assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty(), "nothing is spent on a file that is refused");
-    let rejected = world.machine.stack.events();
+    let rejected = world.machine.aws.events();
     let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
     assert_eq!(rejected.len(), cases.len());
     assert!(rejected.iter().all(|e| e["detail"]["trouble"]["class"].as_str().unwrap().starts_with("E_")));
@@ -106,7 +106,7 @@ async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_a_policy_is_refused_in_clear_words() {
-    let no_default = |config: &mut moondrop_local::machine::MachineConfig| {
+    let no_default = |config: &mut moondrop_local::local_stack::LocalStackConfig| {
         config.settings.insert("DEFAULT_POLICY".to_owned(), String::new());
         config.settings.insert("POLICY_ALIASES".to_owned(), r#"{"hate":"policy-7"}"#.to_owned());
     };
@@ -158,9 +158,9 @@ async fn a_message_that_is_no_event_becomes_a_dead_letter_and_the_others_go_on()
     world.put_event("Drop Stalled", &json!({"bucket": "nonsense"})).await;
     let ended = world.carry("incoming/posts.csv", good_file(2)).await;
     assert_state(&ended, DropState::Completed);
-    while world.machine.stack.dead_letters().is_empty() {
+    while world.machine.aws.dead_letters().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert!(world.machine.stack.dead_letters()[0].to_string().contains("nonsense"));
+    assert!(world.machine.aws.dead_letters()[0].to_string().contains("nonsense"));
     world.stop().await;
 }

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use moondrop_local::stack::Function;
+use moondrop_local::aws::Function;
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::world::World;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ fn source(rows: usize) -> Vec<u8> {
 fn peaks(world: &World) -> BTreeMap<&'static str, f64> {
     let mut peaks = BTreeMap::new();
     for function in Function::ALL {
-        for id in world.machine.stack.process_ids(function) {
+        for id in world.machine.aws.process_ids(function) {
             let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
             let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
             let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -64,7 +64,7 @@ async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded
     let path = world.dir().join("many.csv");
     std::fs::write(&path, &file).unwrap();
     let key = "incoming/many.csv";
-    let placed = moondrop_local::place::place(&world.machine, &path, key, false).await.unwrap();
+    let placed = moondrop_local::upload::upload(&world.machine, &path, key, false).await.unwrap();
     let ended = world.end_of(placed.id()).await;
     // The sandbox finds no image where an address says 404.
     let outcomes = ended.status.rows.outcomes;

@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
-use moondrop_local::stack::{DROPS, RESULTS, TABLE};
+use moondrop_local::aws::{DROPS, RESULTS, TABLE};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::event::{ObjectCreatedDetail, OutgoingEvent};
 use moondrop_shared::form::SCHEMA;

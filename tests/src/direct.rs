@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::stack::{self, DROPS, Processes, RESULTS, Stack, StackConfig, TABLE};
+use moondrop_local::aws::{self, AwsConfig, AwsEmulator, DROPS, Processes, RESULTS, TABLE};
 use moondrop_shared::drop::DropRecord;
 use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::status::Status;
@@ -36,7 +36,7 @@ pub struct Direct {
     /// The scripted Batch API.
     pub api: Scripted,
     /// AWS.
-    pub stack: Stack,
+    pub stack: AwsEmulator,
     /// What the functions work with, warm.
     pub services: Services,
     settings: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ impl Direct {
             ("STACK", "faults"),
             ("RESULTS_BUCKET", RESULTS),
             ("TABLE", TABLE),
-            ("EVENT_BUS", stack::BUS),
+            ("EVENT_BUS", aws::BUS),
             ("API_KEY_SECRET", KEY_SECRET),
             ("API_URL", api.url()),
             ("DEFAULT_POLICY", "policy"),
@@ -78,12 +78,12 @@ impl Direct {
         .collect();
         // An empty one counts as absent.
         settings.retain(|_, value| !value.is_empty());
-        let mut config = StackConfig::new(dir.path(), vec![binary.into(), "function".into()]);
+        let mut config = AwsConfig::new(dir.path(), vec![binary.into(), "function".into()]);
         config.environment.clone_from(&settings);
         config.secrets.insert(KEY_SECRET.to_owned(), SecretString::from(KEY));
         config.processes = Processes { submit: 0, collect: 0 };
         config.poll_every = Duration::from_secs(86_400);
-        let stack = Stack::start(config).await.unwrap();
+        let stack = AwsEmulator::start(config).await.unwrap();
         let services = services(&stack, &settings, &stack.endpoints().events);
         Direct { api, stack, services, settings, _dir: dir }
     }
@@ -307,10 +307,10 @@ pub async fn collect(services: &Services, id: &DropId, part: u32) -> Result<()> 
     Box::pin(moondrop_collect::handle(services, &ended)).await
 }
 
-fn services(stack: &Stack, settings: &BTreeMap<String, String>, events: &str) -> Services {
+fn services(stack: &AwsEmulator, settings: &BTreeMap<String, String>, events: &str) -> Services {
     let settings = Settings::read(|name| settings.get(name).cloned()).unwrap();
     let credentials = || Credentials::new("test", "test", None, None, "faults");
-    let region = || aws_sdk_s3::config::Region::from_static(stack::REGION);
+    let region = || aws_sdk_s3::config::Region::from_static(aws::REGION);
     let events = aws_sdk_eventbridge::Config::builder()
         .behavior_version(aws_sdk_eventbridge::config::BehaviorVersion::latest())
         .region(region())

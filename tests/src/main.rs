@@ -1,5 +1,5 @@
 //! `moondrop`, for the tests of this package.
 
 fn main() -> std::process::ExitCode {
-    moondrop_local::cli::main()
+    moondrop_local::commands::main()
 }

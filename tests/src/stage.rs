@@ -7,8 +7,8 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::sandbox::{JobState, Sandbox, SandboxConfig};
-use moondrop_local::stack::{BUS, DROPS, Processes, REGION, RESULTS, Stack, StackConfig, TABLE};
+use moondrop_local::aws::{AwsConfig, AwsEmulator, BUS, DROPS, Processes, REGION, RESULTS, TABLE};
+use moondrop_local::batch_api::{JobState, Sandbox, SandboxConfig};
 use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::event::ObjectCreated;
@@ -35,7 +35,7 @@ const STACK: &str = "stage";
 /// The servers, with no function running on its own.
 pub struct Stage {
     /// S3, DynamoDB, EventBridge, Secrets Manager.
-    pub stack: Stack,
+    pub stack: AwsEmulator,
     /// The Batch API.
     pub sandbox: Sandbox,
     /// What the requests of all processes meet.
@@ -65,11 +65,11 @@ impl Stage {
     pub async fn set(settings: &[(&'static str, &str)], job_time: Duration) -> Stage {
         let dir = TempDir::new().unwrap();
         // `poll` always has a process; this one waits until its standard input ends.
-        let mut config = StackConfig::new(dir.path(), vec!["sh".into(), "-c".into(), "cat".into()]);
+        let mut config = AwsConfig::new(dir.path(), vec!["sh".into(), "-c".into(), "cat".into()]);
         config.processes = Processes { submit: 0, collect: 0 };
         config.poll_every = Duration::from_secs(86_400);
         config.secrets = BTreeMap::from([(SECRET.to_owned(), SecretString::from(KEY))]);
-        let stack = Stack::start(config).await.unwrap();
+        let stack = AwsEmulator::start(config).await.unwrap();
         let mut config = SandboxConfig::new(dir.path().join("sandbox"), SecretString::from(KEY));
         config.job_time = job_time;
         let sandbox = Sandbox::start(config).await.unwrap();

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
-use moondrop_local::machine::{Api, Machine, MachineConfig};
-use moondrop_local::sandbox::{Sandbox, SandboxConfig};
-use moondrop_local::stack::{DROPS, RESULTS};
+use moondrop_local::aws::{DROPS, RESULTS};
+use moondrop_local::batch_api::{Sandbox, SandboxConfig};
+use moondrop_local::local_stack::{Api, LocalStack, LocalStackConfig};
 use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState};
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A running Moondrop in a folder of its own.
 pub struct World {
     /// The machine.
-    pub machine: Machine,
+    pub machine: LocalStack,
     dir: TempDir,
 }
 
@@ -60,13 +60,13 @@ impl World {
     }
 
     /// Starts a Moondrop with other settings.
-    pub async fn start_with(binary: &str, change: impl FnOnce(&mut MachineConfig)) -> World {
+    pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> World {
         let dir = TempDir::new().unwrap();
-        let mut config = MachineConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
+        let mut config = LocalStackConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
         config.function_command = vec![binary.into(), "function".into()];
         config.poll_every = Duration::from_millis(50);
         change(&mut config);
-        World { machine: Machine::start(config).await.unwrap(), dir }
+        World { machine: LocalStack::start(config).await.unwrap(), dir }
     }
 
     /// Its folder.
@@ -77,14 +77,14 @@ impl World {
 
     /// Drops a file; gives the drop.
     pub async fn drop_file(&self, key: &str, body: impl Into<Vec<u8>>) -> DropId {
-        let put = self.machine.stack.s3().put_object().bucket(DROPS).key(key);
+        let put = self.machine.aws.s3().put_object().bucket(DROPS).key(key);
         put.body(ByteStream::from(body.into())).send().await.unwrap();
         self.source(key).await.id()
     }
 
     /// The object under a key, as it was announced.
     pub async fn source(&self, key: &str) -> Source {
-        let event = self.machine.stack.announcement(DROPS, key).await.unwrap();
+        let event = self.machine.aws.announcement(DROPS, key).await.unwrap();
         ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap()
     }
 
@@ -122,13 +122,13 @@ impl World {
 
     /// An object of the results bucket.
     pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let got = self.machine.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
+        let got = self.machine.aws.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
         Some(got.body.collect().await.unwrap().to_vec())
     }
 
     /// The keys of the results bucket.
     pub async fn keys(&self) -> Vec<String> {
-        let listed = self.machine.stack.s3().list_objects_v2().bucket(RESULTS).send().await.unwrap();
+        let listed = self.machine.aws.s3().list_objects_v2().bucket(RESULTS).send().await.unwrap();
         listed.contents().iter().filter_map(|o| o.key()).map(str::to_owned).collect()
     }
 
@@ -236,7 +236,7 @@ impl World {
         let entry = serde_json::json!({"EventBusName": "moondrop", "Source": "moondrop", "DetailType": kind,
             "Detail": detail.to_string()});
         let put = reqwest::Client::new()
-            .post(&self.machine.stack.endpoints().events)
+            .post(&self.machine.aws.endpoints().events)
             .header("x-amz-target", "AWSEvents.PutEvents")
             .header("content-type", "application/x-amz-json-1.1")
             .body(serde_json::json!({"Entries": [entry]}).to_string());

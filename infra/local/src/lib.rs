@@ -2,15 +2,31 @@
 //! Runtime API and a sandbox of the Batch API served to them on loopback, behind their real protocols.
 //!
 //! ```text
-//! cli ──▶ run, up ──▶ machine ──▶ stack (AWS, and a process for each function)
-//!                          └────▶ sandbox (the Batch API), or the real one by its address
+//! main ─▶ commands ─▶ run ──────────┐
+//!            │    ├──▶ up ──────────┤
+//!            │    │                 ▼
+//!            │    │     upload, export ─▶ local_stack ─▶ aws (S3, DynamoDB, events, secrets, the functions' processes)
+//!            │    │                           └────────▶ batch_api (the sandbox), or the real one by its URL
+//!            │    └──▶ sandbox ────────────────────────▶ batch_api
+//!            └───────▶ function (one of the functions, in this process)
 //! ```
+//!
+//! On the ground floor, used by all: `exit` (exit codes, usage errors), `files` (a file written whole or not at all),
+//! `folder_lock` (one process at a time in a folder), `sync`, `uuid`. Arrows go down only: no file uses one that uses it.
 
-pub mod cli;
+// The crate is a command and is never published: its docs say why, not what a name says already.
+#![allow(missing_docs)]
+// Tests may; what is not a test is linted without this when the library itself is.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout))]
+
+pub mod aws;
+pub mod batch_api;
+pub mod commands;
+pub mod exit;
 pub mod export;
-pub mod machine;
-pub mod place;
-pub mod run;
-pub mod sandbox;
-pub mod stack;
-pub mod up;
+mod files;
+mod folder_lock;
+pub mod local_stack;
+mod sync;
+pub mod upload;
+mod uuid;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    moondrop_local::cli::main()
+    moondrop_local::commands::main()
 }

@@ -1,7 +1,7 @@
 //! collect: what results may say, and who publishes them.
 
 use crate::BINARY;
-use moondrop_local::stack::{DROPS, RESULTS};
+use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::part::PartState;

@@ -2,7 +2,7 @@
 
 use crate::BINARY;
 use jiff::Timestamp;
-use moondrop_local::stack::RESULTS;
+use moondrop_local::aws::RESULTS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::{HeldResults, PartState};
 use moondrop_tests::direct::{Direct, Dropped, collect};

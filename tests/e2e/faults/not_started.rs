@@ -2,7 +2,7 @@
 
 use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::stack::{DROPS, RESULTS};
+use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{Direct, Dropped, submit};

@@ -1,7 +1,7 @@
 //! submit: deliveries doubled, at once, out of order, in batches, and out of time.
 
 use crate::{BINARY, MANY};
-use moondrop_local::stack::DROPS;
+use moondrop_local::aws::DROPS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{DAY, Direct, submit};

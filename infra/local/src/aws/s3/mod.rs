@@ -1,0 +1,9 @@
+//! S3: the protocol, the objects as files, which keys can be kept as files, and a lock for each object.
+
+mod keys;
+mod locks;
+mod objects;
+mod protocol;
+
+pub(super) use objects::Objects;
+pub(super) use protocol::router;

@@ -1,0 +1,29 @@
+//! The sandbox: a Batch API on this machine, faithful to the Batch API's documentation in its jobs, pre-signed URLs, states
+//! and refusals.
+//!
+//! What it does not do: call webhooks, judge content with any sense (see the word lists in `labels`), or limit a job's size.
+//!
+//! ```text
+//! sandbox ─▶ api (create, get, cancel) ─┐
+//!    ├─────▶ transfer (signed PUT, GET) ├▶ shared ─▶ clock, sign, store ─▶ job
+//!    └─────▶ worker ─▶ evaluate ────────┘
+//! ```
+
+mod api;
+mod clock;
+mod config;
+mod evaluate;
+mod job;
+mod labels;
+mod sandbox;
+mod shared;
+mod sign;
+mod store;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod worker;
+
+pub use config::{MissingIds, SandboxConfig};
+pub use job::{JobState, JobSummary};
+pub use sandbox::Sandbox;

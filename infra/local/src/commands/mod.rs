@@ -1,0 +1,77 @@
+//! The command line: reads it, and hands over to one of the commands.
+
+mod function;
+mod options;
+mod run;
+mod sandbox;
+mod up;
+
+use crate::exit::{EXIT_OK, EXIT_OTHER, EXIT_USAGE, UsageError};
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use function::FunctionName;
+use options::{RunArgs, SandboxArgs, UpArgs};
+use std::process::ExitCode;
+
+/// Content moderation of CSV files, one row out for every row in.
+#[derive(Debug, Parser)]
+#[command(name = "moondrop", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Moderate files, and leave their results in a folder.
+    ///
+    /// Without --api-url the evaluation is simulated by word lists, which needs no account. Interrupted, even killed, the
+    /// same command goes on where it was. Exit codes: 0 every drop completed, 3 one was rejected or failed, 2 usage, 1
+    /// anything else.
+    Run(RunArgs),
+    /// Keep the stack up: what is uploaded to its S3, or copied into its inbox, is moderated.
+    Up(UpArgs),
+    /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on this machine.
+    ///
+    /// Its labels are simulated, by word lists. Prints its URL when it is up, and ends with Ctrl-C. Jobs are kept in the
+    /// folder, also over a kill.
+    Sandbox(SandboxArgs),
+    /// Be one of the functions; how the stack starts its processes.
+    #[command(hide = true)]
+    Function { name: FunctionName },
+}
+
+/// Reads the command line and carries it out.
+#[must_use]
+pub fn main() -> ExitCode {
+    match carry_out(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("moondrop: {error:#}");
+            ExitCode::from(if error.is::<UsageError>() { EXIT_USAGE } else { EXIT_OTHER })
+        }
+    }
+}
+
+fn carry_out(command: Command) -> Result<u8> {
+    match command {
+        Command::Function { name } => function::run(name).map(|()| EXIT_OK),
+        Command::Run(args) => {
+            let config = args.stack.config(args.state.clone())?;
+            with_runtime(run::run(args, config))
+        }
+        Command::Up(args) => {
+            let config = args.stack.config(args.dir.clone())?;
+            with_runtime(up::up(args, config))
+        }
+        Command::Sandbox(args) => with_runtime(sandbox::serve(args)),
+    }
+}
+
+fn with_runtime(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    logs.with_env_filter(filter.unwrap_or_else(|_| "error".into())).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(Box::pin(work))
+}

@@ -1,0 +1,141 @@
+//! The options of the commands, and what is wrong with them.
+
+use crate::exit::UsageError;
+use crate::local_stack::{Api, LocalStackConfig};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use moondrop_shared::services::settings::{DEFAULT_SIGNED_URL_HOSTS, is_loopback};
+use secrecy::SecretString;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The CSV files, with the columns ref_id, type and content.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Where the results go, in the layout of the results bucket.
+    #[arg(long, value_name = "DIR", default_value = "moondrop-results")]
+    pub(super) out: PathBuf,
+    /// Where the ledger and the buckets are kept.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop")]
+    pub(super) state: PathBuf,
+    /// Evaluate a file again that has been finished before.
+    #[arg(long)]
+    pub(super) again: bool,
+    #[command(flatten)]
+    pub(super) stack: StackOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Where everything is kept: the ledger, the buckets, inbox/ for files to moderate and outbox/ for their results.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop")]
+    pub(super) dir: PathBuf,
+    #[command(flatten)]
+    pub(super) stack: StackOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// The port on 127.0.0.1; any that is free if 0. One that is taken is an error: pre-signed URLs handed out before point to it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) port: u16,
+    /// Where its jobs are kept.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop-sandbox")]
+    pub(super) dir: PathBuf,
+    /// How long it takes over a job.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(super) job_time: Duration,
+    /// The environment variable that holds the API key it accepts.
+    #[arg(long, value_name = "NAME")]
+    pub(super) api_key_env: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StackOptions {
+    /// The policy to evaluate by; needed with --api-url.
+    #[arg(long, value_name = "ID", value_parser = policy)]
+    policy: Option<String>,
+    /// Rows per job.
+    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rows_per_job: u64,
+    /// What to do with a file that has invalid rows.
+    #[arg(long, value_name = "WHAT", default_value = "submit-valid")]
+    on_bad_rows: OnBadRows,
+    /// How long the sandbox takes over a job.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    job_time: Duration,
+    /// How often the API is asked for jobs [default: 500ms; 30s with --api-url].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    poll_every: Option<Duration>,
+    /// The URL of the real Batch API, or of another server of its kind, in place of the sandbox.
+    #[arg(long, value_name = "URL", requires = "api_key_env", value_parser = api_url)]
+    api_url: Option<Url>,
+    /// The environment variable that holds the API key.
+    #[arg(long, value_name = "NAME", requires = "api_url")]
+    api_key_env: Option<String>,
+    /// The hosts, with their subdomains, that the API's pre-signed URLs may point to.
+    #[arg(long, value_name = "HOSTS", default_value = DEFAULT_SIGNED_URL_HOSTS)]
+    signed_url_hosts: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnBadRows {
+    /// Evaluate the others; the results contain the invalid ones with their error.
+    SubmitValid,
+    /// Evaluate none, and list the invalid ones.
+    RejectFile,
+}
+
+/// The API key in this environment variable.
+pub(super) fn key_in(name: &str) -> Result<SecretString> {
+    let key = std::env::var(name).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+    let key = key.ok_or_else(|| UsageError(format!("the environment variable {name} holds no API key")))?;
+    Ok(SecretString::from(key))
+}
+
+impl StackOptions {
+    /// A local stack with these options, which keeps its data in `state`.
+    pub(super) fn config(&self, state: PathBuf) -> Result<LocalStackConfig> {
+        let api = match (&self.api_url, &self.api_key_env) {
+            (Some(url), Some(name)) => {
+                if self.policy.is_none() {
+                    return Err(UsageError("--api-url needs --policy, the id of the policy to evaluate by".to_owned()).into());
+                }
+                Api::Remote { url: url.clone(), key: key_in(name)?, hosts: self.signed_url_hosts.clone() }
+            }
+            _ => Api::Sandbox { job_time: self.job_time },
+        };
+        let often = if self.api_url.is_some() { Duration::from_secs(30) } else { Duration::from_millis(500) };
+        Ok(LocalStackConfig {
+            policy: self.policy.clone(),
+            rows_per_job: self.rows_per_job,
+            reject_file: matches!(self.on_bad_rows, OnBadRows::RejectFile),
+            poll_every: self.poll_every.unwrap_or(often),
+            ..LocalStackConfig::new(state, api)
+        })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time such as 2s, 500ms or 1m".to_owned())?;
+    let time = Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())?;
+    if time.is_zero() { Err("a time cannot be zero".to_owned()) } else { Ok(time) }
+}
+
+fn policy(text: &str) -> Result<String, String> {
+    let fits =
+        !text.is_empty() && text.len() <= 64 && !text.contains('/') && text.trim() == text && text != "." && text != "..";
+    fits.then(|| text.to_owned()).ok_or_else(|| "a policy's id has up to 64 bytes and no slash".to_owned())
+}
+
+fn api_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| "it is not a URL".to_owned())?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err("it must begin with https://, except for a URL on this machine".to_owned()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Files that appear under their names whole or not at all, whenever the process is killed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file in the making, which is removed when it is let go, unless it was moved to where it belongs.
+pub(crate) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// One at this path, which nothing else uses.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// One beside `target`, named as it is but for its extension, `new`. All writers of one file take turns, so that one
+    /// name is enough, and what a killed process left there is written over.
+    pub(crate) fn beside(target: &Path) -> Self {
+        Self(target.with_extension("new"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Moves the file, which has to be complete, to where it belongs.
+    pub(crate) fn publish(mut self, target: &Path) -> io::Result<()> {
+        std::fs::rename(&self.0, target)?;
+        // Nothing is left to remove, and what another process puts there is not ours.
+        self.0 = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // What cannot be removed now is written over or cleared later.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Writes a small file.
+pub(crate) fn write_whole(target: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let unfinished = Unfinished::beside(target);
+    std::fs::write(unfinished.path(), bytes)?;
+    unfinished.publish(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("port");
+        std::fs::write(dir.path().join("port.new"), "left by a killed process, and longer").unwrap();
+        write_whole(&target, "1").unwrap();
+        write_whole(&target, "2").unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "2");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let unfinished = Unfinished::at(dir.path().join("half"));
+        std::fs::write(unfinished.path(), "half").unwrap();
+        drop(unfinished);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
