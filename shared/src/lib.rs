@@ -7,6 +7,7 @@
 
 pub mod error_chain;
 pub mod form;
+pub mod object_key;
 pub mod plan;
 pub mod problem;
 pub mod source;

@@ -22,7 +22,7 @@ impl DropId {
         DropId(hex::encode(&hash.finalize()[..16]))
     }
 
-    /// The whole of it, as it stands in records, events and job names.
+    /// The whole of it, as in records, events and job names.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -51,9 +51,7 @@ impl From<&str> for DropId {
 /// The object of a drop, held to the version that was announced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// The bucket.
     pub bucket: String,
-    /// The key.
     pub key: String,
     /// The version, in a versioned bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +67,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The drop this object is.
+    /// The identity of this object as a drop.
     #[must_use]
     pub fn id(&self) -> DropId {
         match &self.version_id {

@@ -131,7 +131,7 @@ impl Post {
         text.bytes().all(|b| b.is_ascii_whitespace())
     }
 
-    /// The class it is rejected with by itself.
+    /// The code it is rejected with by itself.
     fn fault(&self) -> Option<&'static str> {
         match self.kind.trim() {
             _ if Post::is_blank(&self.ref_id) => Some("E_REF_ID"),
@@ -170,7 +170,7 @@ impl File {
         [if self.mark { "\u{feff}".as_bytes() } else { b"" }, &writer.into_inner().unwrap()].concat()
     }
 
-    /// Each row's class if it is rejected, as a reader of the rules would say.
+    /// Each row's code if it is rejected, as a reader of the rules would say.
     fn verdicts(&self) -> Vec<Option<&'static str>> {
         let mut seen = HashSet::new();
         let verdict = |post: &Post| post.fault().or_else(|| (!seen.insert(post.id())).then_some("E_REF_ID"));
@@ -242,7 +242,7 @@ impl Wanted {
     fn add(&mut self, file: &File, post: &Post, rejection: Option<&RejectedRow>, job: u8) {
         let rows = &mut self.tally.rows;
         let (count, labels, error) = match (rejection, job, post.answer) {
-            (Some(r), ..) => (&mut rows.rejected, "", format!("rejected: {} {}", r.class, r.reason)),
+            (Some(r), ..) => (&mut rows.rejected, "", format!("rejected: {} {}", r.code, r.message)),
             (None, FAILED, _) => (&mut rows.failed, "", "failed: the job was cancelled".to_owned()),
             (None, LOST, _) => (&mut rows.missing, "", "missing: the API does not know the job".to_owned()),
             (None, _, Reply::Labels) => (&mut rows.evaluated, LABELS, String::new()),
@@ -271,7 +271,7 @@ fn carry(file: &File) {
     assert_eq!(taken.checked.rows, file.posts.len() as u64);
     let listed = taken.rejected();
     let rejected = file.posts.iter().zip(&verdicts).filter_map(|(p, v)| Some((p.ref_id.as_str(), (*v)?)));
-    assert!(listed.iter().map(|r| (r.ref_id.as_str(), r.class.as_str())).eq(rejected), "{listed:?}");
+    assert!(listed.iter().map(|r| (r.ref_id.as_str(), r.code.as_str())).eq(rejected), "{listed:?}");
 
     // Whoever carries on knows the header only as the drop's record keeps it.
     let header = Header::parse(&taken.checked.header.line()).unwrap();
@@ -301,8 +301,8 @@ fn carry(file: &File) {
             _ => PartResult::Answered(support::answers(&file.answers(&upload))),
         };
         if let PartResult::Answered(answers) = &fate {
-            wanted.tally.foreign += 1;
-            wanted.tally.doubled += u64::from(answers.len() > 1);
+            wanted.tally.unexpected += 1;
+            wanted.tally.duplicates += u64::from(answers.len() > 1);
         }
         let (joined, counted) = join(file, Join::new(header.clone(), part.clone(), taken.rejections(part), fate), bytes);
         assert_eq!(counted.rows.total(), part.rows);

@@ -189,12 +189,12 @@ fn two_tallies_add_up() {
     let (mut one, mut two) = (tally_of(&[0.1, 0.95]), tally_of(&[0.15]));
     two.count_labels(&[label("hate", 0.3)]);
     (one.rows.evaluated, two.rows.evaluated, two.rows.missing) = (2, 2, 5);
-    (two.foreign, two.doubled, two.unreadable_labels) = (1, 2, 3);
+    (two.unexpected, two.duplicates, two.unreadable_labels) = (1, 2, 3);
     (two.conflicting, two.blank, two.content_compared, two.content_mismatches) = (4, 5, 6, 7);
     (one.conflicting, one.blank, one.content_compared, one.content_mismatches) = (1, 1, 1, 1);
     one.add(&two);
     assert_eq!((one.rows.total(), one.rows.evaluated, one.rows.missing), (9, 4, 5));
-    assert_eq!((one.foreign, one.doubled, one.unreadable_labels), (1, 2, 3));
+    assert_eq!((one.unexpected, one.duplicates, one.unreadable_labels), (1, 2, 3));
     assert_eq!((one.conflicting, one.blank, one.content_compared, one.content_mismatches), (5, 6, 7, 8));
     assert_eq!(one.labels["spam"].histogram, [0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!((one.labels["spam"].rows, one.labels["hate"].rows), (3, 1));
@@ -202,8 +202,8 @@ fn two_tallies_add_up() {
 
 #[test]
 fn a_tally_of_an_older_release_is_read() {
-    let older = r#"{"rows":{"evaluated":1,"failed":0,"rejected":0,"missing":0},"foreign":1,"doubled":2,"unreadable_labels":3,"labels":{}}"#;
+    let older = r#"{"rows":{"evaluated":1,"failed":0,"rejected":0,"missing":0},"unexpected":1,"duplicates":2,"unreadable_labels":3,"labels":{}}"#;
     let tally: Tally = serde_json::from_str(older).unwrap();
-    assert_eq!((tally.rows.evaluated, tally.foreign, tally.conflicting, tally.blank), (1, 1, 0, 0));
+    assert_eq!((tally.rows.evaluated, tally.unexpected, tally.conflicting, tally.blank), (1, 1, 0, 0));
     assert_eq!((tally.content_compared, tally.content_mismatches), (0, 0));
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use moondrop_shared::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
-use moondrop_shared::check::{Checker, MAX_PARTS};
+use moondrop_shared::check::{Checker, MAX_PARTS, Step};
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::csv::header::MAX_HEADER_BYTES;
 use moondrop_shared::csv::row::{MAX_IMAGE_URL_BYTES, MAX_REF_ID_BYTES};
@@ -31,7 +31,7 @@ fn refused(bytes: &[u8]) -> InputError {
 fn rejected(bytes: &[u8]) -> Vec<(u64, String, String)> {
     let rows = |chunk| support::check(bytes, chunk, PartLimits::default()).unwrap().rejected();
     assert!(rows(1) == rows(7) && rows(7) == rows(bytes.len()));
-    rows(7).into_iter().map(|r| (r.line, r.class, r.reason)).collect()
+    rows(7).into_iter().map(|r| (r.line, r.code, r.message)).collect()
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn a_row_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_refused() {
         assert_eq!((taken.checked.rows, taken.checked.rejected), (2, 0));
     }
     let fault = refused(content(MAX_ROW_BYTES + 1).as_bytes());
-    assert_eq!((fault.class, fault.line, fault.offset), (Code::Limit, 3, 29));
-    assert!(fault.reason.contains(&MAX_ROW_BYTES.to_string()), "{fault}");
+    assert_eq!((fault.code, fault.line, fault.offset), (Code::Limit, 3, 29));
+    assert!(fault.message.contains(&MAX_ROW_BYTES.to_string()), "{fault}");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_row_that_is_too_long_is_refused_for_that_whatever_comes_later_in_it() {
         [("a quote", "\"\n"), ("a bare return", "\rx\n"), ("NUL", "\0\n"), ("commas", ",,,\n"), ("the end", "")]
     {
         let fault = refused(format!("{HEADER}1,text,{long}{later}").as_bytes());
-        assert_eq!((fault.class, fault.line), (Code::Limit, 2), "{name}: {fault}");
+        assert_eq!((fault.code, fault.line), (Code::Limit, 2), "{name}: {fault}");
     }
 }
 
@@ -62,8 +62,8 @@ fn a_quote_not_closed_within_a_rows_limit_is_pointed_at() {
     let rows = "2,text,b\n".repeat(MAX_ROW_BYTES / 9 + 1);
     for later in ["", "\"\n", "\"x", "\"\"\""] {
         let fault = refused(format!("{HEADER}\"1\n\",text,\"a\n{rows}{later}").as_bytes());
-        assert_eq!((fault.class, fault.line), (Code::Limit, 2), "{fault}");
-        assert!(fault.reason.contains("a quote opened on line 3 is not closed"), "{fault}");
+        assert_eq!((fault.code, fault.line), (Code::Limit, 2), "{fault}");
+        assert!(fault.message.contains("a quote opened on line 3 is not closed"), "{fault}");
     }
 }
 
@@ -72,12 +72,12 @@ fn a_row_of_more_fields_than_any_header_can_name_is_refused_and_takes_no_memory_
     let line = ",".repeat(8 << 20);
     for (file, at) in [(format!("{line}\n"), 1), (format!("ref_id,type,content\n1,text,a\n{line}\n"), 3), (line, 1)] {
         let fault = refused(file.as_bytes());
-        assert_eq!((fault.class.to_string().as_str(), fault.line), ("E_LIMIT", at), "{}", fault.reason);
-        assert!(fault.reason.contains("65536 fields"), "{}", fault.reason);
+        assert_eq!((fault.code.to_string().as_str(), fault.line), ("E_LIMIT", at), "{}", fault.message);
+        assert!(fault.message.contains("65536 fields"), "{}", fault.message);
     }
     // As many as that, where the header has three, is the fault it was.
     let fewer = format!("ref_id,type,content\n{}\n", ",".repeat(65_535));
-    assert_eq!(refused(fewer.as_bytes()).class.to_string(), "E_FIELDS");
+    assert_eq!(refused(fewer.as_bytes()).code.to_string(), "E_FIELDS");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_header_over_its_limit_is_refused() {
     let header = |bytes: usize| format!("ref_id,type,content,{}\n1,text,a,b\n", "x".repeat(bytes - 21));
     assert_eq!(rejected(header(MAX_HEADER_BYTES).as_bytes()), []);
     let fault = refused(header(MAX_HEADER_BYTES + 1).as_bytes());
-    assert_eq!((fault.class, fault.line), (Code::Limit, 1), "{fault}");
+    assert_eq!((fault.code, fault.line), (Code::Limit, 1), "{fault}");
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_ref_id_over_its_limit_rejects_its_row() {
 fn an_image_address_over_its_limit_rejects_its_row() {
     let address = |bytes: usize| format!("{HEADER}1,image_url,{:a<bytes$}\n", "https://a.example/");
     assert_eq!(rejected(address(MAX_IMAGE_URL_BYTES).as_bytes()), []);
-    let [(line, class, reason)] = &rejected(address(MAX_IMAGE_URL_BYTES + 1).as_bytes())[..] else { panic!("one row") };
-    assert_eq!((*line, class.as_str()), (2, "E_CONTENT"));
+    let [(line, code, reason)] = &rejected(address(MAX_IMAGE_URL_BYTES + 1).as_bytes())[..] else { panic!("one row") };
+    assert_eq!((*line, code.as_str()), (2, "E_CONTENT"));
     assert!(reason.contains("8193 bytes long; at most 8192"), "{reason}");
 }
 
@@ -111,7 +111,7 @@ fn a_file_of_more_parts_than_a_drop_may_have_is_refused_at_the_row_beyond() {
     let limits = PartLimits { rows: 1, ..PartLimits::default() };
     assert_eq!(support::check(rows(MAX_PARTS).as_bytes(), MIB, limits).unwrap().checked.parts.len(), MAX_PARTS);
     let fault = support::check(rows(MAX_PARTS + 1).as_bytes(), MIB, limits).unwrap_err();
-    assert_eq!((fault.class, fault.line), (Code::Limit, MAX_PARTS as u64 + 2), "{fault}");
+    assert_eq!((fault.code, fault.line), (Code::Limit, MAX_PARTS as u64 + 2), "{fault}");
 }
 
 #[test]
@@ -121,24 +121,25 @@ fn a_file_appended_to_itself_is_refused_once_too_many_ref_ids_are_doubled() {
         format!("{HEADER}{rows}{rows}")
     };
     let first = |file: String| {
-        let mut checker = Checker::first(PartLimits::default());
-        file.as_bytes().chunks(MIB).try_for_each(|bytes| checker.push(bytes)).and_then(|()| checker.finish())
+        let mut checker = Checker::new(PartLimits::default());
+        file.as_bytes().chunks(MIB).try_for_each(|bytes| checker.push(bytes).map(drop))?;
+        checker.finish().map(|(_, step)| step)
     };
-    assert!(first(doubled(MAX_DUPLICATED_REF_IDS)).unwrap().needs_second_look());
+    assert!(matches!(first(doubled(MAX_DUPLICATED_REF_IDS)), Ok(Step::ReadAgain(_))));
     let fault = first(doubled(MAX_DUPLICATED_REF_IDS + 1)).unwrap_err();
-    assert_eq!((fault.class, fault.line), (Code::Limit, 1), "{fault}");
-    assert!(fault.reason.contains("appended to itself"), "{fault}");
+    assert_eq!((fault.code, fault.line), (Code::Limit, 1), "{fault}");
+    assert!(fault.message.contains("appended to itself"), "{fault}");
 }
 
 #[test]
 fn a_million_ref_ids_that_stand_once_raise_no_suspicion() {
     let mut hashes = RefIdHashes::default();
     (0..1_000_000).for_each(|i| hashes.add(format!("post-{i}").as_bytes()));
-    assert!(hashes.suspects().unwrap().is_empty());
+    assert!(hashes.candidates().unwrap().is_empty());
     hashes.add(b"post-777");
-    let mut doubles = Duplicates::of(hashes.suspects().unwrap());
-    assert_eq!(doubles.seen_before(b"post-778", 5), None);
-    assert_eq!(doubles.seen_before(b"post-777", 7), None);
-    assert_eq!(doubles.seen_before(b"post-778", 8), None, "it was no suspect, and is not kept");
-    assert_eq!(doubles.seen_before(b"post-777", 9), Some(7));
+    let mut duplicates = Duplicates::of(hashes.candidates().unwrap());
+    assert_eq!(duplicates.seen_before(b"post-778", 5), None);
+    assert_eq!(duplicates.seen_before(b"post-777", 7), None);
+    assert_eq!(duplicates.seen_before(b"post-778", 8), None, "it was no candidate, and is not kept");
+    assert_eq!(duplicates.seen_before(b"post-777", 9), Some(7));
 }

@@ -1,4 +1,4 @@
-//! Malformed and odd files, and what becomes of each: refused with a class and a line, taken but for some rows, or taken.
+//! Malformed and odd files, and what becomes of each: refused with a code and a line, taken but for some rows, or taken.
 //! The bytes are pushed whole, one by one and by sevens, and it makes no difference.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -10,9 +10,9 @@ use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::Code;
 
 enum Expect {
-    /// The file is refused: the class, the line, and a word of the reason.
+    /// The file is refused: the code, the line, and a word of the reason.
     Refused(Code, u64, &'static str),
-    /// The file is taken: so many rows, and of them these rejected: class, line, `ref_id`, a word of the reason.
+    /// The file is taken: so many rows, and of them these rejected: code, line, `ref_id`, a word of the reason.
     Rejects(u64, &'static [(Code, u64, &'static str, &'static str)]),
     /// The file is taken with all its rows.
     Takes(u64),
@@ -26,9 +26,9 @@ fn run(cases: &[Case]) {
         for chunk in [bytes.len(), 1, 7] {
             let outcome = support::check(bytes, chunk, PartLimits::default());
             match (expect, outcome) {
-                (Refused(class, line, word), Err(fault)) => {
-                    assert_eq!((fault.class, fault.line), (*class, *line), "{name}, by {chunk}: {fault}");
-                    assert!(fault.reason.contains(word), "{name}: {fault}");
+                (Refused(code, line, word), Err(fault)) => {
+                    assert_eq!((fault.code, fault.line), (*code, *line), "{name}, by {chunk}: {fault}");
+                    assert!(fault.message.contains(word), "{name}: {fault}");
                     assert!(!fault.to_string().contains("secret"), "{name}: {fault}");
                     assert!(fault.offset as usize <= bytes.len(), "{name}: {fault:?}");
                 }
@@ -42,12 +42,12 @@ fn run(cases: &[Case]) {
 
 fn same_rows(name: &str, bytes: &[u8], taken: &support::Taken, rows: u64, expected: &[(Code, u64, &str, &str)]) {
     let rejected = taken.rejected();
-    let seen: Vec<_> = rejected.iter().map(|r| (support::class_of(&r.class), r.line, r.ref_id.as_str())).collect();
-    let wanted: Vec<_> = expected.iter().map(|(class, line, ref_id, _)| (*class, *line, *ref_id)).collect();
+    let seen: Vec<_> = rejected.iter().map(|r| (support::code_of(&r.code), r.line, r.ref_id.as_str())).collect();
+    let wanted: Vec<_> = expected.iter().map(|(code, line, ref_id, _)| (*code, *line, *ref_id)).collect();
     assert_eq!(seen, wanted, "{name}");
     assert_eq!((taken.checked.rows, taken.checked.rejected), (rows, expected.len() as u64), "{name}");
     for (row, (.., word)) in rejected.iter().zip(expected) {
-        assert!(row.reason.contains(word) && !row.reason.contains("secret"), "{name}: {}", row.reason);
+        assert!(row.message.contains(word) && !row.message.contains("secret"), "{name}: {}", row.message);
         let above = bytes[..row.offset].iter().filter(|b| **b == b'\n').count() as u64;
         assert_eq!(above + 1, row.line, "{name}: the byte offset is that of the row's line");
     }
@@ -230,11 +230,7 @@ fn a_row_that_cannot_be_evaluated_is_rejected_by_itself() {
 #[test]
 fn an_image_whose_address_cannot_be_fetched_is_rejected() {
     run(&[
-        (
-            "no address",
-            b"ref_id,type,content\n1,image_url,secret.jpg\n",
-            Rejects(1, &[(Code::Content, 2, "1", "not the address")]),
-        ),
+        ("no address", b"ref_id,type,content\n1,image_url,secret.jpg\n", Rejects(1, &[(Code::Content, 2, "1", "not the URL")])),
         ("another scheme", b"ref_id,type,content\n1,image_url,ftp://secret.example/a\n", {
             Rejects(1, &[(Code::Content, 2, "1", "neither http:// nor https://")])
         }),
@@ -243,10 +239,10 @@ fn an_image_whose_address_cannot_be_fetched_is_rejected() {
         }),
         ("no host", b"ref_id,type,content\n1,image_url,https://\n", Rejects(1, &[(Code::Content, 2, "1", "host")])),
         ("a blank in it", b"ref_id,type,content\n1,image_url,https://a.example/secret 1.jpg\n", {
-            Rejects(1, &[(Code::Content, 2, "1", "blanks or newlines")])
+            Rejects(1, &[(Code::Content, 2, "1", "spaces or newlines")])
         }),
         ("a newline behind it", b"ref_id,type,content\n1,image_url,\"https://a.example/secret\n\"\n", {
-            Rejects(1, &[(Code::Content, 2, "1", "blanks or newlines")])
+            Rejects(1, &[(Code::Content, 2, "1", "spaces or newlines")])
         }),
         ("a port that is none", b"ref_id,type,content\n1,image_url,https://secret.example:99999/\n", {
             Rejects(1, &[(Code::Content, 2, "1", "port")])

@@ -87,7 +87,7 @@ fn a_rejected_csv_that_was_changed_is_an_error() {
         "2,20,1,E_NOVEL,why\n",
         "2,twenty,1,E_TYPE,why\n",
         "2,20,1,E_TYPE,why\n3,29\n",
-        "line,byte_offset,ref_id,class,reason\n",
+        "line,byte_offset,ref_id,code,message\n",
     ] {
         assert!(Rejections::read(lines.as_bytes()).is_err(), "{lines}");
     }
@@ -98,10 +98,10 @@ fn a_rejected_csv_that_was_changed_is_an_error() {
 fn rejections_are_met_in_the_order_of_their_rows() {
     let mut rejections = Rejections::read(b"2,20,1,E_TYPE,why\n4,50,\"a\nb\",E_REF_ID,\"x, y\"\n").unwrap();
     assert!(rejections.at(30).is_none() && rejections.at(50).is_none());
-    assert_eq!(rejections.at(20).unwrap().reason, "why");
+    assert_eq!(rejections.at(20).unwrap().message, "why");
     assert!(rejections.at(20).is_none(), "each is met once");
     assert_eq!(rejections.left(), 1);
-    assert_eq!(rejections.at(50).unwrap().reason, "x, y");
+    assert_eq!(rejections.at(50).unwrap().message, "x, y");
 }
 
 #[test]

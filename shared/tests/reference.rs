@@ -1,5 +1,5 @@
 //! The check against a reference that is slow and obvious: one loop over the characters of the whole file. On generated
-//! garbage both take or refuse alike, with the same class and line, and reject the same rows.
+//! garbage both take or refuse alike, with the same code and line, and reject the same rows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -132,8 +132,8 @@ fn reference(file: &[u8]) -> Result<Vec<Place>, Place> {
 
 /// The check under test, in the reference's words.
 fn checked(file: &[u8], chunk: usize) -> Result<Vec<Place>, Place> {
-    let taken = support::check(file, chunk, PartLimits::default()).map_err(|fault| (fault.class, fault.line))?;
-    Ok(taken.rejected().iter().map(|row| (support::class_of(&row.class), row.line)).collect())
+    let taken = support::check(file, chunk, PartLimits::default()).map_err(|fault| (fault.code, fault.line))?;
+    Ok(taken.rejected().iter().map(|row| (support::code_of(&row.code), row.line)).collect())
 }
 
 /// Files: most with a header that can be read, then pieces that are more often sound than chance would have it.
@@ -180,7 +180,7 @@ fn the_check_and_the_reference_agree_on_every_file() {
         let outcome = match &expected {
             Ok(rejected) if rejected.is_empty() => "clean",
             Ok(_) => "with rejected rows",
-            Err((class, _)) => class.as_str(),
+            Err((code, _)) => code.as_str(),
         };
         *outcomes.borrow_mut().entry(outcome).or_default() += 1;
         Ok(())

@@ -4,10 +4,9 @@
 
 mod support;
 
+use moondrop_shared::problem::Code;
 use moondrop_shared::results::tally::Tally;
-use moondrop_shared::results::{
-    BlankLabels, E_BLANK_LABELS, E_RESULTS_UNRELATED, Form, OnOtherContent, OnUnreadable, Reading, ResultsReader, judge,
-};
+use moondrop_shared::results::{BlankLabels, Form, OnOtherContent, OnUnreadable, Reading, ResultsReader, judge};
 use support::results::{HOLD, blank, held, joined, read, rows};
 
 const HEADER: &str = "ref_id,labels,error\n";
@@ -50,7 +49,10 @@ fn a_row_with_neither_labels_nor_error_is_missing_where_others_show_how_no_label
 fn where_no_row_shows_how_no_label_is_written_the_part_is_held() {
     for others in ["", "2,\"{\"\"spam\"\":1}\",\n", "2,[],no image\n", "2,,no image\n"] {
         let problem = held(HOLD, format!("{HEADER}8,,x\n1,,\n3,null,\n{others}"));
-        assert_eq!((problem.code, problem.line, problem.setting), (E_BLANK_LABELS, Some(3), "BLANK_LABELS=missing|evaluated"));
+        assert_eq!(
+            (problem.code, problem.line, problem.setting),
+            (Code::BlankLabels, Some(3), "BLANK_LABELS=missing|evaluated")
+        );
         assert_eq!(
             problem.message,
             "2 rows of the results have neither labels nor error, and no row has `[]`: the API may write \"no label\" so, or it did not evaluate them"
@@ -58,7 +60,7 @@ fn where_no_row_shows_how_no_label_is_written_the_part_is_held() {
     }
     let file = read(HOLD, "error,ref_id,labels\n,1,");
     assert!(matches!(&file.form, Form::NoLineEnd(_)), "it may be cut: that comes first");
-    assert!(matches!(file.confirmed(), Form::Held(problem) if problem.code == E_BLANK_LABELS));
+    assert!(matches!(file.confirmed(), Form::Held(problem) if problem.code == Code::BlankLabels));
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn two_answers_for_one_row_come_out_as_the_stronger_in_either_order() {
             let (rows, tally) = joined(HOLD, format!("{HEADER}{others}{one}\n{other}\n"), 1);
             let (conflicting, missing) = (u64::from(expected == CONFLICT), u64::from(expected == BLANK));
             assert_eq!(rows, [expected], "{one} {other}");
-            assert_eq!((tally.doubled, tally.conflicting, tally.foreign), (1, conflicting, 1), "{one} {other}");
+            assert_eq!((tally.duplicates, tally.conflicting, tally.unexpected), (1, conflicting, 1), "{one} {other}");
             assert_eq!((tally.rows.missing, tally.rows.total()), (missing, 1), "{one} {other}");
             assert!(conflicting == 0 || tally.labels.is_empty() && tally.rows.failed == 1, "{one} {other}");
         }
@@ -114,7 +116,7 @@ fn of_two_evaluations_that_say_the_same_the_first_is_written() {
             let file = format!("{HEADER}1,\"{}\",\n1,\"{}\",\n", quoted(one), quoted(other));
             let (rows, tally) = joined(HOLD, file, 1);
             assert_eq!(rows, [format!("{one}|")]);
-            assert_eq!((tally.rows.evaluated, tally.doubled, tally.conflicting), (1, 1, 0), "{one} {other}");
+            assert_eq!((tally.rows.evaluated, tally.duplicates, tally.conflicting), (1, 1, 0), "{one} {other}");
         }
     }
 }
@@ -133,7 +135,7 @@ fn unexpected_answers_are_counted_and_not_written() {
     let file = "ref_id,labels,error\n1,[],\nx,[],\n1,,late\nx,[],\n2,[],\n,[],\n";
     let (rows, tally) = joined(HOLD, file, 3);
     assert_eq!(rows, ["[]|", "[]|", "|missing: the API's results have no row for this ref_id"]);
-    assert_eq!((tally.rows.evaluated, tally.rows.missing, tally.foreign, tally.doubled), (2, 1, 2, 2));
+    assert_eq!((tally.rows.evaluated, tally.rows.missing, tally.unexpected, tally.duplicates), (2, 1, 2, 2));
     let read = read(HOLD, file);
     assert_eq!((read.answers.len(), read.answers.is_empty(), read.answers.duplicates()), (4, false, 2));
 }
@@ -147,7 +149,7 @@ fn results_that_answer_none_of_the_rows_are_held() {
         let (_, tally) = joined(HOLD, file, 3);
         let problem = judge(&tally, 3, &HOLD).unwrap();
         let message = format!("the results have no row for any of the 3 rows that were sent; {others}");
-        assert_eq!((problem.code, problem.line, problem.message), (E_RESULTS_UNRELATED, None, message));
+        assert_eq!((problem.code, problem.line, problem.message), (Code::ResultsUnrelated, None, message));
         assert_eq!(problem.setting, "RESULTS_UNREADABLE=rows");
         assert_eq!(judge(&tally, 3, &Reading { unreadable: OnUnreadable::Rows, ..HOLD }), None);
     }

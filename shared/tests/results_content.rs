@@ -7,8 +7,9 @@ mod support;
 use moondrop_shared::csv::write::write_field;
 use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::plan::PartLimits;
+use moondrop_shared::problem::Code;
 use moondrop_shared::results::tally::Tally;
-use moondrop_shared::results::{E_RESULTS_CONTENT, Form, MIN_COMPARED, OnOtherContent, Reading, ResultsReader, judge};
+use moondrop_shared::results::{Form, MIN_COMPARED, OnOtherContent, Reading, ResultsReader, judge};
 use support::results::HOLD;
 
 /// Joins rows that were sent as (type, content) with what came back: with the `content` column, or without.
@@ -118,7 +119,7 @@ fn results_with_other_texts_are_held_from_twenty_rows_on() {
     assert_eq!(MIN_COMPARED, 20);
     assert_eq!(judged(19, 0).1, None);
     let problem = judged(20, 0).1.unwrap();
-    assert_eq!((problem.code, problem.line, problem.setting), (E_RESULTS_CONTENT, None, "RESULTS_CONTENT_CHECK=warn"));
+    assert_eq!((problem.code, problem.line, problem.setting), (Code::ResultsContent, None, "RESULTS_CONTENT_CHECK=warn"));
     assert_eq!(
         problem.message,
         "of 20 texts that came back with the results, 0 are those that were sent, fewer than 1 in 100: is it another job's file?"

@@ -4,7 +4,8 @@
 
 mod support;
 
-use moondrop_shared::results::{E_RESULTS_UNREADABLE, Form, ResultsTooLarge};
+use moondrop_shared::problem::Code;
+use moondrop_shared::results::{Form, ResultsTooLarge};
 use sha2::Digest;
 use support::results::{HOLD, ROWS, held, joined, may_be_cut, read, rows, try_read};
 
@@ -14,7 +15,7 @@ const SPAM: &str = r#"[{"name":"spam","score":0.5}]"#;
 #[track_caller]
 fn unreadable(file: impl AsRef<[u8]>, line: u64, message: &str) {
     let problem = held(HOLD, file);
-    assert_eq!((problem.code, problem.line, problem.message.as_str()), (E_RESULTS_UNREADABLE, Some(line), message));
+    assert_eq!((problem.code, problem.line, problem.message.as_str()), (Code::ResultsUnreadable, Some(line), message));
     assert_eq!(problem.setting, "RESULTS_UNREADABLE=rows");
 }
 
@@ -149,7 +150,7 @@ fn a_file_that_ends_before_its_end_may_be_a_cut_and_twice_the_same_is_unreadable
             continue;
         }
         let problem = may_be_cut(HOLD, &file);
-        assert_eq!((problem.code, problem.line, &problem.message), (E_RESULTS_UNREADABLE, line, &message));
+        assert_eq!((problem.code, problem.line, &problem.message), (Code::ResultsUnreadable, line, &message));
         let Form::Held(twice) = read(HOLD, &file).confirmed().clone() else { panic!("{file}") };
         assert_eq!(twice.message, format!("{message}; a second fetch brought the same bytes"));
         assert_eq!((twice.code, twice.line, twice.setting), (problem.code, line, "RESULTS_UNREADABLE=rows"));
@@ -176,7 +177,7 @@ fn a_last_record_that_lacks_its_line_end_only_is_told_apart() {
     let whole = read(HOLD, "error,labels,ref_id\n,[],1");
     let message = "the last record of the results has no line end: they may be cut short";
     let Form::NoLineEnd(problem) = &whole.form else { panic!("{:?}", whole.form) };
-    assert_eq!((problem.code, problem.message.as_str()), (E_RESULTS_UNREADABLE, message));
+    assert_eq!((problem.code, problem.message.as_str()), (Code::ResultsUnreadable, message));
     let Form::NoLineEnd(twice) = whole.confirmed() else { panic!("{:?}", whole.confirmed()) };
     assert_eq!(twice.message, format!("{message}; a second fetch brought the same bytes"));
     assert_eq!(rows(&whole), [["1", "[]", ""]]);

@@ -4,7 +4,8 @@
 
 mod support;
 
-use moondrop_shared::results::{BlankLabels, E_BLANK_LABELS, Form, OnUnreadable, ResultsProblem, judge};
+use moondrop_shared::problem::Code;
+use moondrop_shared::results::{BlankLabels, Form, OnUnreadable, ResultsProblem, judge};
 use support::results::{HOLD, ROWS, blank, held, joined, read, rows, try_read};
 
 const HEADER: &str = "ref_id,type,labels,content,error\n";
@@ -60,7 +61,7 @@ fn a_file_that_answers_no_row_leaves_all_its_rows_missing() {
         assert_eq!((tally.rows.missing, judge(&tally, 2, &ROWS)), (2, None), "{file}");
     }
     let (_, tally) = joined(ROWS, "ref_id,labels,error\n8,[],\n9,[],\n", 2);
-    assert_eq!((tally.rows.missing, tally.foreign, judge(&tally, 2, &ROWS)), (2, 2, None));
+    assert_eq!((tally.rows.missing, tally.unexpected, judge(&tally, 2, &ROWS)), (2, 2, None));
 }
 
 #[test]
@@ -78,9 +79,9 @@ fn without_an_error_column_only_rows_with_labels_are_evaluated() {
 #[test]
 fn rows_with_neither_labels_nor_error_are_held_for_all_that() {
     let problem = held(ROWS, "ref_id,labels,error\n1,,\n2\"\n");
-    assert_eq!((problem.code, problem.line), (E_BLANK_LABELS, Some(2)));
+    assert_eq!((problem.code, problem.line), (Code::BlankLabels, Some(2)));
     let cut = read(ROWS, "ref_id,labels,error\n1,,\n2,\"");
-    assert!(matches!(&cut.form, Form::MayBeCut(_)) && matches!(cut.confirmed(), Form::Held(p) if p.code == E_BLANK_LABELS));
+    assert!(matches!(&cut.form, Form::MayBeCut(_)) && matches!(cut.confirmed(), Form::Held(p) if p.code == Code::BlankLabels));
     assert_eq!(
         used("ref_id,labels,error\n1,,\n2\"\n3,[],\n", 1).0,
         ["|missing: the API's answer has neither labels nor error"]

@@ -7,9 +7,10 @@ use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan, Times};
 use moondrop_shared::form::SCHEMA;
 use moondrop_shared::job::SignedUrl;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::{CollectedPart, PartFailure, PartRecord, PartState};
 use moondrop_shared::plan::{PartLimits, PlannedPart};
-use moondrop_shared::problem::Problem;
+use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::tally::{Outcomes, Tally};
 use moondrop_shared::source::Source;
 use serde_json::{Value, json};
@@ -34,11 +35,11 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         on_bad_rows: OnBadRows::SubmitValid,
         state,
         plan: rows.map(|(rows, rejected)| Plan { header: "ref_id,type,content".to_owned(), parts: 2, rows, rejected }),
-        trouble: None,
+        problem: None,
         refused_since: None,
         invalid_since: None,
         times: Times::default(),
-        touched_at: Timestamp::UNIX_EPOCH,
+        active_at: Timestamp::UNIX_EPOCH,
         results_bytes: None,
         closed_at: None,
     }
@@ -58,11 +59,11 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
     };
     let mut part = PartRecord::planned(meta(DropState::Checking, None).id, plan);
     part.collected = outcomes.map(|rows| CollectedPart {
-        key: "parts/1".to_owned(),
+        key: ObjectKey::listed("parts/1"),
         bytes: 99,
         digest: "d".to_owned(),
-        unjoined: false,
-        tally: Tally { rows, doubled: 1, ..Tally::default() },
+        source_missing: false,
+        tally: Tally { rows, duplicates: 1, ..Tally::default() },
     });
     part
 }
@@ -74,7 +75,7 @@ fn status(meta: &DropRecord, parts: &[PartRecord], checked: u64) -> Value {
 #[test]
 fn while_a_file_is_checked_its_total_is_not_known() {
     let seen = status(&meta(DropState::Checking, None), &[], 1234);
-    assert_eq!(seen["schema"], "moondrop.status/1");
+    assert_eq!(seen["schema"], "moondrop.status/2");
     assert_eq!(seen["state"], "checking");
     let none = json!({"total": null, "checked": 1234, "evaluated": 0, "failed": 0, "rejected": 0, "missing": 0, "pending": 0});
     assert_eq!(seen["rows"], none);
@@ -92,7 +93,7 @@ fn outcomes_and_pending_rows_add_up_to_the_total_as_parts_come_in() {
     let seen = status(&meta(DropState::Evaluating, Some((12, 2))), &[collected, waiting], 0);
     let rows = json!({"total": 12, "checked": 12, "evaluated": 5, "failed": 1, "rejected": 2, "missing": 0, "pending": 4});
     assert_eq!(seen["rows"], rows);
-    assert_eq!(seen["results"]["doubled"], 1);
+    assert_eq!(seen["results"]["duplicates"], 1);
     assert_eq!(seen["parts_by_state"], json!({"COLLECTED": 1, "UPLOADED": 1}));
     assert_eq!((&seen["parts"][0]["rejected"], &seen["parts"][1]["job"]), (&json!(2), &json!("job-2")));
     assert_eq!(seen["sizes"], json!({"source": 4096, "uploaded": 70}));
@@ -117,9 +118,9 @@ fn a_finished_drop_names_its_results_and_has_nothing_pending() {
 #[test]
 fn a_refused_file_says_why_and_points_at_its_rejections() {
     let mut meta = meta(DropState::Rejected, Some((8, 3)));
-    meta.trouble = Some(Problem { class: "E_ROWS".to_owned(), reason: "why".to_owned(), next: "mend".to_owned() });
+    meta.problem = Some(Problem::new(Code::Rows, "why").with_next_step("fix"));
     let seen = status(&meta, &[], 0);
-    assert_eq!(seen["trouble"], json!({"class": "E_ROWS", "reason": "why", "next": "mend"}));
+    assert_eq!(seen["problem"], json!({"code": "E_ROWS", "message": "why", "next_step": "fix"}));
     assert_eq!((&seen["rows"]["rejected"], &seen["rows"]["pending"]), (&json!(3), &json!(0)));
     assert_eq!(seen["files"]["rejected"], "results/posts/1970-01-01T00-00-00Z/rejected.csv");
     meta.plan = None;

@@ -55,7 +55,7 @@ async fn keys_with_blanks_plus_percent_and_other_scripts_are_carried_as_they_are
         assert_state(&ended, DropState::Completed);
         let path = &name[..name.len() - 4];
         let files = &ended.status.files;
-        assert!(files.results.as_ref().unwrap().starts_with(&format!("results/{path}/2")), "{files:?}");
+        assert!(files.results.as_ref().unwrap().as_str().starts_with(&format!("results/{path}/2")), "{files:?}");
     }
     world.stop().await;
 }
@@ -117,8 +117,8 @@ async fn the_same_key_dropped_again_is_another_drop_and_the_first_ones_results_s
     let second = world.carry("incoming/posts.csv", good_file(4)).await;
     let (a, b) = (first.status.files.results.unwrap(), second.status.files.results.unwrap());
     assert_ne!(a, b);
-    assert_eq!(read(&world.read(&a).await.unwrap()).len(), 3);
-    assert_eq!(read(&world.read(&b).await.unwrap()).len(), 4);
+    assert_eq!(read(&world.read(a.as_str()).await.unwrap()).len(), 3);
+    assert_eq!(read(&world.read(b.as_str()).await.unwrap()).len(), 4);
     world.stop().await;
 }
 
@@ -153,7 +153,7 @@ async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unj
     let mut expected: Vec<String> = (0..25).map(|i| format!("r{i}")).collect();
     expected.sort();
     assert_eq!(ids, expected);
-    assert!(status.parts.iter().all(|part| part.unjoined), "{status:?}");
+    assert!(status.parts.iter().all(|part| part.source_missing), "{status:?}");
     assert_eq!(status.state, DropState::CompletedWithErrors);
     world.stop().await;
 }
@@ -168,7 +168,7 @@ async fn a_file_overwritten_while_its_jobs_run_ends_its_own_drop_and_begins_anot
     world.machine.sandbox.as_ref().unwrap().advance_clock(Duration::from_secs(7200));
     let (first, second) = (world.end_of(&first).await, world.end_of(&second).await);
     assert_eq!(first.status.rows.outcomes.evaluated, 5);
-    assert!(first.status.parts.iter().all(|part| part.unjoined));
+    assert!(first.status.parts.iter().all(|part| part.source_missing));
     assert_eq!(read(first.results()).len(), 5, "not one row of the file that took its place");
     assert_state(&second, DropState::Completed);
     assert_all_rows(&good_file(7), second.results());

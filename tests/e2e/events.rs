@@ -45,12 +45,12 @@ async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
     assert_state(&ended, DropState::CompletedWithErrors);
     let status = serde_json::to_value(&ended.status).unwrap();
     let all = world.machine.aws.events();
-    let folder = ended.status.files.status.strip_suffix("status.json").unwrap();
+    let folder = ended.status.files.status.as_str().strip_suffix("status.json").unwrap();
     assert!(folder.starts_with("results/hate/mixed/"), "{folder}");
 
     let accepted = event(&all, "Drop Accepted", &ended.status.drop);
     let expected = json!({
-        "schema": "moondrop.event/1",
+        "schema": "moondrop.event/2",
         "drop": ended.status.drop,
         "source": source(key, &file, &accepted["source"]),
         "dropped_at": status["dropped_at"],
@@ -86,19 +86,19 @@ async fn a_refused_drop_is_told_of_with_the_reason() {
     let ended = world.carry(key, file).await;
     let all = world.machine.aws.events();
     let rejected = event(&all, "Drop Rejected", &ended.status.drop);
-    let folder = ended.status.files.status.strip_suffix("status.json").unwrap();
+    let folder = ended.status.files.status.as_str().strip_suffix("status.json").unwrap();
     let expected = json!({
-        "schema": "moondrop.event/1",
+        "schema": "moondrop.event/2",
         "drop": ended.status.drop,
         "source": source(key, file, &rejected["source"]),
         "dropped_at": rejected["dropped_at"],
         "ended_at": rejected["ended_at"],
         "policy": "sandbox",
         "state": "rejected",
-        "trouble": {
-            "class": "E_QUOTE",
-            "reason": ended.status.trouble.as_ref().unwrap().reason,
-            "next": "Mend the file and drop it again. Nothing was sent.",
+        "problem": {
+            "code": "E_QUOTE",
+            "message": ended.status.problem.as_ref().unwrap().message,
+            "next_step": "Fix the file and drop it again. Nothing was sent.",
         },
         "rows": {"total": null, "evaluated": 0, "failed": 0, "rejected": 0, "missing": 0},
         "files": {
@@ -138,7 +138,7 @@ async fn each_job_that_failed_is_told_of_with_its_file_and_its_rows() {
     {
         let event = told.iter().find(|event| event["part"] == part.plan.number).unwrap();
         let mut expected = json!({
-            "schema": "moondrop.event/1",
+            "schema": "moondrop.event/2",
             "drop": dropped.id,
             "source": source("incoming/posts.csv", &file, &event["source"]),
             "policy": "policy",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use moondrop_local::aws::RESULTS;
 use moondrop_local::local_stack::LocalStackConfig;
 use moondrop_shared::drop::DropState;
-use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::emf;
@@ -16,6 +16,7 @@ use moondrop_tests::scripted::{Answer, Call};
 use moondrop_tests::world::{World, assert_state};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
@@ -187,7 +188,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     assert_eq!(measured(&world).values["ResultsUnreadable"], 1);
     world.api.change(&jobs[2], |job| job.results = None);
 
-    let key = ObjectKey::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
+    let key = ObjectKey::results(&world.meta(&dropped.id).await.folder).to_string();
     world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"another's".to_vec().into()).send().await.unwrap();
     for _ in 0..2 {
         world.collect(&dropped.id, 3).await.unwrap();
@@ -253,11 +254,11 @@ async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
     assert!(world.submit(&bad).await);
     let line = line_of(bad.id.as_str(), "the drop has reached its end");
     let meta = world.meta(&bad.id).await;
-    let trouble = meta.trouble.unwrap();
+    let problem = meta.problem.unwrap();
     assert_eq!((&line["key"], &line["folder"]), (&"incoming/forum/bad.csv".into(), &meta.folder.into()));
     assert_eq!(
-        (&line["state"], &line["class"], &line["error"]),
-        (&"rejected".into(), &"E_QUOTE".into(), &trouble.reason.into())
+        (&line["state"], &line["code"], &line["error"]),
+        (&"rejected".into(), &"E_QUOTE".into(), &problem.message.into())
     );
 
     let late = world.drop_file("incoming/late.csv", good_file(2)).await;
@@ -274,7 +275,7 @@ async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
     assert_eq!((&line["alarm"], &line["error"]), (&"job_failed".into(), &"the job failed: INTERNAL".into()));
     world.collect_all(&late.id).await;
     let line = line_of(late.id.as_str(), "the drop has reached its end");
-    assert_eq!((&line["state"], &line["class"]), (&"failed".into(), &"E_NOTHING".into()));
+    assert_eq!((&line["state"], &line["code"]), (&"failed".into(), &"E_NOTHING".into()));
 }
 
 /// Every text between double quotes in what follows a word of the template.
@@ -283,9 +284,20 @@ fn quoted_after<'a>(template: &'a str, word: &str) -> Vec<&'a str> {
     lines.flat_map(|rest| rest.split(" and ").next().unwrap_or(rest).split('"').skip(1).step_by(2)).collect()
 }
 
+/// Every file of a folder and the folders in it.
+fn read_all(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            read_all(&entry, text);
+        } else {
+            *text += &std::fs::read_to_string(entry).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_template_asks_for_metrics_and_lines_that_the_functions_write() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let template = std::fs::read_to_string(root.join("infra/template.yaml")).unwrap();
     let known: BTreeSet<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     let alarms = template.split("Namespace: Moondrop\n").skip(1);
@@ -296,11 +308,7 @@ fn the_template_asks_for_metrics_and_lines_that_the_functions_write() {
 
     let mut code = String::new();
     for folder in ["functions/submit/src", "functions/poll/src", "functions/collect/src", "shared/src"] {
-        for file in std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()) {
-            if file.is_file() {
-                code += &std::fs::read_to_string(file).unwrap();
-            }
-        }
+        read_all(&root.join(folder), &mut code);
     }
     let lines = [quoted_after(&template, "message = "), quoted_after(&template, "message in ")].concat();
     assert!(lines.len() >= 4, "{lines:?}");

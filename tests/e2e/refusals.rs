@@ -23,22 +23,22 @@ async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is
         ("fields", b"ref_id,type,content\n1,text,x\n2,text,a,b\n", "E_FIELDS", "3,29,,E_FIELDS,"),
         ("nul", b"ref_id,type,content\n1,text,x\0y\n", "E_ENCODING", "2,20,,E_ENCODING,"),
     ];
-    for (name, file, class, line) in cases {
+    for (name, file, code, line) in cases {
         let ended = world.carry(&format!("incoming/{name}.csv"), file).await;
         assert_state(&ended, DropState::Rejected);
         assert!(ended.results.is_none(), "{name}");
-        let trouble = ended.status.trouble.as_ref().unwrap();
-        assert_eq!(trouble.class, class, "{name}");
-        assert!(trouble.next.contains("Nothing was sent"), "{name}: {trouble:?}");
+        let problem = ended.status.problem.as_ref().unwrap();
+        assert_eq!(problem.code.as_str(), code, "{name}");
+        assert!(problem.next_step.contains("Nothing was sent"), "{name}: {problem:?}");
         let lines: Vec<&str> = ended.rejected().lines().collect();
-        assert_eq!(lines[0], "line,byte_offset,ref_id,class,reason");
+        assert_eq!(lines[0], "line,byte_offset,ref_id,code,message");
         assert!(lines.len() == 2 && lines[1].starts_with(line), "{name}: {lines:?}");
     }
     assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty(), "nothing is spent on a file that is refused");
     let rejected = world.machine.aws.events();
     let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
     assert_eq!(rejected.len(), cases.len());
-    assert!(rejected.iter().all(|e| e["detail"]["trouble"]["class"].as_str().unwrap().starts_with("E_")));
+    assert!(rejected.iter().all(|e| e["detail"]["problem"]["code"].as_str().unwrap().starts_with("E_")));
     world.stop().await;
 }
 
@@ -83,7 +83,7 @@ async fn bad_rows_hold_back_the_file_if_the_setting_says_so() {
     let world = World::start_with(BINARY, |config| config.reject_file = true).await;
     let ended = world.carry("incoming/bad.csv", BAD_ROWS).await;
     assert_state(&ended, DropState::Rejected);
-    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_ROWS");
+    assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_ROWS");
     assert_eq!(ended.rejected().lines().count(), 6);
     assert!(ended.results.is_none() && world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
     let good = world.carry("incoming/good.csv", good_file(3)).await;
@@ -97,7 +97,7 @@ async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
     let file = "ref_id,type,content\n1,video,x\n2,text, \n";
     let ended = world.carry("incoming/bad.csv", file).await;
     assert_state(&ended, DropState::Failed);
-    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_NOTHING");
+    assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_NOTHING");
     let rows = assert_all_rows(file.as_bytes(), ended.results());
     assert_eq!(with_error(&rows, "rejected: ").len(), 2);
     assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
@@ -113,9 +113,9 @@ async fn a_file_without_a_policy_is_refused_in_clear_words() {
     let world = World::start_with(BINARY, no_default).await;
     let ended = world.carry("incoming/posts.csv", good_file(2)).await;
     assert_state(&ended, DropState::Rejected);
-    let trouble = ended.status.trouble.as_ref().unwrap();
-    assert_eq!(trouble.class, "E_POLICY");
-    assert!(trouble.reason.contains("folder"), "{trouble:?}");
+    let problem = ended.status.problem.as_ref().unwrap();
+    assert_eq!(problem.code.as_str(), "E_POLICY");
+    assert!(problem.message.contains("folder"), "{problem:?}");
     let aliased = world.carry("incoming/hate/posts.csv", good_file(2)).await;
     assert_state(&aliased, DropState::Completed);
     assert_eq!(aliased.status.policy.as_deref(), Some("policy-7"));
@@ -147,7 +147,7 @@ async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_
     world.put_event("Drop Stalled", &event).await;
     let ended = world.end_of(&late.id()).await;
     assert_state(&ended, DropState::Failed);
-    assert_eq!(ended.status.trouble.as_ref().unwrap().class, "E_GONE");
+    assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_GONE");
     assert_eq!(world.fed_jobs().len(), 1, "the rows that stand there now were not evaluated for it");
     world.stop().await;
 }

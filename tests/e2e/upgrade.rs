@@ -1,5 +1,6 @@
-//! An update of Moondrop with drops in flight: what an earlier release wrote into the ledger is taken up and carried to its end.
-//! The records are literal: `fixtures/records/form-1.json` is never changed, a later form gets a file of its own beside it.
+//! Releases and the form of the ledger's records: a drop in flight whose records have this release's form is brought to its end; a
+//! record of any other form is refused by name, and left as it is.
+//! The records are literal: a file of `fixtures/records` is never changed, a later form gets a file of its own beside it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,13 +16,14 @@ use moondrop_shared::source::DropId;
 use moondrop_tests::direct::{Direct, Dropped};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Call, ScriptedJob};
+use moondrop_tests::scripted::ScriptedJob;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 const FORM_1: &str = include_str!("../fixtures/records/form-1.json");
 const FORM_2: &str = include_str!("../fixtures/records/form-2.json");
+const FORM_3: &str = include_str!("../fixtures/records/form-3.json");
 const DROP: &str = "4381ec1e5a8f0e98b6dad91765e17df2";
 const KEY: &str = "incoming/hate/posts.csv";
 const FOLDER: &str = "results/hate/posts/2026-11-24T01-56-54Z";
@@ -45,12 +47,8 @@ fn records(text: &str) -> Vec<Item> {
     items.iter().map(|item| item.iter().map(|(name, v)| (name.clone(), attribute(v))).collect()).collect()
 }
 
-/// A drop in flight as an earlier release left it: a part collected, one with its job, one still to be sent.
-async fn left_in_flight(change: impl Fn(&mut Item)) -> (Direct, Dropped) {
-    left_in_flight_by(FORM_1, change).await
-}
-
-async fn left_in_flight_by(form: &str, change: impl Fn(&mut Item)) -> (Direct, Dropped) {
+/// A drop in flight, by these records: a part collected, one with its job, one still to be sent.
+async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (Direct, Dropped) {
     let world = Direct::start(BINARY).await;
     for mut item in records(form) {
         change(&mut item);
@@ -65,7 +63,7 @@ async fn left_in_flight_by(form: &str, change: impl Fn(&mut Item)) -> (Direct, D
         (
             RESULTS,
             format!("{FOLDER}/rejected.csv"),
-            "line,byte_offset,ref_id,class,reason\n4,53,c,E_TYPE,`type` is neither `text` nor `image_url`\n",
+            "line,byte_offset,ref_id,code,message\n4,53,c,E_TYPE,`type` is neither `text` nor `image_url`\n",
         ),
         (
             RESULTS,
@@ -105,12 +103,14 @@ async fn left_in_flight_by(form: &str, change: impl Fn(&mut Item)) -> (Direct, D
     (world, Dropped { id: DropId::from(DROP), message: message.to_string() })
 }
 
-async fn is_carried_to_its_end(world: &Direct, dropped: &Dropped) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_in_flight_is_brought_to_its_end_from_records_of_this_form() {
+    let (world, dropped) = left_in_flight(FORM_3, |_| {}).await;
     let states = world.states(&dropped.id).await;
     assert_eq!(states, [PartState::Collected, PartState::Uploaded, PartState::Planned]);
-    assert!(world.submit(dropped).await);
+    assert!(world.submit(&dropped).await);
     assert_eq!(world.meta(&dropped.id).await.state, DropState::Evaluating);
-    let ended = world.end(dropped).await;
+    let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
     let label = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
     let expected = format!(
@@ -119,94 +119,60 @@ async fn is_carried_to_its_end(world: &Direct, dropped: &Dropped) {
     );
     assert_eq!(String::from_utf8(ended.results().to_vec()).unwrap(), expected);
     assert_eq!(world.api.fed().len(), 2, "no row was sent again");
-    assert!(ended.status.files.results.unwrap().starts_with(FOLDER));
+    assert!(ended.status.files.results.unwrap().as_str().starts_with(FOLDER));
+}
+
+/// Records of another form: which, how its error names it, and what makes a record such a one.
+fn other_forms() -> Vec<(&'static str, &'static str, fn(&mut Item))> {
+    let newer = |item: &mut Item| {
+        item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
+        item.insert("state".to_owned(), AttributeValue::S("of a newer release".to_owned()));
+    };
+    vec![(FORM_1, "1", |_| {}), (FORM_1, "1", |item| drop(item.remove("schema"))), (FORM_2, "2", |_| {}), (FORM_3, "4", newer)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_in_flight_is_carried_to_its_end_from_records_of_form_1() {
-    let (world, dropped) = left_in_flight(|_| {}).await;
-    is_carried_to_its_end(&world, &dropped).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_drop_in_flight_is_carried_to_its_end_from_records_of_form_2() {
-    let (world, dropped) = left_in_flight_by(FORM_2, |_| {}).await;
-    is_carried_to_its_end(&world, &dropped).await;
-}
-
-/// The older release did not mark uploads: nothing says that none began.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_created_by_a_release_that_did_not_mark_uploads_is_not_taken_for_unsent() {
-    let (world, dropped) = left_in_flight(|item| {
-        if item["sk"] == AttributeValue::S("PART#00002".to_owned()) {
-            item.insert("state".to_owned(), AttributeValue::S("CREATED".to_owned()));
-            item.insert("job_rank".to_owned(), AttributeValue::N("1".to_owned()));
-            item.insert("created_at".to_owned(), AttributeValue::S(Timestamp::now().to_string()));
-            item.remove("uploaded_at");
-        }
-    })
-    .await;
-    world.api.set_state("job-b", "INITIALIZED");
-    world.age_part(&dropped.id, 2, "created_at", 27 * 60).await;
-    world.poll().await;
-    assert_eq!((world.states(&dropped.id).await[1], world.api.count(Call::Cancel)), (PartState::Created, 0));
-    world.api.set_state("job-b", "QUEUED");
-    world.poll().await;
-    assert_eq!(world.states(&dropped.id).await[1], PartState::Uploaded);
-    is_carried_to_its_end(&world, &dropped).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn records_that_do_not_say_their_form_are_of_the_first() {
-    let (world, dropped) = left_in_flight(|item| drop(item.remove("schema"))).await;
-    assert_eq!(world.meta(&dropped.id).await.schema, 1);
-    is_carried_to_its_end(&world, &dropped).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_of_a_newer_form_is_refused_in_clear_words_and_left_as_it_is() {
-    for newer in ["META", "PART#00002"] {
-        let is = |item: &Item| item["sk"] == AttributeValue::S(newer.to_owned());
-        let (world, dropped) = left_in_flight(|item| {
-            if is(item) {
-                item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
-                item.insert("state".to_owned(), AttributeValue::S("of a newer release".to_owned()));
-            }
-        })
-        .await;
-        let before: Vec<Item> = world.dump().await.into_iter().filter(is).collect();
-        let refused = format!("the record DROP#{DROP} {newer} has form 3, and this release reads forms up to 2");
-        assert!(
-            !world.submit(&dropped).await,
-            "{newer}: its message goes back to the queue, and in the end to the dead letters"
-        );
+async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
+    for (records, form, change) in other_forms() {
+        let (world, dropped) = left_in_flight(records, change).await;
+        let before = world.dump().await;
+        let refused = |record: &str| format!("the record DROP#{DROP} {record} has form {form}, and this release reads form 3");
+        let message = "its message goes back to the queue, and in the end to the dead letters";
+        assert!(!world.submit(&dropped).await, "{form}: {message}");
         let polled = world.poll_at(Timestamp::now()).await.unwrap_err();
-        assert!(format!("{polled:#}").contains(&refused), "{polled:#}");
+        assert!(format!("{polled:#}").contains("has form"), "{polled:#}");
         let collected = world.collect(&dropped.id, 2).await.unwrap_err();
-        assert!(format!("{collected:#}").contains(&refused), "{collected:#}");
-        let after: Vec<Item> = world.dump().await.into_iter().filter(is).collect();
-        assert_eq!(before, after, "{newer}");
-        let told = logs::with(DROP).iter().any(|line| line.contains("goes back to the queue") && line.contains(&refused));
-        assert!(told, "{newer}: the log says why");
+        assert!(format!("{collected:#}").contains(&refused("META")), "{collected:#}");
+        // Of what poll remembers nothing is lost if it is written again.
+        let kept = |items: Vec<Item>| items.into_iter().filter(|item| item["pk"] != AttributeValue::S("POLL".to_owned()));
+        let after = world.dump().await;
+        assert!(kept(before).eq(kept(after)), "{form}");
+        let told =
+            logs::with(DROP).iter().any(|line| line.contains("goes back to the queue") && line.contains(&refused("META")));
+        assert!(told, "{form}: the log says why");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_of_a_newer_form_hold_back_no_other_drop() {
-    for newer in ["META", "PART#00002", "PART#00003"] {
-        let (world, _) = left_in_flight(|item| {
-            if item["sk"] == AttributeValue::S(newer.to_owned()) {
-                item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
-            }
-        })
-        .await;
-        let other = world.drop_file("incoming/other.csv", good_file(3)).await;
-        assert!(world.submit(&other).await);
-        world.api.complete_all();
-        let told = world.poll_at(Timestamp::now()).await.unwrap_err();
-        assert!(format!("{told:#}").contains("has form 3"), "the tick fails all the same: {told:#}");
-        world.collect_all(&other.id).await;
-        assert_eq!(world.ended(&other.id).await.status.state, DropState::Completed, "{newer}");
+async fn records_of_another_form_hold_back_no_other_drop() {
+    for (records, form, change) in other_forms() {
+        for one in ["META", "PART#00002", "PART#00003"] {
+            let (world, _) = left_in_flight(records, |item| {
+                item.insert("schema".to_owned(), AttributeValue::N(SCHEMA.to_string()));
+                if item["sk"] == AttributeValue::S(one.to_owned()) {
+                    item.insert("schema".to_owned(), AttributeValue::N(form.to_owned()));
+                    change(item);
+                }
+            })
+            .await;
+            let other = world.drop_file("incoming/other.csv", good_file(3)).await;
+            assert!(world.submit(&other).await);
+            world.api.complete_all();
+            let polled = world.poll_at(Timestamp::now()).await.unwrap_err();
+            assert!(format!("{polled:#}").contains("has form"), "the tick fails all the same: {polled:#}");
+            world.collect_all(&other.id).await;
+            assert_eq!(world.ended(&other.id).await.status.state, DropState::Completed, "{form} {one}");
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::{self, AwsConfig, AwsEmulator, DROPS, Processes, RESULTS, TABLE};
 use moondrop_shared::drop::DropRecord;
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::event::{JobEnded, JobEndedDetail, ObjectCreated};
 use moondrop_shared::part::{PartRecord, PartState};
@@ -172,13 +171,13 @@ impl Direct {
     pub async fn ended(&self, id: &DropId) -> Ended {
         let meta = self.meta(id).await;
         assert!(meta.closed_at.is_some(), "the drop has not ended: {meta:?} {:?}", self.parts(id).await);
-        let results = self.read(&ObjectKey::Results { folder: &meta.folder }.to_string()).await;
+        let results = self.read(&meta.results_key().to_string()).await;
         Ended { status: self.status(id).await, results }
     }
 
     /// A drop's record.
     pub async fn meta(&self, id: &DropId) -> DropRecord {
-        self.services.ledger.meta(id).await.unwrap().expect("the drop's record")
+        self.services.ledger.drop_record(id).await.unwrap().expect("the drop's record")
     }
 
     /// Its parts.
@@ -194,13 +193,13 @@ impl Direct {
     /// Its `status.json`.
     pub async fn status(&self, id: &DropId) -> Status {
         let meta = self.meta(id).await;
-        let status = self.read(&ObjectKey::Status { folder: &meta.folder }.to_string()).await.expect("a status.json");
+        let status = self.read(&meta.status_key().to_string()).await.expect("a status.json");
         serde_json::from_slice(&status).unwrap()
     }
 
-    /// The class of the trouble that its `status.json` tells of.
-    pub async fn trouble(&self, id: &DropId) -> Option<String> {
-        self.status(id).await.trouble.map(|trouble| trouble.class)
+    /// The code of the problem that its `status.json` tells of.
+    pub async fn problem(&self, id: &DropId) -> Option<String> {
+        self.status(id).await.problem.map(|problem| problem.code.to_string())
     }
 
     /// An object of the results bucket.

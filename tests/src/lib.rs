@@ -5,7 +5,6 @@
 pub mod direct;
 pub mod emf;
 pub mod front;
-pub mod fuzzing;
 pub mod logs;
 pub mod rows;
 pub mod scripted;

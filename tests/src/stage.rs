@@ -9,9 +9,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::{AwsConfig, AwsEmulator, BUS, DROPS, Processes, REGION, RESULTS, TABLE};
 use moondrop_local::batch_api::{JobState, Sandbox, SandboxConfig};
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::PartState;
 use moondrop_shared::services::batch_api::http::HttpClients;
 use moondrop_shared::services::lambda::Deadline;
@@ -168,7 +168,7 @@ impl Stage {
                 }
                 check().await;
             }
-            if self.ledger.meta(drop).await.unwrap().is_some_and(|meta| meta.closed_at.is_some()) {
+            if self.ledger.drop_record(drop).await.unwrap().is_some_and(|meta| meta.closed_at.is_some()) {
                 return Some(tick);
             }
             now += SignedDuration::from_mins(5);
@@ -189,7 +189,7 @@ impl Stage {
 
     /// Every published `results.csv` of the folder a drop has.
     pub async fn published(&self, meta: &DropRecord) -> Option<Vec<u8>> {
-        self.read(&ObjectKey::Results { folder: &meta.folder }.to_string()).await
+        self.read(&meta.results_key().to_string()).await
     }
 
     /// Holds the promises against what there is, for a drop at its end; gives what is broken.
@@ -200,7 +200,7 @@ impl Stage {
                 broken.push(what);
             }
         };
-        let meta = self.ledger.meta(drop).await.unwrap().expect("a record");
+        let meta = self.ledger.drop_record(drop).await.unwrap().expect("a record");
         promise(meta.closed_at.is_some() && meta.state == expected.state, format!("the drop ended as {:?}", meta.state));
         let records = self.ledger.parts(drop).await.unwrap();
         promise(records.len() == parts, format!("{} parts", records.len()));
@@ -208,9 +208,9 @@ impl Stage {
         let folder = meta.folder.as_str();
         let results = self.published(&meta).await;
         promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
-        let rejected = self.read(&ObjectKey::Rejected { folder }.to_string()).await;
+        let rejected = self.read(&ObjectKey::rejected(folder).to_string()).await;
         promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
-        let status = self.read(&ObjectKey::Status { folder }.to_string()).await.unwrap_or_default();
+        let status = self.read(&ObjectKey::status(folder).to_string()).await.unwrap_or_default();
         let status: Value = serde_json::from_slice(&status).unwrap_or_default();
         promise(status["state"] == json!(meta.state.as_str()), format!("status.json says {}", status["state"]));
 

@@ -5,10 +5,10 @@ use aws_sdk_s3::primitives::ByteStream;
 use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_local::local_stack::{Api, LocalStack, LocalStackConfig};
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::source::{DropId, Source};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ impl World {
     pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&DropRecord) -> bool) -> DropRecord {
         let since = Instant::now();
         loop {
-            if let Some(meta) = self.machine.ledger.meta(id).await.unwrap()
+            if let Some(meta) = self.machine.ledger.drop_record(id).await.unwrap()
                 && is(&meta)
             {
                 return meta;
@@ -106,11 +106,11 @@ impl World {
     pub async fn end_of(&self, id: &DropId) -> Ended {
         let meta = self.wait_for(id, "the drop's end", |meta| meta.closed_at.is_some()).await;
         let folder = meta.folder.as_str();
-        let status = self.read(&ObjectKey::Status { folder }.to_string()).await.expect("a status.json");
+        let status = self.read(&ObjectKey::status(folder).to_string()).await.expect("a status.json");
         Ended {
             status: serde_json::from_slice(&status).unwrap(),
-            results: self.read(&ObjectKey::Results { folder }.to_string()).await,
-            rejected: self.read(&ObjectKey::Rejected { folder }.to_string()).await,
+            results: self.read(&ObjectKey::results(folder).to_string()).await,
+            rejected: self.read(&ObjectKey::rejected(folder).to_string()).await,
         }
     }
 

@@ -2,83 +2,85 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::{DropRecord, DropState};
-use moondrop_shared::lifecycle::conclude::conclude;
-use moondrop_shared::lifecycle::part_source;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::lifecycle::{conclude_if_ended, header};
+use moondrop_shared::object_key::work_folder;
 use moondrop_shared::part::join::results_header;
 use moondrop_shared::part::{CollectedPart, PartRecord, PartState};
-use moondrop_shared::problem::Problem;
+use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::Services;
+use moondrop_shared::services::ledger::Recorded;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written, WrittenObject};
 use sha2::{Digest, Sha256};
 
 /// Publishes the drop if every part of it is collected.
-pub(crate) async fn publish_if_last(services: &Services, mut meta: DropRecord) -> Result<()> {
-    let parts = services.ledger.parts(&meta.id).await?;
-    let planned = meta.plan.as_ref().map_or(0, |plan| plan.parts as usize);
+pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> Result<()> {
+    let parts = services.ledger.parts(&drop.id).await?;
+    let planned = drop.plan.as_ref().map_or(0, |plan| plan.parts as usize);
     if parts.len() != planned || parts.iter().any(|p| p.state != PartState::Collected) {
         return Ok(());
     }
     let collected: Vec<&CollectedPart> = parts.iter().filter_map(|p| p.collected.as_ref()).collect();
-    let tally = add_up(&meta, &collected)?;
+    let tally = add_up(drop, &collected)?;
     // Whoever publishes is at work: poll need not ask for it again.
-    services.ledger.touch(&meta, Timestamp::now()).await?;
-    let written = write_results(services, &meta, &collected).await?;
-    let was = meta.state;
-    let taken = matches!(&written, Some(WrittenObject { written: Written::Conflict, .. }));
-    match written {
-        // Another attempt has published and tidied up.
-        None => return Ok(()),
-        Some(WrittenObject { written: Written::Conflict, .. }) => {
-            tracing::error!(drop = %meta.id, alarm = "results_conflict", "another results.csv stands in the drop's place; it was not overwritten");
-            meta.state = DropState::Failed;
-            meta.trouble = Some(conflict());
-        }
-        Some(WrittenObject { bytes, .. }) => {
-            meta.state = end_state(&tally, &parts);
-            meta.results_bytes = Some(bytes);
-            meta.trouble = (meta.state == DropState::Failed).then(|| nothing_evaluated(&tally, &parts));
-        }
+    let drop = services.ledger.heartbeat(drop, Timestamp::now()).await?.record;
+    if conclude_if_ended(services, &drop).await? {
+        return Ok(());
     }
-    meta.times.ended_at = Some(Timestamp::now());
-    if !services.ledger.move_drop(&meta, was).await? {
-        meta = services.ledger.meta(&meta.id).await?.context("the drop has no record")?;
-        ensure!(meta.state.is_final(), "the drop moved to {} while it was published", meta.state.as_str());
-        if meta.closed_at.is_some() {
-            return Ok(());
-        }
-    } else if taken {
+    // Without it, another attempt has published and cleaned up.
+    let Some(written) = write_results(services, &drop, &collected).await? else { return Ok(()) };
+    let conflict = written.written == Written::Conflict;
+    let next = ended(&drop, &written, &tally, &parts);
+    if conflict {
+        tracing::error!(drop = %drop.id, alarm = "results_conflict", "another results.csv stands in the drop's place; it was not overwritten");
+    }
+    let Recorded { record: drop, ours } = services.ledger.move_drop(&next, drop.state).await?;
+    ensure!(drop.state.is_final(), "the drop moved to {} while it was published", drop.state.as_str());
+    if ours && conflict {
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
-    if meta.state != DropState::Failed || meta.results_bytes.is_some() {
-        tidy(services, &meta).await;
+    if drop.is_to_be_concluded() && (drop.state != DropState::Failed || drop.results_bytes.is_some()) {
+        delete_work_files(services, &drop).await;
     }
-    conclude(services, &meta).await
+    conclude_if_ended(services, &drop).await.map(|_| ())
 }
 
-/// What became of all rows. They must be the rows that came in: anything else is a fault of ours, and is not published.
-fn add_up(meta: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
+/// The drop as it ends, now that its results are written or their place is taken.
+fn ended(drop: &DropRecord, written: &WrittenObject, tally: &Tally, parts: &[PartRecord]) -> DropRecord {
+    let mut next = drop.clone();
+    next.times.ended_at = Some(Timestamp::now());
+    if written.written == Written::Conflict {
+        (next.state, next.problem) = (DropState::Failed, Some(Problem::conflict()));
+        return next;
+    }
+    next.state = end_state(tally, parts);
+    next.results_bytes = Some(written.bytes);
+    next.problem = (next.state == DropState::Failed).then(|| nothing_evaluated(tally, parts));
+    next
+}
+
+/// What became of all rows. They must be the rows that came in: anything else is an error of ours, and is not published.
+fn add_up(drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
     let mut tally = Tally::default();
     collected.iter().for_each(|c| tally.add(&c.tally));
-    let plan = meta.plan.as_ref().context("the drop has no plan")?;
+    let plan = drop.plan.as_ref().context("the drop has no plan")?;
     let (told, came) = (tally.rows.total(), plan.rows);
     ensure!(told == came, "{came} rows came in and {told} would go out");
     Ok(tally)
 }
 
 /// Writes `results.csv`; `None` if work files are gone because the drop is published already.
-async fn write_results(services: &Services, meta: &DropRecord, collected: &[&CollectedPart]) -> Result<Option<WrittenObject>> {
-    let header = results_header(&part_source::header(meta)?);
+async fn write_results(services: &Services, drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Option<WrittenObject>> {
+    let header = results_header(&header(drop)?);
     // What the parts are says what the whole is, before it is written.
     let mut digest = Sha256::new_with_prefix(&header);
     collected.iter().for_each(|c| digest.update(c.digest.as_bytes()));
     let digest = hex::encode(digest.finalize());
     let expected = header.len() as u64 + collected.iter().map(|c| c.bytes).sum::<u64>();
-    let key = ObjectKey::Results { folder: &meta.folder }.to_string();
-    let mut writer = services.store.begin(&key, expected);
+    let mut writer = services.results.begin(&drop.results_key(), expected);
     let written = async {
         writer.write(&header, Some(&digest)).await?;
         for part in collected {
@@ -91,8 +93,8 @@ async fn write_results(services: &Services, meta: &DropRecord, collected: &[&Col
         Ok(written) => Ok(Some(written)),
         Err(error) => {
             writer.abort().await;
-            let now = services.ledger.meta(&meta.id).await?;
-            if now.is_some_and(|meta| meta.state.is_final()) { Ok(None) } else { Err(error) }
+            let now = services.ledger.drop_record(&drop.id).await?;
+            if now.is_some_and(|drop| drop.state.is_final()) { Ok(None) } else { Err(error) }
         }
     }
 }
@@ -101,7 +103,7 @@ async fn append(services: &Services, part: &CollectedPart, digest: &str, writer:
     if part.bytes == 0 {
         return Ok(());
     }
-    let mut body = services.store.read(&part.key, None).await?.context("a part's work file is gone")?;
+    let mut body = services.results.read(&part.key, None).await?.context("a part's work file is gone")?;
     let mut bytes = 0;
     while let Some(piece) = body.next().await {
         let piece = piece.context("read a part's work file")?;
@@ -114,45 +116,36 @@ async fn append(services: &Services, part: &CollectedPart, digest: &str, writer:
 
 fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
     let rows = tally.rows;
-    let unjoined = parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.unjoined);
-    match () {
-        () if rows.evaluated == 0 => DropState::Failed,
-        () if rows.evaluated == rows.total() && !unjoined && tally.unreadable_labels == 0 => DropState::Completed,
-        () => DropState::CompletedWithErrors,
+    let source_missing = parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.source_missing);
+    if rows.evaluated == 0 {
+        DropState::Failed
+    } else if rows.evaluated == rows.total() && !source_missing && tally.unreadable_labels == 0 {
+        DropState::Completed
+    } else {
+        DropState::CompletedWithErrors
     }
 }
 
 fn nothing_evaluated(tally: &Tally, parts: &[PartRecord]) -> Problem {
     let rows = tally.rows;
     let why = parts.iter().find_map(|p| p.failure.as_ref()).map(|f| format!(": {}", f.reason)).unwrap_or_default();
-    Problem {
-        class: "E_NOTHING".to_owned(),
-        reason: format!(
-            "no row was evaluated; {} failed, {} were rejected, {} are missing{why}",
-            rows.failed, rows.rejected, rows.missing
-        ),
-        next: "Each row of results.csv says why. When the cause is mended, drop the file again.".to_owned(),
-    }
-}
-
-fn conflict() -> Problem {
-    Problem {
-        class: "E_CONFLICT".to_owned(),
-        reason: "another results.csv stands in this drop's place; it was not overwritten".to_owned(),
-        next: "It needs you to see who wrote it. To have this drop's results, move it away and drop the file again.".to_owned(),
-    }
+    let (failed, rejected, missing) = (rows.failed, rows.rejected, rows.missing);
+    Problem::new(
+        Code::Nothing,
+        format!("no row was evaluated; {failed} failed, {rejected} were rejected, {missing} are missing{why}"),
+    )
 }
 
 /// Deletes the drop's work files: the parts', other attempts', and results that were held. What is left of them, the bucket's
 /// lifecycle deletes.
-async fn tidy(services: &Services, meta: &DropRecord) {
-    let tidied = async {
-        for key in services.store.list(&ObjectKey::WorkFolder { drop: &meta.id }.to_string()).await? {
-            services.store.delete(&key).await?;
+async fn delete_work_files(services: &Services, drop: &DropRecord) {
+    let deleted = async {
+        for key in services.results.list(&work_folder(&drop.id)).await? {
+            services.results.delete(&key).await?;
         }
         anyhow::Ok(())
     };
-    if let Err(error) = tidied.await {
-        tracing::info!(error = format!("{error:#}"), "work files were left to the bucket's lifecycle");
+    if let Err(error) = deleted.await {
+        tracing::info!(error = describe(&error), "work files were left to the bucket's lifecycle");
     }
 }

@@ -1,6 +1,7 @@
 //! A job's results: fetched through a fresh pre-signed URL, or as they were kept, and read.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::collector::{Collector, NotCollected, Unusable};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use moondrop_shared::job::{Job, JobState};
@@ -29,29 +30,20 @@ pub(crate) struct Fetched {
     pub(crate) twice: bool,
 }
 
-/// Results that cannot be used.
-#[derive(Debug)]
-pub(crate) struct Doubt {
-    pub(crate) problem: ResultsProblem,
-    /// The SHA-256 of their bytes, in hex.
-    pub(crate) digest: String,
-}
-
 /// Fetches and reads results. Where rows are missing or the file may be cut, it is fetched once more: a body cut short on a
 /// connection without a length ends as if it were whole.
-pub(crate) async fn fetch(
-    services: &Services,
-    origin: Origin<'_>,
-    expected: u64,
-    keep_rows: bool,
-) -> Result<Result<Fetched, Doubt>> {
+///
+/// # Errors
+/// [`NotCollected::Unusable`] if they cannot be used.
+pub(crate) async fn fetch(collector: &Collector<'_>, origin: Origin<'_>, keep_rows: bool) -> Result<Fetched, NotCollected> {
+    let (services, expected) = (collector.services, collector.part.plan.accepted);
     let has_all = |read: &ReadResults| read.answers.len() as u64 >= expected;
     let first = read_once(services, origin, keep_rows).await?;
     if let Form::Held(problem) = &first.form {
-        return Ok(Err(Doubt { problem: problem.clone(), digest: first.digest }));
+        return Err(unusable(problem, first.digest));
     }
     if first.form == Form::Whole && has_all(&first) {
-        return Ok(Ok(Fetched { answers: first.answers, digest: first.digest, twice: false }));
+        return Ok(Fetched { answers: first.answers, digest: first.digest, twice: false });
     }
     let second = match origin {
         Origin::Kept(_) => first,
@@ -62,20 +54,26 @@ pub(crate) async fn fetch(
             tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
             let second = read_once(services, origin, keep_rows).await?;
             if second.digest != digest {
+                if second.form == Form::Whole && has_all(&second) {
+                    return Ok(Fetched { answers: second.answers, digest: second.digest, twice: false });
+                }
                 // Two different cuts say nothing: the next attempt fetches again.
-                let whole = second.form == Form::Whole && has_all(&second);
-                ensure!(whole, "the results came with {answered} and then with {} of {expected} rows", second.answers.len());
-                return Ok(Ok(Fetched { answers: second.answers, digest: second.digest, twice: false }));
+                let now = second.answers.len();
+                return Err(anyhow!("the results came with {answered} and then with {now} of {expected} rows").into());
             }
             second
         }
     };
     // What comes the same way twice is so.
-    Ok(match second.confirmed() {
-        Form::NoLineEnd(problem) if !has_all(&second) => Err(Doubt { problem: problem.clone(), digest: second.digest }),
+    match second.confirmed() {
+        Form::NoLineEnd(problem) if !has_all(&second) => Err(unusable(problem, second.digest.clone())),
+        Form::MayBeCut(problem) | Form::Held(problem) => Err(unusable(problem, second.digest.clone())),
         Form::Whole | Form::NoLineEnd(_) => Ok(Fetched { answers: second.answers, digest: second.digest, twice: true }),
-        Form::MayBeCut(problem) | Form::Held(problem) => Err(Doubt { problem: problem.clone(), digest: second.digest }),
-    })
+    }
+}
+
+fn unusable(problem: &ResultsProblem, digest: String) -> NotCollected {
+    NotCollected::Unusable(Unusable { problem: problem.clone(), digest })
 }
 
 /// Whether the API's results still are these bytes.
@@ -98,7 +96,7 @@ async fn read_once(services: &Services, origin: Origin<'_>, keep_rows: bool) -> 
             }
         }
         Origin::Kept(held) => {
-            let body = services.store.read(&held.key, None).await?;
+            let body = services.results.read(&held.key, None).await?;
             let mut body = body.with_context(|| format!("the kept results {} are gone", held.key))?;
             while let Some(bytes) = body.next().await {
                 reader.push(&bytes.context("read the kept results")?)?;

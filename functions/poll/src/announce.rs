@@ -1,11 +1,11 @@
-//! Telling collect of parts that have ended.
+//! Announcing to collect the parts that have ended.
 
+use crate::context::Tick;
 use anyhow::Result;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropRecord;
 use moondrop_shared::event::{JobFailed, OutgoingEvent};
 use moondrop_shared::part::PartRecord;
-use moondrop_shared::services::Services;
 use moondrop_shared::services::settings::Settings;
 
 /// How many are announced in one call: as many as EventBridge takes.
@@ -30,33 +30,33 @@ pub(crate) fn is_due(part: &PartRecord, settings: &Settings, now: Timestamp) -> 
     }
 }
 
-/// Announces the ends of parts, in one call, and notes that.
-pub(crate) async fn announce(services: &Services, drops: &[DropRecord], parts: Vec<PartRecord>, now: Timestamp) -> Result<()> {
-    // What fails of one part holds back no other's announcement; the first failure is told in the end.
+/// Announces the ends of parts, in one call, and records that.
+pub(crate) async fn announce(tick: &Tick<'_>, parts: Vec<PartRecord>) -> Result<()> {
+    // What fails of one part holds back no other's announcement; the first failure is reported in the end.
     let mut outcome = Ok(());
-    let (mut announcements, mut announced) = (Vec::new(), Vec::new());
+    let (mut events, mut announced) = (Vec::new(), Vec::new());
     for part in parts {
-        match announcement(services, drops, &part).await {
-            Ok(announcement) => {
-                announcements.push(announcement);
+        match event_of(tick, &part).await {
+            Ok(event) => {
+                events.push(event);
                 announced.push(part);
             }
             Err(error) => outcome = outcome.and(Err(error)),
         }
     }
-    services.bus.put(&announcements).await?;
-    outcome.and(services.ledger.note_announced(&announced, now).await)
+    tick.services.bus.put(&events).await?;
+    outcome.and(tick.services.ledger.record_announced(&announced, tick.now).await)
 }
 
-async fn announcement(services: &Services, drops: &[DropRecord], part: &PartRecord) -> Result<OutgoingEvent> {
+async fn event_of(tick: &Tick<'_>, part: &PartRecord) -> Result<OutgoingEvent> {
     let Some(failure) = &part.failure else {
         let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
         return Ok(OutgoingEvent::JobCompleted { drop, part: number, job });
     };
-    let failed = |meta: Option<&DropRecord>| OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, meta)));
-    match drops.iter().find(|meta| meta.id == part.drop) {
-        Some(meta) => Ok(failed(Some(meta))),
+    let failed = |drop: Option<&DropRecord>| OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, drop)));
+    match tick.drop_of(part) {
+        Some(drop) => Ok(failed(Some(drop))),
         // The index lags: the drop may not be in it yet.
-        None => Ok(failed(services.ledger.meta(&part.drop).await?.as_ref())),
+        None => Ok(failed(tick.services.ledger.drop_record(&part.drop).await?.as_ref())),
     }
 }

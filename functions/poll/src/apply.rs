@@ -1,144 +1,126 @@
-//! Doing what was decided about a part.
+//! Applying what was decided about a part to its record.
 
+use crate::context::Tick;
 use anyhow::{Context, Result};
-use jiff::Timestamp;
-use moondrop_shared::drop::DropRecord;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{NeedsAction, OutgoingEvent};
 use moondrop_shared::job::JobState;
-use moondrop_shared::part::decide::Move;
-use moondrop_shared::part::{NotStarted, PartFailure, PartRecord, PartState};
-use moondrop_shared::services::Services;
+use moondrop_shared::part::decide::Action;
+use moondrop_shared::part::{NotStarted, PartFailure, PartRecord};
 use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::ledger::Recorded;
 use moondrop_shared::services::metrics::Metric;
 
-/// Does what was decided; whether the part's record changed in a way worth telling. `part` then stands as it is recorded.
-pub(crate) async fn apply(
-    services: &Services,
-    drops: &[DropRecord],
-    part: &mut PartRecord,
-    decided: Move,
-    now: Timestamp,
-) -> Result<bool> {
-    let ledger = &services.ledger;
-    match decided {
-        Move::Nothing => Ok(false),
-        Move::Record { job, state, failure } => {
-            let recorded = ledger.record_job_state(part, &job, state, failure.as_ref(), now).await?;
-            if recorded {
-                part.state = state.unwrap_or(part.state);
-                (part.job_rank, part.absent_at, part.absent_seconds) = (job.rank(), None, 0);
-                if job.is_started() {
-                    part.not_started = None;
-                }
-                part.job_state = Some(job);
-                note_failure(services, part, failure);
-            }
-            Ok(recorded)
-        }
-        Move::NoteState(job) => {
-            let noted = ledger.note_job_state(part, &job).await?;
-            if noted && let JobState::Unknown(word) = &job {
-                tracing::warn!(drop = %part.drop, part = part.plan.number, job = part.job_id, state = word, "the job is in a state that Moondrop does not know; it counts as under way");
-            }
-            part.job_state = Some(job);
-            Ok(noted)
-        }
-        Move::NoteAbsent(seconds) => {
-            if part.absent_at.is_none() {
-                tracing::warn!(drop = %part.drop, part = part.plan.number, job = part.job_id, "the API does not report a job; it is held");
-            }
-            let noted = ledger.note_absent(part, seconds, now).await?;
-            (part.absent_seconds, part.absent_at) = (seconds, Some(now));
-            Ok(noted)
-        }
-        Move::NoteReported => {
-            let noted = ledger.note_reported(part).await?;
-            (part.absent_seconds, part.absent_at, part.overdue_at) = (0, None, None);
-            Ok(noted)
-        }
-        Move::NoteOverdue => ledger.note_overdue(part, now).await,
-        Move::Lose(failure) => {
-            let lost = ledger.lose(part, &failure, now).await?;
-            if lost {
-                tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, alarm = "job_lost", error = failure.reason, "a job is lost; its rows end as missing");
-                services.metrics.count(Metric::JobsLost, 1);
-                (part.state, part.failure) = (PartState::Failed, Some(failure));
-            }
-            Ok(lost)
-        }
-        Move::Fail { job, failure } => {
-            let failed = ledger.fail_completed(part, &job, &failure, now).await?;
-            if failed {
-                (part.state, part.job_state) = (PartState::Failed, Some(job));
-                note_failure(services, part, Some(failure));
-            }
-            Ok(failed)
-        }
-        Move::Abandon { ended } => {
-            // The claim first: cancelling without it could hit a job that another attempt is feeding.
-            let claimed = ledger.abandon(part, ended, now).await?;
-            if claimed {
-                part.state = PartState::Abandoning;
-                cancel(services, part).await?;
-            }
-            Ok(claimed)
-        }
-        Move::Cancel => cancel(services, part).await.map(|()| false),
-        Move::PlanAgain => {
-            let planned = ledger.plan_again(part).await?;
-            if planned {
-                tracing::info!(drop = %part.drop, part = part.plan.number, job = part.job_id, "a job is given up; the part gets another");
-                (part.state, part.job_id) = (PartState::Planned, None);
-            }
-            Ok(planned)
-        }
-        Move::NoteNotStarted(problem) => note_not_started(services, drops, part, problem, None, now).await,
-        Move::Repeat(problem) => note_not_started(services, drops, part, problem, Some(now), now).await,
+/// The part as it now stands, and whether it changed in a way worth reporting.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) part: PartRecord,
+    pub(crate) is_worth_reporting: bool,
+}
+
+impl Applied {
+    fn unchanged(part: &PartRecord) -> Self {
+        Applied { part: part.clone(), is_worth_reporting: false }
     }
 }
 
-fn note_failure(services: &Services, part: &mut PartRecord, failure: Option<PartFailure>) {
-    if let Some(failure) = failure {
-        let state = part.job_state.as_ref().map(JobState::as_str);
-        tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, state, alarm = "job_failed", error = failure.reason, "a job ended without results");
-        services.metrics.count(Metric::JobsFailed, 1);
-        part.failure = Some(failure);
+impl From<Recorded<PartRecord>> for Applied {
+    fn from(recorded: Recorded<PartRecord>) -> Self {
+        Applied { part: recorded.record, is_worth_reporting: recorded.ours }
     }
+}
+
+/// Applies what was decided.
+pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) -> Result<Applied> {
+    let (ledger, now) = (&tick.services.ledger, tick.now);
+    let number = part.plan.number;
+    match action {
+        Action::Nothing => Ok(Applied::unchanged(part)),
+        Action::Record(change) => {
+            let recorded = ledger.record_job_state(part, &change, now).await?;
+            count_failure(tick, &recorded, change.failure.as_ref());
+            Ok(recorded.into())
+        }
+        Action::NoteState(job) => {
+            let recorded = ledger.note_job_state(part, &job).await?;
+            if recorded.ours
+                && let JobState::Unknown(word) = &job
+            {
+                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, state = word, "the job is in a state that Moondrop does not know; it counts as under way");
+            }
+            Ok(recorded.into())
+        }
+        Action::NoteAbsent(seconds) => {
+            if part.absent_at.is_none() {
+                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, "the API does not report a job; it is held");
+            }
+            Ok(ledger.note_absent(part, seconds, now).await?.into())
+        }
+        Action::NoteReported => Ok(ledger.note_reported(part).await?.into()),
+        Action::NoteOverdue => Ok(ledger.note_overdue(part, now).await?.into()),
+        Action::Lose(failure) => {
+            let recorded = ledger.mark_lost(part, &failure, now).await?;
+            if recorded.ours {
+                tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", error = failure.reason, "a job is lost; its rows end as missing");
+                tick.services.metrics.count(Metric::JobsLost, 1);
+            }
+            Ok(recorded.into())
+        }
+        Action::Fail(ended) => {
+            let recorded = ledger.fail_completed(part, &ended, now).await?;
+            count_failure(tick, &recorded, Some(&ended.failure));
+            Ok(recorded.into())
+        }
+        Action::Abandon { ended } => {
+            // The claim first: cancelling without it could hit a job that another attempt is uploading to.
+            let recorded = ledger.abandon(part, ended, now).await?;
+            if recorded.ours {
+                cancel(tick, part).await?;
+            }
+            Ok(recorded.into())
+        }
+        Action::Cancel => cancel(tick, part).await.map(|()| Applied::unchanged(part)),
+        Action::PlanAgain => {
+            let recorded = ledger.plan_again(part).await?;
+            if recorded.ours {
+                tracing::info!(drop = %part.drop, part = number, job = part.job_id, "a job is given up; the part gets another");
+            }
+            Ok(recorded.into())
+        }
+        Action::NoteNotStarted(problem) => note_not_started(tick, part, problem, false).await,
+        Action::Repeat(problem) => note_not_started(tick, part, problem, true).await,
+    }
+}
+
+fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Option<&PartFailure>) {
+    let Some(failure) = failure.filter(|_| recorded.ours) else { return };
+    let part = &recorded.record;
+    let state = part.job_state.as_ref().map(JobState::as_str);
+    tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, state, alarm = "job_failed", error = failure.reason, "a job ended without results");
+    tick.services.metrics.count(Metric::JobsFailed, 1);
 }
 
 /// Records that a job does not start. The event goes first: one that the bus did not take is put again at the next tick.
-async fn note_not_started(
-    services: &Services,
-    drops: &[DropRecord],
-    part: &mut PartRecord,
-    problem: NotStarted,
-    repeat: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<bool> {
+async fn note_not_started(tick: &Tick<'_>, part: &PartRecord, problem: NotStarted, repeat: bool) -> Result<Applied> {
+    let services = tick.services;
     if part.not_started.is_none() {
         let seen = PartRecord { not_started: Some(problem), ..part.clone() };
-        let meta = drops.iter().find(|meta| meta.id == part.drop);
-        let event = NeedsAction::of(&seen, meta, &services.settings.results_bucket);
+        let event = NeedsAction::of(&seen, tick.drop_of(part), &services.settings.results_bucket);
         let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
         services.bus.put(&event).await?;
-        let error = seen.trouble().map(|trouble| trouble.reason);
+        let error = seen.problem().map(|problem| problem.message);
         tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, alarm = "job_not_started", error, "a job has its rows and does not start");
     }
-    let noted = services.ledger.note_not_started(part, &problem, repeat).await?;
-    if noted {
-        part.not_started = Some(problem);
-        if repeat.is_some() {
-            part.repeat_due_at = Some(now);
-            tracing::warn!(drop = %part.drop, part = part.plan.number, job = part.job_id, "its rows are to be uploaded once more");
-        }
+    let recorded = services.ledger.note_not_started(part, &problem, repeat.then_some(tick.now)).await?;
+    if recorded.ours && repeat {
+        tracing::warn!(drop = %part.drop, part = part.plan.number, job = part.job_id, "its rows are to be uploaded once more");
     }
-    Ok(noted)
+    Ok(recorded.into())
 }
 
-async fn cancel(services: &Services, part: &PartRecord) -> Result<()> {
+async fn cancel(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
     let job = part.job_id.as_deref().context("a claimed part has no job")?;
-    match services.api.cancel(job).await {
+    match tick.services.api.cancel(job).await {
         // What became of it, the next tick sees.
         Ok(()) | Err(ApiError::NotFound(_)) => Ok(()),
         // A job that cannot be cancelled has ended, or is gone, or waits on; the part waits with it.

@@ -1,18 +1,19 @@
-//! `poll`: every few minutes, asks the API for all open jobs, moves their records, and recovers what is stuck.
+//! `poll`: every few minutes, asks the API for all open jobs, moves their records, and recovers drops that are stalled.
 //!
 //! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or said twice
 //! before. With nothing open it makes no call to the API.
 //!
 //! ```text
-//! ledger ──▶ announce what has ended ──▶ ask ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, gauge, sweep, report
+//! ledger ──▶ announce what has ended ──▶ fetch jobs ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, backlog, sweep, report
 //! ```
 
 mod announce;
 mod apply;
-mod ask;
-mod gauge;
+mod backlog;
+mod context;
+mod fetch_jobs;
+mod queries;
 mod recover;
-mod stream;
 mod sweep;
 mod tick;
 

@@ -1,14 +1,14 @@
 //! Jobs that no record knows: made by an attempt that died before it could record them.
 
+use crate::context::Tick;
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{Job, JobName, JobState};
 use moondrop_shared::part::PartState;
-use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::ApiError;
-use moondrop_shared::services::lambda::Deadline;
-use moondrop_shared::services::ledger::Sweep;
+use moondrop_shared::services::ledger::{Open, Sweep};
+use moondrop_shared::source::DropId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The age from which a job of ours to which nothing was sent, and that no record knows, is an orphan.
@@ -20,25 +20,26 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 const ENDS_AFTER: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 /// Cancels jobs of this stack that wait for rows which will never come. Nothing was uploaded to them, since their URL was never
-/// recorded. A drop is struck off only by a look that finds no orphan of it: a cancel that was answered is not yet one that took
+/// recorded. A sweep is completed only by a look that finds no orphan of it: a cancel that was answered is not yet one that took
 /// effect.
-pub(crate) async fn sweep(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
-    let due = services.ledger.due_sweeps(now).await?;
+pub(crate) async fn sweep(tick: &Tick<'_>) -> Result<()> {
+    let (services, now) = (tick.services, tick.now);
+    let Open { records: due, refused } = services.ledger.due_sweeps(now).await?;
     if due.is_empty() {
-        return Ok(());
+        return refused;
     }
     let mut found = Found::default();
     for job in services.api.waiting_jobs().await.map_err(of_the_key)? {
         let name = JobName::parse(&job.name).filter(|name| name.stack == services.settings.stack);
         let Some(name) = name.filter(|_| job.state == JobState::Initialized) else { continue };
-        if deadline.is_near() {
+        if tick.deadline.is_near() {
             // Not looked at to the end: every sweep is made again.
             found.drops.extend(due.iter().map(|sweep| sweep.drop.clone()));
             break;
         }
         let sweep = due.iter().find(|sweep| sweep.drop == name.drop);
         let (known, old) = age(&job, sweep, now);
-        if (!old && sweep.is_none()) || is_ours(services, &name, &job.id).await? {
+        if (!old && sweep.is_none()) || is_ours(tick, &name, &job.id).await? {
             continue;
         }
         // Also one too young to be an orphan: made late in an invocation that then died, or by a clock other than ours.
@@ -47,22 +48,22 @@ pub(crate) async fn sweep(services: &Services, now: Timestamp, deadline: Deadlin
             found.seen.entry(name.drop.clone()).or_default().insert(job.id.clone());
         }
         if old {
-            cancel(services, &name, &job.id).await?;
+            cancel(tick, &name, &job.id).await?;
         }
     }
     for sweep in &due {
-        put_off_or_strike(services, sweep, &found, now).await?;
+        put_off_or_complete(tick, sweep, &found).await?;
     }
-    Ok(())
+    refused
 }
 
 /// What a look found.
 #[derive(Default)]
 struct Found {
     /// The drops that have orphans.
-    drops: BTreeSet<moondrop_shared::source::DropId>,
+    drops: BTreeSet<DropId>,
     /// The orphans that say not when they were created.
-    seen: BTreeMap<moondrop_shared::source::DropId, BTreeSet<String>>,
+    seen: BTreeMap<DropId, BTreeSet<String>>,
 }
 
 /// Whether the job says when it was created, and whether it is old enough to be an orphan: by that, or by when it was first seen.
@@ -72,8 +73,8 @@ fn age(job: &Job, sweep: Option<&Sweep>, now: Timestamp) -> (bool, bool) {
     (job.created_at.is_some(), since.is_some_and(|since| now.duration_since(since) > ORPHAN_AFTER))
 }
 
-async fn cancel(services: &Services, name: &JobName, job: &str) -> Result<()> {
-    match services.api.cancel(job).await.map_err(of_the_key) {
+async fn cancel(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<()> {
+    match tick.services.api.cancel(job).await.map_err(of_the_key) {
         Ok(()) => tracing::info!(drop = %name.drop, part = name.part, job, "an orphaned job is cancelled"),
         Err(error @ ApiError::Key) => return Err(error.into()),
         Err(error) => {
@@ -89,15 +90,15 @@ fn of_the_key(error: ApiError) -> ApiError {
     if matches!(error, ApiError::NotPermitted(_)) { ApiError::Key } else { error }
 }
 
-async fn put_off_or_strike(services: &Services, sweep: &Sweep, found: &Found, now: Timestamp) -> Result<()> {
-    let ledger = &services.ledger;
+async fn put_off_or_complete(tick: &Tick<'_>, sweep: &Sweep, found: &Found) -> Result<()> {
+    let (ledger, now) = (&tick.services.ledger, tick.now);
     if !found.drops.contains(&sweep.drop) {
-        return ledger.swept(sweep).await.map(|_| ());
+        return ledger.complete_sweep(sweep).await.map(|_| ());
     }
     let first_due = sweep.first_due.unwrap_or(sweep.open_since);
     if now.duration_since(first_due) > ENDS_AFTER {
         tracing::warn!(drop = %sweep.drop, "jobs of the drop to which nothing was sent could not be cancelled in a month; they are left");
-        return ledger.swept(sweep).await.map(|_| ());
+        return ledger.complete_sweep(sweep).await.map(|_| ());
     }
     let wait = FIRST_WAIT.checked_mul(1 << sweep.found.min(10)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
     // What is seen no more is forgotten; what was seen before keeps its time.
@@ -108,8 +109,8 @@ async fn put_off_or_strike(services: &Services, sweep: &Sweep, found: &Found, no
 }
 
 /// Whether the ledger, read consistently, has this job as a part's own.
-async fn is_ours(services: &Services, name: &JobName, job: &str) -> Result<bool> {
-    let part = services.ledger.part(&name.drop, name.part).await?;
+async fn is_ours(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<bool> {
+    let part = tick.services.ledger.part(&name.drop, name.part).await?;
     Ok(part.is_some_and(|part| {
         let alive = matches!(part.state, PartState::Created | PartState::Abandoning | PartState::Uploaded);
         // A lost job may be found again, until its part is collected.

@@ -1,14 +1,16 @@
-//! One tick: announce, ask and move, recover, sweep, report.
+//! One tick: announce, fetch and apply, recover, sweep, report.
 
-use crate::stream::Streamed;
-use crate::{announce, gauge, recover, stream, sweep};
+use crate::context::Tick;
+use crate::fetch_jobs::Fetched;
+use crate::{announce, backlog, fetch_jobs, recover, sweep};
 use anyhow::Result;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::drop::DropState;
 use moondrop_shared::error_chain::describe;
+use moondrop_shared::lifecycle::try_report;
 use moondrop_shared::part::PartRecord;
-use moondrop_shared::problem::{KEY_REFUSED, Problem};
+use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::lambda::Deadline;
@@ -26,43 +28,33 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     services.metrics.count(Metric::Ticks, 1);
     let Open { records: mut parts, refused: parts_refused } = services.ledger.open_parts().await?;
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
-    let mut changed = BTreeSet::new();
+    let tick = Tick { services, drops: &drops, now, deadline };
 
     // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
-    let announced = announce_due(services, &drops, &parts, now, deadline).await;
-    let Streamed { key, outcome: asked } =
-        Box::pin(stream::run(services, &drops, &mut parts, now, deadline, &mut changed)).await;
-    let recovered = recover::recover_drops(services, &drops, &parts, now).await;
-    gauge::note(&services.metrics, &gauge::read(&drops, &parts, now));
-    gauge::warn(&parts, now);
-    let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(services, now, deadline).await };
-    let of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
-    let refused = [&asked, &swept].into_iter().any(|done| done.as_ref().is_err_and(of_the_key));
-    note_key(services, &drops, if refused { Some(Err(ApiError::Key)) } else { key }, &mut changed).await;
-    let reports =
-        futures_util::stream::iter(&changed).for_each_concurrent(REPORTS_AT_ONCE, |drop| services.reporter.try_report(drop, 0));
-    if tokio::time::timeout(deadline.last_moment(), reports).await.is_err() {
-        tracing::warn!("some reports were not written: the time of the invocation is over");
-    }
+    let announced = announce_due(&tick, &parts).await;
+    let Fetched { key, mut changed, outcome: fetched } = Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
+    let recovered = recover::recover_drops(&tick, &parts).await;
+    backlog::measure(&services.metrics, &backlog::read(&drops, &parts, now));
+    backlog::warn(&parts, now);
+    let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(&tick).await };
+    let is_of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
+    let key_refused = [&fetched, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
+    changed.extend(set_key_problem(&tick, if key_refused { Some(Err(ApiError::Key)) } else { key }).await);
+    report_changed(&tick, &changed).await;
     if drops.is_empty() && parts.is_empty() {
         tracing::debug!("ticked, with nothing open");
     } else {
         tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
     }
-    asked.and(announced).and(recovered).and(swept).and(parts_refused).and(drops_refused)
+    fetched.and(announced).and(recovered).and(swept).and(parts_refused).and(drops_refused)
 }
 
 /// Announces the parts that ended before this tick and are due; gives the first failure.
-async fn announce_due(
-    services: &Services,
-    drops: &[DropRecord],
-    parts: &[PartRecord],
-    now: Timestamp,
-    deadline: Deadline,
-) -> Result<()> {
-    let due: Vec<PartRecord> = parts.iter().filter(|part| announce::is_due(part, &services.settings, now)).cloned().collect();
-    let mut announcing = futures_util::stream::iter(due.chunks(announce::AT_ONCE).take_while(|_| !deadline.is_near()))
-        .map(|some| announce::announce(services, drops, some.to_vec(), now))
+async fn announce_due(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
+    let settings = &tick.services.settings;
+    let due: Vec<PartRecord> = parts.iter().filter(|part| announce::is_due(part, settings, tick.now)).cloned().collect();
+    let mut announcing = futures_util::stream::iter(due.chunks(announce::AT_ONCE).take_while(|_| !tick.deadline.is_near()))
+        .map(|some| announce::announce(tick, some.to_vec()))
         .buffer_unordered(ANNOUNCEMENTS_AT_ONCE);
     let mut outcome = Ok(());
     while let Some(announced) = announcing.next().await {
@@ -71,32 +63,47 @@ async fn announce_due(
     outcome
 }
 
-/// A key that the API does not take stands in the status of every drop that waits for it, until it is taken again. Where nothing
-/// was asked, or the asking failed of something else, nothing is known of the key, and what stands there stays.
-async fn note_key(
-    services: &Services,
-    drops: &[DropRecord],
-    key: Option<Result<(), ApiError>>,
-    changed: &mut BTreeSet<DropId>,
-) {
-    let trouble = match key {
-        None => return,
+/// Sets or ends the problem of a key that the API does not take, for every drop that waits for it; gives the drops that changed.
+/// Where nothing was asked, or the asking failed of something else, nothing is known of the key, and what is recorded stays.
+async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> Vec<DropId> {
+    let problem = match key {
+        None => return Vec::new(),
         Some(Ok(())) => None,
         Some(Err(ApiError::NoKey(_))) => Some(Problem::no_key()),
         Some(Err(_)) => Some(Problem::key_refused()),
     };
-    if let Some(trouble) = &trouble {
-        tracing::error!(alarm = "api_key_refused", error = trouble.reason, "the API cannot be called with the API key");
+    if let Some(problem) = &problem {
+        tracing::error!(alarm = "api_key_refused", error = problem.message, "the API cannot be called with the API key");
     }
-    for meta in drops.iter().filter(|meta| meta.state == DropState::Evaluating) {
-        let stands = meta.trouble.as_ref().is_some_and(|trouble| trouble.class == KEY_REFUSED);
-        if stands == trouble.is_some() {
+    let mut changed = Vec::new();
+    for drop in tick.drops.iter().filter(|drop| drop.state == DropState::Evaluating) {
+        let is_set = drop.problem.as_ref().is_some_and(|problem| problem.code == Code::ApiKey);
+        if is_set == problem.is_some() {
             continue;
         }
-        let trouble = trouble.clone();
-        if let Err(error) = services.ledger.note_trouble(&DropRecord { trouble, ..meta.clone() }).await {
-            tracing::warn!(drop = %meta.id, error = describe(&error), "the drop's trouble was not noted");
+        if let Err(error) = tick.services.ledger.set_problem(drop, problem.as_ref()).await {
+            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop's problem was not recorded");
         }
-        changed.insert(meta.id.clone());
+        changed.push(drop.id.clone());
+    }
+    changed
+}
+
+async fn report_changed(tick: &Tick<'_>, changed: &BTreeSet<DropId>) {
+    let reports = futures_util::stream::iter(changed).for_each_concurrent(REPORTS_AT_ONCE, |id| report_one(tick, id));
+    if tokio::time::timeout(tick.deadline.last_moment(), reports).await.is_err() {
+        tracing::warn!("some reports were not written: the time of the invocation is over");
+    }
+}
+
+async fn report_one(tick: &Tick<'_>, id: &DropId) {
+    if let Some(drop) = tick.drops.iter().find(|drop| drop.id == *id) {
+        return try_report(tick.services, drop).await;
+    }
+    // The index lags: the drop may not be in it yet.
+    match tick.services.ledger.drop_record(id).await {
+        Ok(Some(drop)) => try_report(tick.services, &drop).await,
+        Ok(None) => {}
+        Err(error) => tracing::warn!(drop = %id, error = describe(&error), "status.json was not written"),
     }
 }

@@ -1,175 +1,187 @@
-//! Uploading a part's rows to its job.
+//! Uploading a planned drop: for each part a job is created and recorded, and gets the part's rows.
+//!
+//! What makes it exactly once is told in [`moondrop_shared::services::ledger`]: nothing is uploaded before the job's id and URL are
+//! recorded, and whoever comes later uploads the same bytes to the recorded URL.
 
-use crate::feed::{Fed, cancel, later, note_failure};
+use crate::create_job::{JobOutcome, Refusals, Since, create_job};
+use crate::outcome::PartOutcome;
+use crate::upload_part::{repeat_part, upload_part};
 use anyhow::{Result, bail};
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
-use moondrop_shared::csv::header::Header;
-use moondrop_shared::drop::DropRecord;
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::job::{SignedUrl, UPLOAD_URL_USED_FOR};
-use moondrop_shared::lifecycle::part_source;
-use moondrop_shared::part::upload::UploadEncoder;
-use moondrop_shared::part::{PartFailure, PartRecord, PartState};
+use moondrop_shared::lifecycle::try_report;
+use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
-use moondrop_shared::services::batch_api::transfer::TransferError;
-use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use moondrop_shared::services::lambda::Deadline;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tracing::Instrument;
 
-/// Uploads the part's rows to the recorded URL. That it begins is recorded first: what was never begun was never sent.
-pub(crate) async fn upload(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Fed> {
-    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
-        bail!("part {} is CREATED without a job, a URL or a time", part.plan.number);
-    };
-    if Timestamp::now().duration_since(created_at) > UPLOAD_URL_USED_FOR {
-        return Ok(Fed::Waits);
+/// From when on a job to which nothing was sent is an orphan: over an hour after its upload URL has run out.
+const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
+/// How often `status.json` says how far the uploads have come.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Uploads every part that needs it, several at once, and moves the drop to `evaluating` when all are uploaded.
+pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Deadline) -> Result<()> {
+    let mut pending = services.ledger.parts(&drop.id).await?;
+    pending.retain(is_pending);
+    if !pending.is_empty() {
+        // Before the first create: a job whose id never reached us is found by this.
+        services.ledger.schedule_sweep(&drop.id, Timestamp::now() + SWEEP_AFTER).await?;
     }
-    if let Err(TransferError::Host(host)) = services.transfer.check(url) {
-        return Ok(Fed::Later(Problem::host_refused("wants the rows uploaded to", &host)));
+    let uploader = Uploader { services, drop: &drop, deadline, stop: AtomicBool::new(false), refusals: Refusals::of(&drop) };
+    let progress = tokio::select! {
+        progress = uploader.upload_all(pending) => progress,
+        never = report_progress(services, &drop) => match never {},
+    };
+    if progress.left == 0 {
+        // No part waits for a job: what was refused has ended.
+        uploader.refusals.clear();
     }
-    // Read before the mark: what cannot be read for now was not sent, and must not count as if it were.
-    let rows = Rows::open(services, meta, header, part).await;
-    let rows = match rows {
-        Err(error) if !is_gone(&error) => return Err(error.context(format!("read part {}", part.plan.number))),
-        rows => rows,
-    };
-    let begun = match services.ledger.begin_upload(part, Timestamp::now()).await? {
-        Ok(begun) => begun,
-        // It has moved on: another attempt has uploaded it, or poll has claimed it.
-        Err(now) => return Ok(if now.may_be_fed() && now.state != PartState::Abandoning { Fed::Done } else { Fed::Waits }),
-    };
-    match send(services, part, rows, url).await {
-        Ok(()) => {
-            services.ledger.record_upload(part, Timestamp::now()).await?;
-            tracing::info!(drop = %meta.id, part = part.plan.number, job, rows = part.plan.accepted, bytes = part.plan.upload_bytes, "the part is uploaded");
-            Ok(Fed::Done)
-        }
-        Err(Unsent::Source(error)) if is_gone(&error) => {
-            let reason = "the file was overwritten or deleted before these rows were sent".to_owned();
-            let failure = PartFailure { lost: false, reason };
-            if services.ledger.fail_unfed(part, &begun, &failure, Timestamp::now()).await? {
-                note_failure(services, meta, part, &failure);
-                cancel(services, meta, part, job).await;
-                return Ok(Fed::Done);
+    let since = uploader.refusals.since();
+    record(services, &drop, since, &progress).await?;
+    match progress.problem {
+        _ if progress.left == 0 => Ok(()),
+        Some(Problem { code, message, .. }) => bail!("{} parts are still to be uploaded: {code}: {message}", progress.left),
+        None => bail!("{} parts are still to be uploaded: the invocation's time is over", progress.left),
+    }
+}
+
+/// Whether something is to be done here for a part: it has no job, or its job no rows, or they are to be uploaded once more.
+fn is_pending(part: &PartRecord) -> bool {
+    matches!(part.state, PartState::Planned | PartState::Created) || part.is_to_be_repeated()
+}
+
+/// How far the uploads have come.
+#[derive(Default)]
+struct Progress {
+    /// Parts that are to be uploaded by another invocation.
+    left: usize,
+    /// Parts that wait for poll.
+    waiting: usize,
+    /// Why the first of those that are left was not uploaded.
+    problem: Option<Problem>,
+}
+
+impl Progress {
+    fn add(&mut self, outcome: PartOutcome) {
+        match outcome {
+            PartOutcome::Done => {}
+            PartOutcome::Waits => self.waiting += 1,
+            PartOutcome::Left => self.left += 1,
+            PartOutcome::Later(problem) => {
+                self.left += 1;
+                self.problem.get_or_insert(problem);
             }
-            // An earlier upload may have taken effect: whether the job starts, poll sees.
-            tracing::warn!(drop = %meta.id, part = part.plan.number, job, "the file is gone; whether its rows were sent before, poll finds out");
-            Ok(Fed::Waits)
-        }
-        Err(Unsent::Source(error)) => Err(error.context(format!("read part {}", part.plan.number))),
-        Err(Unsent::Upload(error)) => {
-            let error = describe(&error);
-            tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "the upload did not succeed");
-            Ok(later("E_UPLOAD", "an upload did not succeed", "It will be tried again by itself."))
         }
     }
 }
 
-/// Uploads the same bytes once more to the same job, which has them and does not start: once in its life.
-pub(crate) async fn repeat(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Fed> {
-    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
-        return Ok(Fed::Done);
-    };
-    let now = Timestamp::now();
-    let rows = Rows::open(services, meta, header, part).await;
-    if rows.is_err() || now.duration_since(created_at) > UPLOAD_URL_USED_FOR || !services.ledger.begin_repeat(part, now).await?
-    {
-        return Ok(Fed::Done);
-    }
-    match send(services, part, rows, url).await {
-        Ok(()) => {
-            tracing::info!(drop = %meta.id, part = part.plan.number, job, "the part is uploaded once more, since its job did not start");
+/// The uploads of one drop in one invocation.
+struct Uploader<'a> {
+    services: &'a Services,
+    drop: &'a DropRecord,
+    deadline: Deadline,
+    /// What stopped one part stops the others.
+    stop: AtomicBool,
+    refusals: Refusals,
+}
+
+impl Uploader<'_> {
+    async fn upload_all(&self, pending: Vec<PartRecord>) -> Progress {
+        let mut uploads = stream::iter(pending)
+            .map(|part| Box::pin(self.upload_in_time(part)))
+            .buffer_unordered(self.services.settings.uploads_at_once);
+        let mut progress = Progress::default();
+        while let Some(outcome) = uploads.next().await {
+            progress.add(outcome);
         }
-        Err(Unsent::Source(error) | Unsent::Upload(error)) => {
-            let error = describe(&error);
-            tracing::warn!(drop = %meta.id, part = part.plan.number, job, error, "the repeated upload did not succeed; there is no other");
-        }
-    }
-    Ok(Fed::Done)
-}
-
-/// Why rows were not sent, or not for sure.
-enum Unsent {
-    /// They could not be read: the body ended short of its length, and nothing was accepted.
-    Source(anyhow::Error),
-    /// The upload failed; it may have taken effect.
-    Upload(anyhow::Error),
-}
-
-/// A part's rows, of which the first are read.
-struct Rows {
-    reader: SourceReader,
-    encoder: UploadEncoder,
-    first: Option<Bytes>,
-}
-
-impl Rows {
-    async fn open(services: &Services, meta: &DropRecord, header: &Header, part: &PartRecord) -> Result<Rows> {
-        let rejections = part_source::rejections(&services.store, meta, &part.plan).await?;
-        let mut reader = SourceReader::new(services.s3.clone(), meta.source.clone(), part.plan.offset..part.plan.end);
-        let encoder = UploadEncoder::new(header.clone(), part.plan.clone(), rejections);
-        let first = reader.next().await?;
-        Ok(Rows { reader, encoder, first })
+        progress
     }
 
-    /// The next bytes of the source.
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        match self.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.reader.next().await,
-        }
-    }
-}
-
-async fn send(services: &Services, part: &PartRecord, rows: Result<Rows>, url: &SignedUrl) -> Result<(), Unsent> {
-    let rows = rows.map_err(Unsent::Source)?;
-    let broken: Arc<Mutex<Option<anyhow::Error>>> = Arc::default();
-    let given = Arc::new(AtomicU64::new(0));
-    let body = upload_body(rows, Arc::clone(&broken), Arc::clone(&given));
-    let uploaded = services.transfer.upload(url, part.plan.upload_bytes, body).await;
-    // The cause is the body's own error, if it had one: the client only says that the body failed.
-    let cause = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (uploaded, cause) {
-        // Only a body that ended short of its length was certainly refused.
-        (_, Some(error)) if given.load(Ordering::Relaxed) < part.plan.upload_bytes => Err(Unsent::Source(error)),
-        (_, Some(error)) => Err(Unsent::Upload(error)),
-        (Ok(()), None) => Ok(()),
-        (Err(error), None) => Err(Unsent::Upload(error.into())),
-    }
-}
-
-/// The upload's bytes, made from the source's while they are sent.
-fn upload_body(
-    rows: Rows,
-    broken: Arc<Mutex<Option<anyhow::Error>>>,
-    given: Arc<AtomicU64>,
-) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send {
-    let steps = stream::unfold(Some(rows), |state| async move {
-        let mut rows = state?;
-        match rows.next().await {
-            Ok(Some(bytes)) => match rows.encoder.push(&bytes) {
-                Ok(out) => Some((Ok(out), Some(rows))),
-                Err(error) => Some((Err(error), None)),
-            },
-            Ok(None) => Some((rows.encoder.finish(), None)),
-            Err(error) => Some((Err(error), None)),
-        }
-    });
-    steps.filter_map(move |step| {
-        let step = match step {
-            Ok(out) if out.is_empty() => None,
-            Ok(out) => {
-                given.fetch_add(out.len() as u64, Ordering::Relaxed);
-                Some(Ok(out.into()))
-            }
-            Err(error) => {
-                *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                Some(Err(std::io::Error::other("the rows cannot be read")))
+    /// Ended by its own time and not by Lambda, an invocation still reports how far it has come. A job that is being created then
+    /// is found by the sweep, as after a kill.
+    async fn upload_in_time(&self, part: PartRecord) -> PartOutcome {
+        let span = tracing::error_span!("part", part = part.plan.number);
+        let upload = async {
+            match tokio::time::timeout(self.deadline.last_moment(), self.upload(part)).await {
+                Ok(Ok(outcome)) => outcome,
+                // One part's failure is no other's.
+                Ok(Err(error)) => {
+                    tracing::warn!(error = describe(&error), "a part could not be uploaded");
+                    PartOutcome::Later(Problem::part_failed())
+                }
+                Err(_) => PartOutcome::Left,
             }
         };
-        std::future::ready(step)
-    })
+        Box::pin(upload.instrument(span)).await
+    }
+
+    async fn upload(&self, mut part: PartRecord) -> Result<PartOutcome> {
+        let Uploader { services, drop, .. } = self;
+        loop {
+            if self.deadline.is_near() || self.stop.load(Ordering::Relaxed) {
+                return Ok(PartOutcome::Left);
+            }
+            let outcome = match part.state {
+                PartState::Planned => match create_job(services, drop, &part, &self.refusals).await? {
+                    JobOutcome::Recorded(recorded) => {
+                        part = *recorded;
+                        continue;
+                    }
+                    JobOutcome::None(outcome) => outcome,
+                },
+                PartState::Created => upload_part(services, drop, &part).await?,
+                PartState::Uploaded => repeat_part(services, drop, &part).await?,
+                _ => PartOutcome::Done,
+            };
+            if matches!(&outcome, PartOutcome::Later(problem) if problem.code.stops_uploads()) {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Marks the drop as being worked on and reports how far it has come, again and again, beside the uploads: a report that takes
+/// long holds up none of them.
+async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
+    let mut ticks = tokio::time::interval(REPORT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        // A long upload is no stall.
+        if let Err(error) = services.ledger.heartbeat(drop, Timestamp::now()).await {
+            // The uploads under way matter more than its mark.
+            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop was not marked as being worked on");
+        }
+        try_report(services, drop).await;
+    }
+}
+
+/// Records and reports what the uploads came to.
+async fn record(services: &Services, drop: &DropRecord, since: Since, progress: &Progress) -> Result<()> {
+    let now = Timestamp::now();
+    let mut next = DropRecord { active_at: now, problem: progress.problem.clone(), ..drop.clone() };
+    (next.refused_since, next.invalid_since) = (since.refused, since.invalid);
+    if since != Since::of(drop) {
+        services.ledger.set_refusals(&next).await?;
+    }
+    let recorded = if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
+        next.state = DropState::Evaluating;
+        next.times.uploaded_at = Some(now);
+        services.ledger.move_drop(&next, DropState::Uploading).await?
+    } else {
+        services.ledger.heartbeat(&next, now).await?;
+        services.ledger.set_problem(&next, next.problem.as_ref()).await?
+    };
+    try_report(services, &recorded.record).await;
+    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::files::Unfinished;
 use crate::local_stack::LocalStack;
 use anyhow::{Context, Result};
 use moondrop_shared::drop::DropRecord;
-use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::object_key::ObjectKey;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 /// If a file cannot be read or written.
 pub async fn export(local: &LocalStack, meta: &DropRecord, out: &Path) -> Result<PathBuf> {
     let folder = meta.folder.as_str();
-    let keys = [ObjectKey::Results { folder }, ObjectKey::Rejected { folder }, ObjectKey::Status { folder }];
+    let keys = [ObjectKey::results(folder), ObjectKey::rejected(folder), ObjectKey::status(folder)];
     for key in keys {
         copy(local, &key.to_string(), out).await?;
     }

@@ -6,8 +6,8 @@ use crate::local_stack::LocalStack;
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
 use moondrop_shared::drop::DropRecord;
-use moondrop_shared::drop::object_key::INCOMING;
 use moondrop_shared::event::ObjectCreated;
+use moondrop_shared::object_key::INCOMING;
 use moondrop_shared::source::DropId;
 use sha2::{Digest, Sha256};
 use std::io::Read as _;
@@ -103,7 +103,7 @@ async fn known_drop(local: &LocalStack, key: &str) -> Result<(DropId, Option<Dro
     let detail = ObjectCreated::read(&event.to_string())?.detail;
     let source = detail.source().context("the local S3 gave no ETag or size")?;
     let id = source.id();
-    let meta = local.ledger.meta(&id).await?;
+    let meta = local.ledger.drop_record(&id).await?;
     Ok((id, meta))
 }
 

@@ -1,15 +1,36 @@
 //! The check of a whole file, and the plan that comes out of it. Bytes in, decisions out; no I/O.
 //!
-//! A clean file is looked at once. Where a row is faulty, or two `ref_id`s hash alike, it is looked at a second time, now
-//! knowing which `ref_id`s to compare in full: only then are the rows to reject certain, and `rejected.csv` and the exact
-//! length of each part's upload with them.
+//! A clean file is read once. Where a row is invalid, or two `ref_id`s hash alike, it is read a second time ([`Step::ReadAgain`]),
+//! now knowing which `ref_id`s to compare in full: only then are the rows to reject certain, and `rejected.csv` and the exact length
+//! of each part's upload with them.
+//!
+//! ```
+//! use moondrop_shared::check::{Checker, Step};
+//! use moondrop_shared::plan::PartLimits;
+//!
+//! let file = b"ref_id,type,content\n1,text,one\n1,text,two\n";
+//! let (mut checker, mut rejected) = (Checker::new(PartLimits::default()), Vec::new());
+//! let checked = loop {
+//!     rejected.extend(checker.push(file)?);
+//!     let (last, step) = checker.finish()?;
+//!     rejected.extend(last);
+//!     match step {
+//!         Step::Done(checked) => break checked,
+//!         Step::ReadAgain(second) => checker = second,
+//!     }
+//! };
+//! assert_eq!((checked.rows, checked.rejected, checked.parts.len()), (2, 1, 1));
+//! assert!(rejected.ends_with(b"the `ref_id` stands on line 2 already; the first row with it is kept\n"));
+//! # Ok::<(), moondrop_shared::csv::error::InputError>(())
+//! ```
 
-use crate::check::duplicates::{Candidates, Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
+use crate::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
 use crate::check::rejected::{REJECTED_HEADER, write_rejection};
+use crate::csv::Row;
 use crate::csv::error::InputError;
 use crate::csv::header::Header;
 use crate::csv::row::{Item, UPLOAD_HEADER, check_fields, check_row};
-use crate::csv::scan::{Row, Scanner};
+use crate::csv::scan::Scanner;
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
 
@@ -19,30 +40,30 @@ pub const MAX_PARTS: usize = 99_999;
 /// The most rows a file may have: their hashes then take some 760 MiB of memory. Ours.
 pub const MAX_ROWS: u64 = 100_000_000;
 
-/// What a look at a whole file found.
+/// What the check of a whole file found.
 #[derive(Debug)]
 pub struct Checked {
     /// The header.
     pub header: Header,
-    /// The parts, if every decision in them is final; see [`Checked::needs_second_look`].
+    /// The parts.
     pub parts: Vec<PlannedPart>,
     /// Rows in the file.
     pub rows: u64,
-    /// Rows rejected so far.
+    /// Rows that will not be sent.
     pub rejected: u64,
-    suspects: Candidates,
 }
 
-impl Checked {
-    /// Whether the file has to be looked at again with [`Checker::second`], since rows are faulty or `ref_id`s may be doubled.
-    #[must_use]
-    pub fn needs_second_look(&self) -> bool {
-        self.rejected > 0 || !self.suspects.is_empty()
-    }
+/// What the end of the file came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Every decision is made.
+    Done(Checked),
+    /// Rows are invalid, or `ref_id`s may be duplicates: the same bytes are to be pushed through this checker, too.
+    ReadAgain(Checker),
 }
 
 #[derive(Debug)]
-enum Look {
+enum Pass {
     First(RefIdHashes),
     Second(Duplicates),
 }
@@ -54,9 +75,9 @@ pub struct Checker {
     /// The first bytes, held back until there are enough to tell what kind of file it is.
     head: Option<Vec<u8>>,
     planner: Planner,
-    look: Look,
+    pass: Pass,
     rejections: Vec<u8>,
-    pending: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 /// Rows, counts and parts as they grow.
@@ -72,95 +93,80 @@ struct Planner {
 
 use super::file_kind::{HEAD_BYTES, plain_text};
 impl Checker {
-    /// The first look at a file.
+    /// A checker for a file that is to be cut into parts of these limits.
     #[must_use]
-    pub fn first(limits: PartLimits) -> Self {
-        Self::new(limits, Look::First(RefIdHashes::default()))
+    pub fn new(limits: PartLimits) -> Self {
+        Self::for_pass(limits, Pass::First(RefIdHashes::default()))
     }
 
-    /// The second look at the same bytes; its rejections are to be kept, see [`Checker::take_rejections`].
-    #[must_use]
-    pub fn second(limits: PartLimits, first: Checked) -> Self {
-        let mut checker = Self::new(limits, Look::Second(Duplicates::of(first.suspects)));
-        checker.rejections.extend_from_slice(REJECTED_HEADER);
-        checker
-    }
-
-    fn new(limits: PartLimits, look: Look) -> Self {
+    fn for_pass(limits: PartLimits, pass: Pass) -> Self {
         let rejected_at = REJECTED_HEADER.len() as u64;
         Checker {
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
             planner: Planner { header: None, limits, parts: Vec::new(), rows: 0, rejected: 0, rejected_at },
-            look,
+            pass,
             rejections: Vec::new(),
-            pending: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
-    /// Takes the next bytes of the file.
+    /// Takes the next bytes of the file; gives the bytes of `rejected.csv` that are decided by now, its header first.
     ///
     /// # Errors
-    /// The first fault that makes the whole file unusable.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), InputError> {
+    /// The first error that makes the whole file unusable.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, InputError> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             if head.len() < HEAD_BYTES {
-                return Ok(());
+                return Ok(Vec::new());
             }
-            self.look_at_head()?;
+            self.read_head()?;
         } else {
             self.scanner.push(bytes);
         }
-        self.take_rows()
+        self.take_rows()?;
+        Ok(std::mem::take(&mut self.rejections))
     }
 
-    /// Says that the file has ended.
+    /// Ends the file; also gives the last bytes of `rejected.csv`.
     ///
     /// # Errors
-    /// The first fault that makes the whole file unusable, `E_EMPTY` among them.
-    pub fn finish(&mut self) -> Result<Checked, InputError> {
-        self.look_at_head()?;
+    /// The first error that makes the whole file unusable, `E_EMPTY` among them.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Step), InputError> {
+        self.read_head()?;
         self.scanner.finish();
         self.take_rows()?;
-        let Some(header) = self.planner.header.take() else {
+        let Planner { header, limits, parts, rows, rejected, .. } = self.planner;
+        let Some(header) = header else {
             return Err(InputError::of_file(Code::Empty, "the file is empty; it needs a header and rows"));
         };
-        if self.planner.rows == 0 {
+        if rows == 0 {
             return Err(InputError::of_file(Code::Empty, "the file has a header and no rows"));
         }
-        let suspects = match &self.look {
-            Look::First(hashes) => hashes.suspects().ok_or_else(|| {
-                let reason = format!(
+        if let Pass::First(hashes) = self.pass {
+            let candidates = hashes.candidates().ok_or_else(|| {
+                let message = format!(
                     "more than {MAX_DUPLICATED_REF_IDS} different values of `ref_id` stand on more than one row: was the file appended to itself?"
                 );
-                InputError::of_file(Code::Limit, reason)
-            })?,
-            Look::Second(_) => Candidates::default(),
-        };
-        let planner = &mut self.planner;
-        Ok(Checked {
-            header,
-            parts: std::mem::take(&mut planner.parts),
-            rows: planner.rows,
-            rejected: planner.rejected,
-            suspects,
-        })
+                InputError::of_file(Code::Limit, message)
+            })?;
+            if rejected > 0 || !candidates.is_empty() {
+                let mut second = Checker::for_pass(limits, Pass::Second(Duplicates::of(candidates)));
+                second.rejections.extend_from_slice(REJECTED_HEADER);
+                return Ok((Vec::new(), Step::ReadAgain(second)));
+            }
+        }
+        Ok((self.rejections, Step::Done(Checked { header, parts, rows, rejected })))
     }
 
-    /// Rows looked at so far.
+    /// Rows checked so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.planner.rows
     }
 
-    /// The lines of `rejected.csv` that have come up since the last call, its header first. To be called after each push of
-    /// the second look.
-    pub fn take_rejections(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.rejections)
-    }
-
-    fn look_at_head(&mut self) -> Result<(), InputError> {
+    fn read_head(&mut self) -> Result<(), InputError> {
         if let Some(head) = self.head.take() {
             let text = plain_text(&head)?;
             self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
@@ -173,26 +179,26 @@ impl Checker {
         if self.planner.header.is_none() {
             let Some(row) = self.scanner.next_row()? else { return Ok(()) };
             let mut header = Header::read(&row, false)?;
-            header.skip_blanks = self.scanner.saw_blanks();
-            self.scanner.set_skip_blanks(header.skip_blanks);
+            header.skip_spaces = self.scanner.saw_spaces();
+            self.scanner.set_skip_spaces(header.skip_spaces);
             self.planner.header = Some(header);
         }
         while let Some(row) = self.scanner.next_row()? {
             // The header was read above.
             let Some(header) = &self.planner.header else { break };
             check_fields(&row, header)?;
-            let verdict = check_row(&row, header).and_then(|item| is_first(&mut self.look, &row, item));
-            self.pending.clear();
+            let verdict = check_row(&row, header).and_then(|item| is_first(&mut self.pass, &row, item));
+            self.encoded.clear();
             match verdict {
                 Ok(item) => {
-                    item.write_upload(&mut self.pending);
-                    self.planner.add(&row, self.pending.len() as u64, None)?;
+                    item.write_upload(&mut self.encoded);
+                    self.planner.add(&row, Encoded::Upload(self.encoded.len() as u64))?;
                 }
-                Err(fault) => {
-                    write_rejection(&mut self.pending, &fault, &row.value(header.ref_id));
-                    self.planner.add(&row, 0, Some(self.pending.len() as u64))?;
-                    if matches!(self.look, Look::Second(_)) {
-                        self.rejections.extend_from_slice(&self.pending);
+                Err(error) => {
+                    write_rejection(&mut self.encoded, &error, &row.value(header.ref_id));
+                    self.planner.add(&row, Encoded::Rejection(self.encoded.len() as u64))?;
+                    if matches!(self.pass, Pass::Second(_)) {
+                        self.rejections.extend_from_slice(&self.encoded);
                     }
                 }
             }
@@ -201,28 +207,41 @@ impl Checker {
     }
 }
 
-/// Whether the row is the first with its `ref_id`; only a second look can say no.
-fn is_first<'a>(look: &mut Look, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, InputError> {
-    match look {
-        Look::First(hashes) => hashes.add(&item.ref_id),
-        Look::Second(doubles) => {
-            if let Some(first) = doubles.seen_before(&item.ref_id, row.line) {
-                let reason = format!("the `ref_id` stands on line {first} already; the first row with it is kept");
-                return Err(InputError { class: Code::RefId, line: row.line, offset: row.offset, reason });
+/// Whether the row is the first with its `ref_id`; only the second pass can say no.
+fn is_first<'a>(pass: &mut Pass, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, InputError> {
+    match pass {
+        Pass::First(hashes) => hashes.add(&item.ref_id),
+        Pass::Second(duplicates) => {
+            if let Some(first) = duplicates.seen_before(&item.ref_id, row.line) {
+                let message = format!("the `ref_id` stands on line {first} already; the first row with it is kept");
+                return Err(InputError { code: Code::RefId, line: row.line, offset: row.offset, message });
             }
         }
     }
     Ok(item)
 }
 
+/// How many bytes a row takes, and where.
+#[derive(Debug, Clone, Copy)]
+enum Encoded {
+    Upload(u64),
+    /// In `rejected.csv`.
+    Rejection(u64),
+}
+
 impl Planner {
-    fn add(&mut self, row: &Row<'_>, upload: u64, rejection: Option<u64>) -> Result<(), InputError> {
+    fn add(&mut self, row: &Row<'_>, encoded: Encoded) -> Result<(), InputError> {
         self.rows += 1;
         if self.rows > MAX_ROWS {
-            let reason = format!("the file has more than {MAX_ROWS} rows: drop it in several files");
-            return Err(InputError { class: Code::Limit, line: row.line, offset: row.offset, reason });
+            let message = format!("the file has more than {MAX_ROWS} rows: drop it in several files");
+            return Err(InputError { code: Code::Limit, line: row.line, offset: row.offset, message });
         }
-        self.rejected += u64::from(rejection.is_some());
+        let (upload, rejection) = match encoded {
+            Encoded::Upload(bytes) => (bytes, 0),
+            Encoded::Rejection(bytes) => (0, bytes),
+        };
+        let accepted = matches!(encoded, Encoded::Upload(_));
+        self.rejected += u64::from(!accepted);
         let fits = self.parts.last().is_some_and(|part| {
             part.rows < self.limits.rows
                 && row.end - part.offset <= self.limits.bytes
@@ -230,8 +249,8 @@ impl Planner {
         });
         if !fits {
             if self.parts.len() == MAX_PARTS {
-                let reason = format!("the file would make more than {MAX_PARTS} parts");
-                return Err(InputError { class: Code::Limit, line: row.line, offset: row.offset, reason });
+                let message = format!("the file would make more than {MAX_PARTS} parts");
+                return Err(InputError { code: Code::Limit, line: row.line, offset: row.offset, message });
             }
             self.parts.push(PlannedPart {
                 number: self.parts.len() as u32 + 1,
@@ -249,9 +268,9 @@ impl Planner {
         part.end = row.end;
         part.rows += 1;
         part.upload_bytes += upload;
-        part.accepted += u64::from(rejection.is_none());
-        part.rejected_bytes += rejection.unwrap_or(0);
-        self.rejected_at += rejection.unwrap_or(0);
+        part.accepted += u64::from(accepted);
+        part.rejected_bytes += rejection;
+        self.rejected_at += rejection;
         Ok(())
     }
 }

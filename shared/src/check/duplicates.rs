@@ -1,13 +1,13 @@
 //! Whether each `ref_id` stands once, in memory that a file of any size can afford.
 //!
-//! The first look keeps an 8-byte hash a row (7.6 MiB a million rows), in blocks that are never moved or doubled, so that
-//! growing costs nothing on top. RefIdHashes that stand twice are suspects; if there are any, a second look at the file keeps the
-//! suspects' `ref_id`s themselves and tells true doubles from chance.
+//! The first pass keeps an 8-byte hash a row (7.6 MiB a million rows), in blocks that are never moved or doubled, so that
+//! growing costs nothing on top. RefIdHashes that stand twice are candidates; if there are any, a second pass at the file keeps the
+//! candidates' `ref_id`s themselves and tells true duplicates from chance.
 
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many different `ref_id`s may stand on more than one row: each is kept whole in the second look, so this bounds its
+/// How many different `ref_id`s may be on more than one row: each is kept whole in the second pass, so this bounds its
 /// memory to some 30 MB with identifiers of a usual length (270 MB with the longest). A file beyond it is refused; most likely it was appended to itself.
 pub const MAX_DUPLICATED_REF_IDS: usize = 250_000;
 
@@ -15,7 +15,7 @@ const BUCKETS: usize = 256;
 /// RefIdHashes in a block: 4 KiB, so that empty buckets cost a megabyte in all.
 const BLOCK: usize = 512;
 
-/// The first look: a hash of every `ref_id`.
+/// The first pass: a hash of every `ref_id`.
 #[derive(Debug)]
 pub struct RefIdHashes {
     buckets: Vec<Vec<Vec<u64>>>,
@@ -28,7 +28,7 @@ impl Default for RefIdHashes {
 }
 
 impl RefIdHashes {
-    /// Notes a `ref_id`.
+    /// Adds a `ref_id`.
     pub fn add(&mut self, ref_id: &[u8]) {
         let hash = xxh3_64(ref_id);
         let bucket = &mut self.buckets[(hash >> 56) as usize];
@@ -42,59 +42,59 @@ impl RefIdHashes {
         }
     }
 
-    /// The hashes that were noted more than once, sorted; `None` if they are more than [`MAX_DUPLICATED_REF_IDS`].
+    /// The hashes that were added more than once, sorted; `None` if they are more than [`MAX_DUPLICATED_REF_IDS`].
     #[must_use]
-    pub fn suspects(&self) -> Option<Candidates> {
-        let mut suspects = Vec::new();
+    pub fn candidates(&self) -> Option<Candidates> {
+        let mut candidates = Vec::new();
         let mut scratch = Vec::new();
         for bucket in &self.buckets {
             scratch.clear();
             bucket.iter().for_each(|block| scratch.extend_from_slice(block));
             scratch.sort_unstable();
             for pair in scratch.windows(2) {
-                if pair[0] == pair[1] && suspects.last() != Some(&pair[0]) {
-                    suspects.push(pair[0]);
+                if pair[0] == pair[1] && candidates.last() != Some(&pair[0]) {
+                    candidates.push(pair[0]);
                 }
             }
-            if suspects.len() > MAX_DUPLICATED_REF_IDS {
+            if candidates.len() > MAX_DUPLICATED_REF_IDS {
                 return None;
             }
         }
-        Some(Candidates { hashes: suspects })
+        Some(Candidates { hashes: candidates })
     }
 }
 
-/// RefIdHashes that stand on more than one row, sorted.
+/// RefIdHashes that more than one row has, sorted.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     hashes: Vec<u64>,
 }
 
 impl Candidates {
-    /// Whether every `ref_id` stands once.
+    /// Whether every `ref_id` is unique.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 }
 
-/// The second look: which of the suspects are doubles in truth.
+/// The second pass: which of the candidates are duplicates.
 #[derive(Debug)]
 pub struct Duplicates {
-    suspects: Candidates,
+    candidates: Candidates,
     first_line: HashMap<Box<[u8]>, u64>,
 }
 
 impl Duplicates {
-    /// Looks out for these.
+    /// Among these candidates.
     #[must_use]
-    pub fn of(suspects: Candidates) -> Self {
-        Duplicates { suspects, first_line: HashMap::new() }
+    pub fn of(candidates: Candidates) -> Self {
+        Duplicates { candidates, first_line: HashMap::new() }
     }
 
-    /// The line this `ref_id` stood on before, if it did; otherwise notes that it stands on `line`.
+    /// The line on which this `ref_id` was seen before, if it was; otherwise remembers that it is on `line`.
     pub fn seen_before(&mut self, ref_id: &[u8], line: u64) -> Option<u64> {
-        self.suspects.hashes.binary_search(&xxh3_64(ref_id)).ok()?;
+        self.candidates.hashes.binary_search(&xxh3_64(ref_id)).ok()?;
         if let Some(first) = self.first_line.get(ref_id) {
             return Some(*first);
         }

@@ -7,4 +7,4 @@ pub mod duplicates;
 mod file_kind;
 pub mod rejected;
 
-pub use checker::{Checked, Checker, MAX_PARTS, MAX_ROWS};
+pub use checker::{Checked, Checker, MAX_PARTS, MAX_ROWS, Step};

@@ -1,7 +1,7 @@
-//! `rejected.csv`: the rows that will not be evaluated, each with its place and the reason.
+//! `rejected.csv`: the rows that will not be evaluated, each with its place, its error code and a message.
 //!
-//! It is written once, when a drop is planned, and read again by whoever feeds or collects a part: what stands in it decides,
-//! nothing is decided twice.
+//! It is written once, when a drop is planned, and read again by whoever uploads or collects a part: what it says is what was
+//! decided, and nothing is decided twice.
 
 use crate::csv::error::InputError;
 use crate::csv::row::MAX_REF_ID_BYTES;
@@ -10,16 +10,16 @@ use crate::problem::Code;
 use anyhow::{Context, Result};
 
 /// The first line of `rejected.csv`.
-pub const REJECTED_HEADER: &[u8] = b"line,byte_offset,ref_id,class,reason\n";
+pub const REJECTED_HEADER: &[u8] = b"line,byte_offset,ref_id,code,message\n";
 
-/// Appends the line for a fault. `ref_id` is empty where the row has none that could be read.
-pub fn write_rejection(out: &mut Vec<u8>, fault: &InputError, ref_id: &[u8]) {
-    out.extend_from_slice(format!("{},{},", fault.line, fault.offset).as_bytes());
+/// Appends the line for an error. `ref_id` is empty where the row has none that could be read.
+pub fn write_rejection(out: &mut Vec<u8>, error: &InputError, ref_id: &[u8]) {
+    out.extend_from_slice(format!("{},{},", error.line, error.offset).as_bytes());
     write_field(out, &ref_id[..shown(ref_id)]);
     out.push(b',');
-    out.extend_from_slice(fault.class.as_str().as_bytes());
+    out.extend_from_slice(error.code.as_str().as_bytes());
     out.push(b',');
-    write_field(out, fault.reason.as_bytes());
+    write_field(out, error.message.as_bytes());
     out.push(b'\n');
 }
 
@@ -33,15 +33,15 @@ fn shown(ref_id: &[u8]) -> usize {
     end
 }
 
-/// A rejected row, as `rejected.csv` tells it.
+/// A rejected row, as `rejected.csv` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The byte offset of the row in the source.
     pub offset: u64,
-    /// The class, such as `E_TYPE`.
-    pub class: String,
-    /// The reason in words.
-    pub reason: String,
+    /// The error code.
+    pub code: Code,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// The rejections of one part, in the order of their rows.
@@ -63,9 +63,8 @@ impl Rejections {
             let record = record.context("rejected.csv cannot be read")?;
             let field = |i: usize| record.get(i).context("rejected.csv has a line with too few fields");
             let offset = field(1)?.parse().context("rejected.csv has a byte offset that is not a number")?;
-            let class = field(3)?;
-            anyhow::ensure!(Code::ALL.iter().any(|c| c.as_str() == class), "rejected.csv has a class Moondrop does not write");
-            rows.push(Rejection { offset, class: class.to_owned(), reason: field(4)?.to_owned() });
+            let code = Code::read(field(3)?).context("rejected.csv has a code Moondrop does not write")?;
+            rows.push(Rejection { offset, code, message: field(4)?.to_owned() });
         }
         Ok(Rejections { rows, next: 0 })
     }

@@ -1,6 +1,7 @@
 //! The header: which column is which.
 
-use super::scan::{Row, Scanner};
+use super::fields::Row;
+use super::scan::Scanner;
 use crate::csv::error::InputError;
 use crate::problem::Code;
 
@@ -23,25 +24,25 @@ pub struct Header {
     pub content: usize,
     /// Where the extra columns stand, in their order.
     pub extra: Vec<usize>,
-    /// Whether the header has blanks after its commas: then the whole file is read so.
-    pub skip_blanks: bool,
+    /// Whether the header has spaces after its commas: then the whole file is read so.
+    pub skip_spaces: bool,
     /// The header's fields as they stand in the file, for the extra columns of the results.
     pub raw: Vec<Vec<u8>>,
 }
 
 impl Header {
-    /// Reads a header row that was scanned with `skip_blanks` on; `saw_blanks` is what the scanner says of it.
+    /// Reads a header row that was scanned with `skip_spaces` on; `saw_spaces` is what the scanner says of it.
     ///
     /// # Errors
-    /// `E_HEADER` for a missing or doubled column, another delimiter, or a name the results need; `E_LIMIT` for a header
+    /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need; `E_LIMIT` for a header
     /// over [`MAX_HEADER_BYTES`].
-    pub fn read(row: &Row<'_>, saw_blanks: bool) -> Result<Self, InputError> {
-        let fault = |class, reason: String| InputError { class, line: row.line, offset: row.offset, reason };
-        let header = |reason: String| fault(Code::Header, reason);
+    pub fn read(row: &Row<'_>, saw_spaces: bool) -> Result<Self, InputError> {
+        let error = |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
+        let header = |message: String| error(Code::Header, message);
         let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
         if bytes > MAX_HEADER_BYTES {
-            return Err(fault(Code::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
+            return Err(error(Code::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
         }
         let names: Vec<String> = (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned()).collect();
         if let Some(delimiter) = other_delimiter(&names) {
@@ -74,7 +75,7 @@ impl Header {
             }
         }
         let extra = (0..names.len()).filter(|i| ![ref_id, kind, content].contains(i)).collect();
-        Ok(Header { columns: names.len(), ref_id, kind, content, extra, skip_blanks: saw_blanks, raw })
+        Ok(Header { columns: names.len(), ref_id, kind, content, extra, skip_spaces: saw_spaces, raw })
     }
 
     /// Reads a header from its line alone, as [`Header::line`] gave it.
@@ -88,14 +89,14 @@ impl Header {
         let row = scanner.next_row()?;
         let Some(row) = row else { return Err(InputError::of_file(Code::Empty, "the file has no header")) };
         let mut header = Header::read(&row, false)?;
-        header.skip_blanks = scanner.saw_blanks();
+        header.skip_spaces = scanner.saw_spaces();
         Ok(header)
     }
 
     /// The header as one line without its newline: what a drop's record keeps of it.
     #[must_use]
     pub fn line(&self) -> String {
-        let comma: &[u8] = if self.skip_blanks { b", " } else { b"," };
+        let comma: &[u8] = if self.skip_spaces { b", " } else { b"," };
         // The scanner let only UTF-8 through.
         String::from_utf8_lossy(&self.raw.join(comma)).into_owned()
     }

@@ -3,7 +3,10 @@
 #![warn(missing_docs)]
 
 pub mod error;
+mod fields;
 pub mod header;
 pub mod row;
 pub mod scan;
 pub mod write;
+
+pub use fields::Row;

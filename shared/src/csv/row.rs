@@ -1,6 +1,6 @@
 //! The rules of a row: what makes it fit to be evaluated.
 
-use super::{header::Header, scan::Row};
+use super::{fields::Row, header::Header};
 use crate::csv::error::InputError;
 use crate::problem::Code;
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use url::Url;
 /// The longest `ref_id`, in bytes. The API names no limit; this one is ours, and keeps memory bounded.
 pub const MAX_REF_ID_BYTES: usize = 1024;
 
-/// The longest image address, in bytes: beyond what browsers and servers take. Ours.
+/// The longest image URL, in bytes: beyond what browsers and servers take. Ours.
 pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
 
 /// What a row asks to have evaluated.
@@ -17,7 +17,7 @@ pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
 pub enum Kind {
     /// `text`: the content is the text itself.
     Text,
-    /// `image_url`: the content is the publicly accessible address of an image.
+    /// `image_url`: the content is the publicly accessible URL of an image.
     ImageUrl,
 }
 
@@ -43,11 +43,11 @@ impl Kind {
 /// A row that keeps the rules, but for the uniqueness of its `ref_id`, which only the whole file shows.
 #[derive(Debug)]
 pub struct Item<'a> {
-    /// The row's identifier, without blanks at either end: a reader that trims must not find two rows with one.
+    /// The row's identifier, without spaces at either end: a reader that trims must not find two rows with one.
     pub ref_id: Cow<'a, [u8]>,
     /// Text or image.
     pub kind: Kind,
-    /// The text or the address.
+    /// The text or the URL.
     pub content: Cow<'a, [u8]>,
 }
 
@@ -75,8 +75,8 @@ pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
     if row.len() == header.columns {
         return Ok(());
     }
-    let reason = format!("the row has {} fields, the header {}", row.len(), header.columns);
-    Err(InputError { class: Code::Fields, line: row.line, offset: row.offset, reason })
+    let message = format!("the row has {} fields, the header {}", row.len(), header.columns);
+    Err(InputError { code: Code::Fields, line: row.line, offset: row.offset, message })
 }
 
 /// Checks a row by itself.
@@ -84,26 +84,26 @@ pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
 pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
-    let fault = |class, reason: String| InputError { class, line: row.line, offset: row.offset, reason };
+    let error = |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
     let ref_id = trimmed(row.value(header.ref_id));
     if ref_id.is_empty() {
-        return Err(fault(Code::RefId, "`ref_id` is empty".to_owned()));
+        return Err(error(Code::RefId, "`ref_id` is empty".to_owned()));
     }
     if ref_id.len() > MAX_REF_ID_BYTES {
-        let reason = format!("`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken", ref_id.len());
-        return Err(fault(Code::RefId, reason));
+        let message = format!("`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken", ref_id.len());
+        return Err(error(Code::RefId, message));
     }
     let Some(kind) = Kind::read(&row.value(header.kind)) else {
-        return Err(fault(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
+        return Err(error(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
     let content = row.value(header.content);
     if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
-        return Err(fault(Code::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
+        return Err(error(Code::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
     }
     if kind == Kind::ImageUrl
-        && let Err(reason) = check_image_url(&content)
+        && let Err(message) = check_image_url(&content)
     {
-        return Err(fault(Code::Content, format!("`content` is not the address of an image: {reason}")));
+        return Err(error(Code::Content, format!("`content` is not the URL of an image: {message}")));
     }
     Ok(Item { ref_id, kind, content })
 }
@@ -122,7 +122,7 @@ fn check_image_url(content: &[u8]) -> Result<(), String> {
     // The scanner let only UTF-8 through.
     let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
     if text.bytes().any(|b| b.is_ascii_whitespace()) {
-        return Err("it has blanks or newlines in it".to_owned());
+        return Err("it has spaces or newlines in it".to_owned());
     }
     // `Url` reports kinds of error, never the address.
     let url = Url::parse(text).map_err(|e| e.to_string())?;

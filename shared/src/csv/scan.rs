@@ -8,9 +8,9 @@
 //! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and looks at a byte twice only
 //! if it is asked to with [`Scanner::resync`].
 
+use super::fields::{Field, Row};
 use crate::csv::error::InputError;
 use crate::problem::Code;
-use std::borrow::Cow;
 
 /// The longest row, in bytes, its newlines included: 16 MiB, half of what a part holds by default, so that memory stays
 /// bounded whatever a file holds. Ours, not the API's.
@@ -18,76 +18,6 @@ pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most fields of a row: a header has no room for more, and each takes memory.
 pub const MAX_FIELDS: usize = 64 * 1024;
-
-/// Where a field stands in its row, in bytes from the row's start, its quotes included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    start: usize,
-    end: usize,
-    quoted: bool,
-    escaped: bool,
-}
-
-/// One row of the file, borrowed from the scanner.
-#[derive(Debug)]
-pub struct Row<'a> {
-    /// The line it begins on, counted from 1.
-    pub line: u64,
-    /// The byte offset it begins at, counted from the file's first byte (a byte-order mark included).
-    pub offset: u64,
-    /// The byte offset behind its end and its newline.
-    pub end: u64,
-    bytes: &'a [u8],
-    fields: &'a [Field],
-}
-
-impl<'a> Row<'a> {
-    /// How many fields it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.fields.len()
-    }
-
-    /// Whether it has no field; the scanner never gives such a row.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
-    }
-
-    /// Whether it ends with a line end, rather than with the file.
-    #[must_use]
-    pub fn has_line_end(&self) -> bool {
-        self.end - self.offset > self.bytes.len() as u64
-    }
-
-    /// The field as it stands in the file, quotes and all; empty if there is no such field.
-    #[must_use]
-    pub fn raw(&self, index: usize) -> &'a [u8] {
-        self.fields.get(index).map_or(&[], |f| &self.bytes[f.start..f.end])
-    }
-
-    /// The field's value: without its quotes, doubled quotes made single.
-    #[must_use]
-    pub fn value(&self, index: usize) -> Cow<'a, [u8]> {
-        let Some(f) = self.fields.get(index) else { return Cow::Borrowed(&[]) };
-        if !f.quoted {
-            return Cow::Borrowed(&self.bytes[f.start..f.end]);
-        }
-        let inner = &self.bytes[f.start + 1..f.end - 1];
-        if !f.escaped {
-            return Cow::Borrowed(inner);
-        }
-        let mut value = Vec::with_capacity(inner.len());
-        let mut rest = inner;
-        while let Some(quote) = memchr::memchr(b'"', rest) {
-            value.extend_from_slice(&rest[..=quote]);
-            // Within a quoted field a quote is always followed by its twin: the scanner ended the field otherwise.
-            rest = rest.get(quote + 2..).unwrap_or_default();
-        }
-        value.extend_from_slice(rest);
-        Cow::Owned(value)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -121,21 +51,21 @@ pub struct Scanner {
     state: State,
     fields: Vec<Field>,
     field: Field,
-    skip_blanks: bool,
-    saw_blanks: bool,
+    skip_spaces: bool,
+    saw_spaces: bool,
     finished: bool,
     max_row: usize,
-    /// Where the row last given, or faulty, begins in `buffer`, and its line.
+    /// Where the row last given, or invalid, begins in `buffer`, and its line.
     last: (usize, u64),
 }
 
 const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
 
 impl Scanner {
-    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_blanks`, blanks after a comma are
+    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`, spaces after a comma are
     /// not part of the field, also before a quote.
     #[must_use]
-    pub fn new(offset: u64, line: u64, skip_blanks: bool) -> Self {
+    pub fn new(offset: u64, line: u64, skip_spaces: bool) -> Self {
         Scanner {
             buffer: Vec::new(),
             base: offset,
@@ -145,17 +75,17 @@ impl Scanner {
             state: State::RowStart,
             fields: Vec::new(),
             field: NO_FIELD,
-            skip_blanks,
-            saw_blanks: false,
+            skip_spaces,
+            saw_spaces: false,
             finished: false,
             max_row: MAX_ROW_BYTES,
             last: (0, line),
         }
     }
 
-    /// From the next row on, whether blanks after a comma are skipped.
-    pub fn set_skip_blanks(&mut self, skip: bool) {
-        self.skip_blanks = skip;
+    /// From the next row on, whether spaces after a comma are skipped.
+    pub fn set_skip_spaces(&mut self, skip: bool) {
+        self.skip_spaces = skip;
     }
 
     /// How many bytes a row may have, in place of [`MAX_ROW_BYTES`].
@@ -178,14 +108,14 @@ impl Scanner {
         (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
     }
 
-    /// Whether a blank after a comma has been skipped so far.
+    /// Whether a space after a comma has been skipped so far.
     #[must_use]
-    pub fn saw_blanks(&self) -> bool {
-        self.saw_blanks
+    pub fn saw_spaces(&self) -> bool {
+        self.saw_spaces
     }
 
     /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next push: what is kept is then
-    /// one unfinished row at the most.
+    /// one unfinished row at most.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -205,8 +135,8 @@ impl Scanner {
     /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
     ///
     /// # Errors
-    /// The first fault in the file's form. After `E_ENCODING` the scanner stands behind the row, whose end is known; after any
-    /// other fault it is of no more use, but for [`Scanner::resync`].
+    /// The first error in the file's form. After `E_ENCODING` the scanner stands behind the row, whose end is known; after any
+    /// other error it is of no more use, but for [`Scanner::resync`].
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
         let step = self.scan();
         self.last = (self.start, self.line);
@@ -217,8 +147,8 @@ impl Scanner {
         };
         let (start, line) = self.last;
         if self.fields.len() > MAX_FIELDS {
-            let reason = format!("the row has more than {MAX_FIELDS} fields");
-            return Err(InputError { class: Code::Limit, line, offset: self.base + start as u64, reason });
+            let message = format!("the row has more than {MAX_FIELDS} fields");
+            return Err(InputError { code: Code::Limit, line, offset: self.base + start as u64, message });
         }
         let text = self.check_text(start, end);
         self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
@@ -255,8 +185,8 @@ impl Scanner {
                     }
                 },
                 State::FieldStart => {
-                    if self.skip_blanks && (byte == b' ' || byte == b'\t') {
-                        self.saw_blanks = true;
+                    if self.skip_spaces && (byte == b' ' || byte == b'\t') {
+                        self.saw_spaces = true;
                         self.position += 1;
                     } else {
                         self.begin_field();
@@ -270,7 +200,7 @@ impl Scanner {
                     };
                     self.position += found;
                     if rest[found] == b'"' {
-                        return Err(self.fault_here(Code::Quote, "a quote stands inside a field that does not begin with one"));
+                        return Err(self.error_here(Code::Quote, "a quote stands inside a field that does not begin with one"));
                     }
                     if let Some(step) = self.end_field()? {
                         return Ok(step);
@@ -294,7 +224,7 @@ impl Scanner {
                             return Ok(step);
                         }
                     }
-                    _ => return Err(self.fault_here(Code::Quote, "text follows a closing quote")),
+                    _ => return Err(self.error_here(Code::Quote, "text follows a closing quote")),
                 },
                 State::SkipLine => match memchr::memchr(b'\n', &self.buffer[self.position..]) {
                     Some(found) => self.skip_line(found + 1),
@@ -334,7 +264,7 @@ impl Scanner {
         match self.state {
             State::Quoted => {
                 let opened = self.start + self.field.start;
-                return Err(self.fault_at(opened, Code::Quote, "a quote is opened and never closed: is the file cut short?"));
+                return Err(self.error_at(opened, Code::Quote, "a quote is opened and never closed: is the file cut short?"));
             }
             State::FieldStart => {
                 self.begin_field();
@@ -370,35 +300,35 @@ impl Scanner {
     fn check_text(&self, start: usize, end: usize) -> Result<(), InputError> {
         let row = &self.buffer[start..end];
         if let Some(nul) = memchr::memchr(0, row) {
-            return Err(self.fault_at(start + nul, Code::Encoding, "a NUL byte: the file is not plain text"));
+            return Err(self.error_at(start + nul, Code::Encoding, "a NUL byte: the file is not plain text"));
         }
         std::str::from_utf8(row)
             .map(drop)
-            .map_err(|e| self.fault_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8"))
+            .map_err(|e| self.error_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8"))
     }
 
     fn bare_return(&self) -> InputError {
-        self.fault_here(Code::Quote, "a carriage return without a line feed, outside of quotes")
+        self.error_here(Code::Quote, "a carriage return without a line feed, outside of quotes")
     }
 
     fn too_long(&self) -> InputError {
-        let mut reason = format!("the row is longer than {} bytes", self.max_row);
+        let mut message = format!("the row is longer than {} bytes", self.max_row);
         if matches!(self.state, State::Quoted) {
-            let opened = self.fault_at(self.start + self.field.start, Code::Limit, "");
-            reason.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));
+            let opened = self.error_at(self.start + self.field.start, Code::Limit, "");
+            message.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));
         }
-        InputError { class: Code::Limit, line: self.line, offset: self.base + self.start as u64, reason }
+        InputError { code: Code::Limit, line: self.line, offset: self.base + self.start as u64, message }
     }
 
-    fn fault_here(&self, class: Code, what: &str) -> InputError {
-        self.fault_at(self.position, class, what)
+    fn error_here(&self, code: Code, what: &str) -> InputError {
+        self.error_at(self.position, code, what)
     }
 
-    /// A fault at `buffer[at]`: the line it stands on, the row's offset, and the field's number in the reason.
-    fn fault_at(&self, at: usize, class: Code, what: &str) -> InputError {
+    /// An error at `buffer[at]`: the line it stands on, the row's offset, and the field's number in the message.
+    fn error_at(&self, at: usize, code: Code, what: &str) -> InputError {
         let within = &self.buffer[self.start..at.min(self.buffer.len())];
         let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;
         let column = self.fields.iter().take_while(|f| f.end < within.len()).count() + 1;
-        InputError { class, line, offset: self.base + self.start as u64, reason: format!("column {column}: {what}") }
+        InputError { code, line, offset: self.base + self.start as u64, message: format!("column {column}: {what}") }
     }
 }

@@ -1,6 +1,6 @@
 //! Writing one field of CSV.
 
-/// Appends a field, quoted if a reader would need it: for commas, quotes and newlines (RFC 4180), and for blanks at either
+/// Appends a field, quoted if a reader would need it: for commas, quotes and newlines (RFC 4180), and for spaces at either
 /// end, which a reader that trims would otherwise take away.
 pub fn write_field(out: &mut Vec<u8>, value: &[u8]) {
     let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));

@@ -1,9 +1,8 @@
-//! A drop: its record, the keys of its objects, and what `status.json` says of it.
+//! A drop: its record, and what `status.json` says of it.
 
 #![warn(missing_docs)]
 
-pub mod object_key;
 mod record;
 pub mod status;
 
-pub use record::{DropRecord, DropState, OnBadRows, Plan, Times};
+pub use record::{DropRecord, DropState, OnBadRows, Plan, Terms, Times};

@@ -1,6 +1,7 @@
 //! A drop's record in the ledger.
 
-use crate::form;
+use crate::form::SCHEMA;
+use crate::object_key::{ObjectKey, results_folder, second_folder};
 use crate::plan::PartLimits;
 use crate::problem::Problem;
 use crate::source::{DropId, Source};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum DropState {
     /// Announced; its file is being checked, and no job exists.
     Checking,
-    /// Planned; jobs are being created and fed.
+    /// Planned; jobs are being created and get their rows.
     Uploading,
     /// Every job has its rows.
     Evaluating,
@@ -53,17 +54,17 @@ impl DropState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadRows {
-    /// Send the others; the bad ones stand in the results with their reason.
+    /// Send the others; the invalid ones are in the results with their error.
     #[default]
     SubmitValid,
-    /// Send nothing, and list the bad rows.
+    /// Send nothing, and list the invalid rows.
     RejectFile,
 }
 
 /// When each stage was reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
-    /// The drop was first taken up.
+    /// The drop was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
     /// The file was checked and its parts planned.
@@ -80,7 +81,7 @@ pub struct Times {
 /// What the check of the whole file found; written once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The header line, which says where each column stands.
+    /// The header line, which says which column is which.
     pub header: String,
     /// How many parts there are.
     pub parts: u32,
@@ -93,8 +94,7 @@ pub struct Plan {
 /// A drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DropRecord {
-    /// The form it was written in, see [`form::SCHEMA`].
-    #[serde(default = "form::first_schema")]
+    /// The form it was written in, see [`SCHEMA`].
     pub schema: u32,
     /// The drop.
     pub id: DropId,
@@ -118,22 +118,89 @@ pub struct DropRecord {
     pub plan: Option<Plan>,
     /// Why it was refused or given up, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Problem>,
+    pub problem: Option<Problem>,
     /// Since when the API refuses to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
-    /// Since when it does so with answers that blame the request itself; see [`crate::services::batch_api::ApiError::Invalid`].
+    /// Since when it does so with answers that blame the request itself; see [`Problem::create_invalid`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Timestamp>,
     /// When each stage was reached.
     #[serde(default)]
     pub times: Times,
-    /// When someone last worked on it, or asked for work to be done: a drop long untouched is put back on the queue.
-    pub touched_at: Timestamp,
+    /// When someone last worked on it, or asked for work to be done: a drop long inactive is put back on the queue.
+    pub active_at: Timestamp,
     /// The size of `results.csv`, once published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_bytes: Option<u64>,
     /// When its end had been reported and announced: until then it stays in the open index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+}
+
+impl DropRecord {
+    /// The record a drop begins with: of this object, dropped then, with the policy and the limits of its settings.
+    #[must_use]
+    pub fn new(source: Source, dropped_at: Timestamp, terms: Terms, now: Timestamp) -> Self {
+        DropRecord {
+            schema: SCHEMA,
+            id: source.id(),
+            folder: results_folder(&source.key, dropped_at),
+            source,
+            dropped_at,
+            policy: terms.policy,
+            limits: terms.limits,
+            on_bad_rows: terms.on_bad_rows,
+            state: DropState::Checking,
+            plan: None,
+            problem: None,
+            refused_since: None,
+            invalid_since: None,
+            times: Times { accepted_at: Some(now), ..Times::default() },
+            active_at: now,
+            results_bytes: None,
+            closed_at: None,
+        }
+    }
+
+    /// Where its results go if another drop has its folder.
+    #[must_use]
+    pub fn second_folder(&self) -> String {
+        second_folder(&self.folder, &self.id)
+    }
+
+    /// The key of `results.csv`.
+    #[must_use]
+    pub fn results_key(&self) -> ObjectKey {
+        ObjectKey::results(&self.folder)
+    }
+
+    /// The key of `rejected.csv`.
+    #[must_use]
+    pub fn rejected_key(&self) -> ObjectKey {
+        ObjectKey::rejected(&self.folder)
+    }
+
+    /// The key of `status.json`.
+    #[must_use]
+    pub fn status_key(&self) -> ObjectKey {
+        ObjectKey::status(&self.folder)
+    }
+
+    /// Whether its end is recorded, and not yet told.
+    #[must_use]
+    pub fn is_to_be_concluded(&self) -> bool {
+        self.state.is_final() && self.closed_at.is_none()
+    }
+}
+
+/// What the settings say of a drop when it is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The policy; `None` if none is named.
+    pub policy: Option<String>,
+    /// Where a part ends.
+    pub limits: PartLimits,
+    /// What to do with invalid rows.
+    pub on_bad_rows: OnBadRows,
 }

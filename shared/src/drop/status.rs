@@ -1,8 +1,8 @@
-//! `status.json`: how a drop stands, for people and programs. Made anew from the ledger each time, so it can never disagree
+//! `status.json`: the state of a drop, for people and programs. It is made from the ledger each time, so it can never disagree
 //! with it. The form is [`STATUS_SCHEMA`]; fields are only ever added to it.
 
-use crate::drop::object_key::ObjectKey;
 use crate::drop::{DropRecord, DropState, Times};
+use crate::object_key::ObjectKey;
 use crate::part::{PartRecord, PartState};
 use crate::problem::Problem;
 use crate::results::tally::{LabelCount, Outcomes, Tally};
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The name and version of the form.
-pub const STATUS_SCHEMA: &str = "moondrop.status/1";
+pub const STATUS_SCHEMA: &str = "moondrop.status/2";
 
-/// How a drop stands.
+/// The state of a drop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// [`STATUS_SCHEMA`].
@@ -27,14 +27,14 @@ pub struct Status {
     pub dropped_at: Timestamp,
     /// The policy it is evaluated by.
     pub policy: Option<String>,
-    /// Where it stands: `checking`, `uploading`, `evaluating`, `completed`, `completed_with_errors`, `rejected`, `failed`.
+    /// Its state: `checking`, `uploading`, `evaluating`, `completed`, `completed_with_errors`, `rejected`, `failed`.
     pub state: DropState,
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Problem>,
+    pub problem: Option<Problem>,
     /// Rows by outcome. `total` is `null` until the file is checked; `pending` have no outcome yet.
     pub rows: Rows,
-    /// What stood in the API's results beside answers.
+    /// What the API's results held beside answers.
     pub results: Anomalies,
     /// Labels by name: rows that carry it, and a histogram of their scores in ten bins of 0.1.
     pub labels: BTreeMap<String, LabelCount>,
@@ -66,13 +66,13 @@ pub struct Rows {
     pub pending: u64,
 }
 
-/// What stood in the API's results beside answers to our rows.
+/// What the API's results held beside answers to our rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomalies {
     /// Results for rows that were never sent; not written.
-    pub foreign: u64,
+    pub unexpected: u64,
     /// Results for a row that already had one; not written.
-    pub doubled: u64,
+    pub duplicates: u64,
     /// Results whose `labels` could not be read; written as they came.
     pub unreadable_labels: u64,
     /// Rows with two different evaluations; they end `failed`.
@@ -110,29 +110,29 @@ pub struct PartStatus {
     pub reason: Option<String>,
     /// What keeps it from going on; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Problem>,
+    pub problem: Option<Problem>,
     /// Its results, kept as they came since they cannot be used: their key in the results bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<String>,
+    pub held: Option<ObjectKey>,
     /// For how many seconds its job has been absent from the API's answers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absent_seconds: u64,
-    /// Its rows stand in the API's order without extra columns, since the source was gone.
+    /// Its rows are in the API's order without extra columns, since the source was gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unjoined: bool,
+    pub source_missing: bool,
 }
 
 /// Keys in the results bucket.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// `results.csv`, once published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub results: Option<String>,
+    pub results: Option<ObjectKey>,
     /// `rejected.csv`, if a row or the file was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<String>,
+    pub rejected: Option<ObjectKey>,
     /// This file.
-    pub status: String,
+    pub status: ObjectKey,
 }
 
 /// Sizes in bytes.
@@ -148,7 +148,7 @@ pub struct Sizes {
 }
 
 impl Status {
-    /// How a drop stands by its records. `checked` is how many rows were looked at, while the file is being checked.
+    /// The state of a drop by its records. `checked` is how many rows were checked, while the file is being checked.
     #[must_use]
     pub fn of(meta: &DropRecord, parts: &[PartRecord], checked: u64, now: Timestamp) -> Self {
         let plan = meta.plan.as_ref();
@@ -171,7 +171,7 @@ impl Status {
             dropped_at: meta.dropped_at,
             policy: meta.policy.clone(),
             state: meta.state,
-            trouble: meta.trouble.clone().or_else(|| parts.iter().find_map(PartRecord::trouble)),
+            problem: meta.problem.clone().or_else(|| parts.iter().find_map(PartRecord::problem)),
             rows: Rows {
                 total,
                 checked: total.unwrap_or(checked),
@@ -179,8 +179,8 @@ impl Status {
                 pending: if meta.state.is_final() { 0 } else { total.unwrap_or(0).saturating_sub(tally.rows.total()) },
             },
             results: Anomalies {
-                foreign: tally.foreign,
-                doubled: tally.doubled,
+                unexpected: tally.unexpected,
+                duplicates: tally.duplicates,
                 unreadable_labels: tally.unreadable_labels,
                 conflicting: tally.conflicting,
                 blank: tally.blank,
@@ -193,7 +193,7 @@ impl Status {
             times: meta.times.clone(),
             sizes: Sizes {
                 source: meta.source.size,
-                uploaded: parts.iter().filter(|p| p.is_fed()).map(|p| p.plan.upload_bytes).sum(),
+                uploaded: parts.iter().filter(|p| p.is_sent()).map(|p| p.plan.upload_bytes).sum(),
                 results: meta.results_bytes,
             },
             updated_at: now,
@@ -205,12 +205,11 @@ impl Files {
     /// What there is of a drop.
     #[must_use]
     pub fn of(meta: &DropRecord) -> Self {
-        let folder = meta.folder.as_str();
         let has_rejections = meta.state == DropState::Rejected || meta.plan.as_ref().is_some_and(|p| p.rejected > 0);
         Files {
-            results: meta.results_bytes.map(|_| ObjectKey::Results { folder }.to_string()),
-            rejected: has_rejections.then(|| ObjectKey::Rejected { folder }.to_string()),
-            status: ObjectKey::Status { folder }.to_string(),
+            results: meta.results_bytes.map(|_| meta.results_key()),
+            rejected: has_rejections.then(|| meta.rejected_key()),
+            status: meta.status_key(),
         }
     }
 }
@@ -226,10 +225,10 @@ impl PartStatus {
             job: part.job_id.clone(),
             job_state: part.job_state.as_ref().map(|s| s.as_str().to_owned()),
             reason: part.failure.as_ref().map(|f| f.reason.clone()),
-            trouble: part.trouble(),
+            problem: part.problem(),
             held: part.held.as_ref().filter(|_| part.state != PartState::Collected).map(|held| held.key.clone()),
             absent_seconds: part.absent_seconds,
-            unjoined: part.collected.as_ref().is_some_and(|c| c.unjoined),
+            source_missing: part.collected.as_ref().is_some_and(|c| c.source_missing),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::ObjectCreatedDetail;
 use crate::drop::status::Files;
 use crate::drop::{DropRecord, DropState};
+use crate::object_key::ObjectKey;
 use crate::part::{PartFailure, PartRecord};
 use crate::problem::Problem;
 use crate::results::tally::Outcomes;
@@ -13,7 +14,7 @@ use serde::Serialize;
 /// The `source` of every event of ours.
 pub const EVENT_SOURCE: &str = "moondrop";
 /// The name and version of the form of the events' details.
-pub const EVENT_SCHEMA: &str = "moondrop.event/1";
+pub const EVENT_SCHEMA: &str = "moondrop.event/2";
 
 /// What Moondrop tells on its bus. The `detail` of each event has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields
 /// are only ever added. Any of them may come twice; the drop, with the part, tells which is the same.
@@ -63,7 +64,7 @@ pub struct DropEvent {
     pub state: DropState,
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Problem>,
+    pub problem: Option<Problem>,
     /// Its rows.
     pub rows: EventRows,
     /// Its files.
@@ -134,7 +135,7 @@ pub struct NeedsAction {
     #[serde(flatten)]
     pub part: EventPart,
     /// What is wrong, and what lets the drop continue.
-    pub trouble: Problem,
+    pub problem: Problem,
     /// The kept results; absent if it is not about results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldFile>,
@@ -146,7 +147,7 @@ pub struct HeldFile {
     /// Their bucket.
     pub bucket: String,
     /// Their key.
-    pub key: String,
+    pub key: ObjectKey,
     /// The line of them where something is wrong, if it is at one place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
@@ -178,7 +179,7 @@ impl NeedsAction {
             line: held.line,
             setting: held.setting.clone(),
         });
-        Some(NeedsAction { part: EventPart::of(part, meta), trouble: part.trouble()?, held })
+        Some(NeedsAction { part: EventPart::of(part, meta), problem: part.problem()?, held })
     }
 }
 
@@ -193,7 +194,7 @@ impl DropEvent {
             ended_at: meta.times.ended_at,
             policy: meta.policy.clone(),
             state: meta.state,
-            trouble: meta.trouble.clone(),
+            problem: meta.problem.clone(),
             rows: EventRows { total: meta.plan.as_ref().map(|plan| plan.rows), outcomes },
             files: EventFiles { bucket: results_bucket.to_owned(), folder: meta.folder.clone(), keys: Files::of(meta) },
         }

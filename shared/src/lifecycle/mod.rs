@@ -1,5 +1,12 @@
-//! What the functions do with a drop in common, by several services: report it, conclude it, open its parts again.
+//! What the functions do with a drop in common, by several services at once.
+//!
+//! A drop that waits has its problem set and reported ([`set_problem`]); a drop whose state is final is concluded
+//! ([`conclude`], [`conclude_if_ended`]), whoever comes first; a part is opened again to be uploaded or joined ([`PartSource`]).
 
-pub mod conclude;
-pub mod part_source;
-pub mod report;
+mod conclude;
+mod part_source;
+mod report;
+
+pub use conclude::{conclude, conclude_if_ended};
+pub use part_source::{PartSource, header};
+pub use report::{report, report_check, set_problem, try_report};

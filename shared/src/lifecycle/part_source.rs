@@ -1,32 +1,54 @@
-//! What it takes to walk a part's rows again: the header out of the drop's record, and the part's lines of `rejected.csv`.
+//! A part's rows, opened again to be uploaded or joined: the header from the drop's record, the part's lines of `rejected.csv`, and
+//! its range of the source.
 
 use crate::check::rejected::Rejections;
 use crate::csv::header::Header;
 use crate::drop::DropRecord;
-use crate::drop::object_key::ObjectKey;
 use crate::plan::PlannedPart;
-use crate::services::s3::results_bucket::ResultsBucket;
+use crate::services::Services;
+use crate::services::s3::drops_bucket::SourceReader;
 use anyhow::{Context, Result};
 
-/// The header of a planned drop.
+/// What it takes to read a part's rows again.
+#[derive(Debug)]
+pub struct PartSource {
+    /// The file's header.
+    pub header: Header,
+    /// Its rows that are not sent.
+    pub rejections: Rejections,
+    /// Its bytes of the source, of which none is read yet.
+    pub reader: SourceReader,
+}
+
+impl PartSource {
+    /// Opens a part of a planned drop.
+    ///
+    /// # Errors
+    /// If S3 does not answer, or the record or `rejected.csv` is not as it was written.
+    pub async fn open(services: &Services, drop: &DropRecord, part: &PlannedPart) -> Result<Self> {
+        Ok(PartSource {
+            header: header(drop)?,
+            rejections: rejections(services, drop, part).await?,
+            reader: services.drops.read(&drop.source, part.offset..part.end),
+        })
+    }
+}
+
+/// The header of a planned drop's file.
 ///
 /// # Errors
 /// If the drop has no plan, or its record was changed.
-pub fn header(meta: &DropRecord) -> Result<Header> {
-    let plan = meta.plan.as_ref().context("the drop has no plan")?;
+pub fn header(drop: &DropRecord) -> Result<Header> {
+    let plan = drop.plan.as_ref().context("the drop has no plan")?;
     Header::parse(&plan.header).context("the header in the drop's record cannot be read")
 }
 
-/// The rejections of one part.
-///
-/// # Errors
-/// If `rejected.csv` is not as it was written.
-pub async fn rejections(store: &ResultsBucket, meta: &DropRecord, part: &PlannedPart) -> Result<Rejections> {
+async fn rejections(services: &Services, drop: &DropRecord, part: &PlannedPart) -> Result<Rejections> {
     if part.rejected_bytes == 0 {
         return Ok(Rejections::default());
     }
-    let key = ObjectKey::Rejected { folder: &meta.folder }.to_string();
-    let body = store.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
+    let key = drop.rejected_key();
+    let body = services.results.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
     let body = body.with_context(|| format!("{key} is gone, which says what to leave out"))?;
     Rejections::read(&body.collect().await.with_context(|| format!("read {key}"))?.into_bytes())
 }

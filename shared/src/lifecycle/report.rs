@@ -1,56 +1,62 @@
-//! Writes `status.json` from the ledger.
+//! `status.json`, and what a drop waits for.
 
-use crate::drop::object_key::ObjectKey;
+use crate::drop::DropRecord;
 use crate::drop::status::Status;
-use crate::services::ledger::Ledger;
-use crate::services::s3::results_bucket::ResultsBucket;
-use crate::source::DropId;
+use crate::error_chain::describe;
+use crate::problem::Problem;
+use crate::services::Services;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 /// How often a write is tried again after another writer came between.
 const ATTEMPTS: u32 = 10;
 
-/// Keeps `status.json` in step with the ledger.
-#[derive(Debug, Clone)]
-pub struct Reporter {
-    ledger: Ledger,
-    store: ResultsBucket,
+/// Writes a drop's `status.json` from the ledger. What stands there is looked at *before* the ledger is read, and only that is
+/// replaced: so an older view never replaces a newer one, whoever else writes.
+///
+/// # Errors
+/// If the ledger or S3 does not answer.
+pub async fn report(services: &Services, drop: &DropRecord) -> Result<Status> {
+    write_status(services, drop, 0).await
 }
 
-impl Reporter {
-    /// A reporter from this ledger into this bucket.
-    #[must_use]
-    pub fn new(ledger: Ledger, store: ResultsBucket) -> Self {
-        Reporter { ledger, store }
-    }
+/// As [`report`], where the work matters more than its report: a failure is logged, and the next change or tick reports again.
+pub async fn try_report(services: &Services, drop: &DropRecord) {
+    report_check(services, drop, 0).await;
+}
 
-    /// Writes a drop's `status.json`. What stands there is looked at *before* the ledger is read, and only that is replaced:
-    /// so an older view never replaces a newer one, whoever else writes.
-    ///
-    /// # Errors
-    /// If the ledger or S3 does not answer.
-    pub async fn report(&self, drop: &DropId, rows_checked: u64) -> Result<Status> {
-        for _ in 0..ATTEMPTS {
-            let meta = self.ledger.meta(drop).await?.context("the drop has no record")?;
-            let key = ObjectKey::Status { folder: &meta.folder }.to_string();
-            let standing = self.store.read_small(&key).await?;
-            let (meta, parts) =
-                (self.ledger.meta(drop).await?.context("the drop has no record")?, self.ledger.parts(drop).await?);
-            let status = Status::of(&meta, &parts, rows_checked, Timestamp::now());
-            let body = serde_json::to_vec_pretty(&status).context("write status.json")?;
-            if self.store.replace_small(&key, body, standing.as_ref().map(|(_, etag)| etag.as_str())).await? {
-                return Ok(status);
-            }
-        }
-        bail!("status.json is being written by too many others")
+/// As [`try_report`], while the file is being checked and so many rows were read.
+pub async fn report_check(services: &Services, drop: &DropRecord, rows_checked: u64) {
+    if let Err(error) = write_status(services, drop, rows_checked).await {
+        tracing::warn!(drop = %drop.id, error = describe(&error), "status.json was not written");
     }
+}
 
-    /// As [`Reporter::report`], where the work matters more than its report: a failure is logged, and the next change or tick
-    /// reports again.
-    pub async fn try_report(&self, drop: &DropId, rows_checked: u64) {
-        if let Err(error) = self.report(drop, rows_checked).await {
-            tracing::warn!(%drop, error = format!("{error:#}"), "status.json was not written");
+async fn write_status(services: &Services, drop: &DropRecord, rows_checked: u64) -> Result<Status> {
+    let (key, ledger) = (drop.status_key(), &services.ledger);
+    for _ in 0..ATTEMPTS {
+        let standing = services.results.read_small(&key).await?;
+        let drop = ledger.drop_record(&drop.id).await?.context("the drop has no record")?;
+        let parts = ledger.parts(&drop.id).await?;
+        let status = Status::of(&drop, &parts, rows_checked, Timestamp::now());
+        let body = serde_json::to_vec_pretty(&status).context("write status.json")?;
+        let etag = standing.as_ref().map(|(_, etag)| etag.as_str());
+        if services.results.replace_small(&key, body, etag).await? {
+            return Ok(status);
         }
     }
+    bail!("status.json is being written by too many others")
+}
+
+/// Records what a drop waits for, or that it waits no more, and reports it; gives the record as it now stands.
+///
+/// # Errors
+/// If the ledger does not answer.
+pub async fn set_problem(services: &Services, drop: &DropRecord, problem: Option<Problem>) -> Result<DropRecord> {
+    if drop.problem == problem {
+        return Ok(drop.clone());
+    }
+    let set = services.ledger.set_problem(drop, problem.as_ref()).await?;
+    try_report(services, &set.record).await;
+    Ok(set.record)
 }

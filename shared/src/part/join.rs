@@ -1,15 +1,16 @@
 //! The join: a part's source rows, in their order, each with what became of it.
 
 use crate::check::rejected::Rejections;
+use crate::csv::Row;
 use crate::csv::header::{Header, RESULT_COLUMNS};
 use crate::csv::row::{Item, Kind};
-use crate::csv::scan::Row;
 use crate::csv::write::write_field;
 use crate::part::rows::{PartRows, Verdict};
 use crate::plan::PlannedPart;
 use crate::results::Answers;
 use crate::results::tally::Tally;
 use anyhow::Result;
+use std::borrow::Cow;
 
 /// The first line of `results.csv`: the API's five columns, then the source's own in their order.
 #[must_use]
@@ -34,17 +35,18 @@ pub enum PartResult {
     Lost(String),
 }
 
-/// Joins a part's source bytes, pushed piece by piece, with its fate.
+/// Joins a part's source bytes, pushed piece by piece, with its result.
 #[derive(Debug)]
 pub struct Join {
     rows: PartRows,
     part: PlannedPart,
-    pen: Pen,
+    writer: RowWriter,
 }
 
+/// Writes the rows of `results.csv`, and counts them.
 #[derive(Debug)]
-struct Pen {
-    fate: PartResult,
+struct RowWriter {
+    result: PartResult,
     tally: Tally,
     out: Vec<u8>,
 }
@@ -52,9 +54,9 @@ struct Pen {
 impl Join {
     /// For the bytes `part.offset..part.end` of the source.
     #[must_use]
-    pub fn new(header: Header, part: PlannedPart, rejections: Rejections, fate: PartResult) -> Self {
+    pub fn new(header: Header, part: PlannedPart, rejections: Rejections, result: PartResult) -> Self {
         let rows = PartRows::new(header, &part, rejections);
-        Join { rows, part, pen: Pen { fate, tally: Tally::default(), out: Vec::new() } }
+        Join { rows, part, writer: RowWriter { result, tally: Tally::default(), out: Vec::new() } }
     }
 
     /// The next rows of the results, out of the source's next bytes.
@@ -62,8 +64,8 @@ impl Join {
     /// # Errors
     /// If the bytes are not those that were checked.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
-        self.rows.push(bytes, |header, row, verdict| self.pen.write(header, row, &verdict))?;
-        Ok(std::mem::take(&mut self.pen.out))
+        self.rows.push(bytes, |header, row, verdict| self.writer.write(header, row, &verdict))?;
+        Ok(std::mem::take(&mut self.writer.out))
     }
 
     /// The last rows of the results, and what became of all of them.
@@ -71,55 +73,71 @@ impl Join {
     /// # Errors
     /// If the bytes were not those that were checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
-        self.rows.finish(&self.part, |header, row, verdict| self.pen.write(header, row, &verdict))?;
-        if let PartResult::Answered(answers) = &self.pen.fate {
-            answers.count_rest(&mut self.pen.tally);
+        self.rows.finish(&self.part, |header, row, verdict| self.writer.write(header, row, &verdict))?;
+        if let PartResult::Answered(answers) = &self.writer.result {
+            answers.count_rest(&mut self.writer.tally);
         }
-        Ok((std::mem::take(&mut self.pen.out), std::mem::take(&mut self.pen.tally)))
+        Ok((std::mem::take(&mut self.writer.out), std::mem::take(&mut self.writer.tally)))
     }
 }
 
-impl Pen {
+impl RowWriter {
     fn write(&mut self, header: &Header, row: &Row<'_>, verdict: &Verdict<'_>) {
-        match verdict {
+        let (kind, written) = match verdict {
             Verdict::Rejected(rejection) => {
                 self.tally.rows.rejected += 1;
-                let error = format!("rejected: {} {}", rejection.class, rejection.reason);
-                write_row(&mut self.out, header, row, None, "", &error);
+                (None, Written::error(format!("rejected: {} {}", rejection.code, rejection.message)))
             }
-            Verdict::Accepted(Item { ref_id, kind, content }) => {
-                let out = &mut self.out;
-                match &mut self.fate {
-                    PartResult::Answered(answers) => {
-                        let text = (*kind == Kind::Text).then_some(&**content);
-                        let (labels, error) = answers.take(ref_id, text, &mut self.tally);
-                        write_row(out, header, row, Some(*kind), labels, error);
-                    }
-                    PartResult::Failed(why) => {
-                        self.tally.rows.failed += 1;
-                        write_row(out, header, row, Some(*kind), "", &format!("failed: {why}"));
-                    }
-                    PartResult::Lost(why) => {
-                        self.tally.rows.missing += 1;
-                        write_row(out, header, row, Some(*kind), "", &format!("missing: {why}"));
-                    }
-                }
+            Verdict::Accepted(item) => (Some(item.kind), self.result.of(item, &mut self.tally)),
+        };
+        write_row(&mut self.out, (header, row), kind, &written);
+    }
+}
+
+/// The `labels` and the `error` of a row.
+struct Written<'a> {
+    labels: &'a str,
+    error: Cow<'a, str>,
+}
+
+impl Written<'_> {
+    fn error(error: String) -> Self {
+        Written { labels: "", error: Cow::Owned(error) }
+    }
+}
+
+impl PartResult {
+    /// What a row gets that was sent.
+    fn of(&mut self, Item { ref_id, kind, content }: &Item<'_>, tally: &mut Tally) -> Written<'_> {
+        match self {
+            PartResult::Answered(answers) => {
+                let text = (*kind == Kind::Text).then_some(&**content);
+                let (labels, error) = answers.take(ref_id, text, tally);
+                Written { labels, error: Cow::Borrowed(error) }
+            }
+            PartResult::Failed(why) => {
+                tally.rows.failed += 1;
+                Written::error(format!("failed: {why}"))
+            }
+            PartResult::Lost(why) => {
+                tally.rows.missing += 1;
+                Written::error(format!("missing: {why}"))
             }
         }
     }
 }
 
-/// One row of `results.csv`. What came from the source goes out as it stood there, to the byte.
-fn write_row(out: &mut Vec<u8>, header: &Header, row: &Row<'_>, kind: Option<Kind>, labels: &str, error: &str) {
+/// One row of `results.csv`. What came from the source goes out as it was there, to the byte.
+fn write_row(out: &mut Vec<u8>, (header, row): (&Header, &Row<'_>), kind: Option<Kind>, written: &Written<'_>) {
     out.extend_from_slice(row.raw(header.ref_id));
     out.push(b',');
     out.extend_from_slice(kind.map_or_else(|| row.raw(header.kind), |k| k.as_str().as_bytes()));
     out.push(b',');
-    write_field(out, labels.as_bytes());
+    write_field(out, written.labels.as_bytes());
     out.push(b',');
     out.extend_from_slice(row.raw(header.content));
     out.push(b',');
-    write_field(out, error.as_bytes());
+    write_field(out, written.error.as_bytes());
     for &extra in &header.extra {
         out.push(b',');
         out.extend_from_slice(row.raw(extra));

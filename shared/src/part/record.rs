@@ -1,10 +1,11 @@
 //! A part's record in the ledger.
 
 use super::PartState;
-use crate::form::{self, MARKS_UPLOADS, SCHEMA};
+use crate::form::SCHEMA;
 use crate::job::{JobState, SignedUrl};
+use crate::object_key::ObjectKey;
 use crate::plan::PlannedPart;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::results::tally::Tally;
 use crate::source::DropId;
 use jiff::Timestamp;
@@ -35,7 +36,7 @@ pub struct Unconfirmed {
     pub digest: String,
     /// When these bytes were first seen.
     pub since: Timestamp,
-    /// Since when the results have been doubtful, whatever their bytes.
+    /// Since when the results could not be used, whatever their bytes.
     pub first: Timestamp,
 }
 
@@ -43,15 +44,15 @@ pub struct Unconfirmed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldResults {
     /// Where they are kept in the results bucket, as they came.
-    pub key: String,
+    pub key: ObjectKey,
     /// How many bytes they are.
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
     /// The error code, such as `E_RESULTS_UNREADABLE`.
-    pub class: String,
+    pub code: Code,
     /// What is wrong with them, and where; never their content.
-    pub reason: String,
+    pub message: String,
     /// The line where it is, if it is at one place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
@@ -69,14 +70,14 @@ pub struct HeldResults {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectedPart {
     /// Where they are stored.
-    pub key: String,
+    pub key: ObjectKey,
     /// How many bytes they are.
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
     /// The rows could not be joined to their source, which is gone: they stand in the API's order, without extra columns.
     #[serde(default)]
-    pub unjoined: bool,
+    pub source_missing: bool,
     /// What became of them, as JSON text: labels are the API's words, which do not make good attribute names.
     #[serde(with = "tally_as_text")]
     pub tally: Tally,
@@ -85,8 +86,7 @@ pub struct CollectedPart {
 /// A part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
-    /// The form it was written in, see [`form::SCHEMA`].
-    #[serde(default = "form::first_schema")]
+    /// The form it was written in, see [`SCHEMA`].
     pub schema: u32,
     /// The drop it belongs to.
     pub drop: DropId,
@@ -123,7 +123,7 @@ pub struct PartRecord {
     pub replans: u32,
     /// How many of its jobs ended before anything was sent to them.
     #[serde(default)]
-    pub ended_unfed: u32,
+    pub ended_unsent: u32,
     /// Its job has rows and does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<NotStarted>,
@@ -156,10 +156,10 @@ pub struct PartRecord {
     pub retry_at: Option<Timestamp>,
     /// Why collect failed at it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing: Option<Problem>,
+    pub problem: Option<Problem>,
     /// Results that could not be used, seen once: they are held only if they come again the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubtful: Option<Unconfirmed>,
+    pub unconfirmed: Option<Unconfirmed>,
     /// Results that cannot be used, kept as they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldResults>,
@@ -174,16 +174,21 @@ pub struct PartRecord {
 impl PartRecord {
     /// Whether its rows are with a job, or were.
     #[must_use]
-    pub fn is_fed(&self) -> bool {
-        let fed = !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
-        fed && self.job_id.is_some() && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
+    pub fn is_sent(&self) -> bool {
+        let sent = !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
+        sent && self.job_id.is_some() && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
     }
 
-    /// Whether an upload to its job may have begun. A record that does not mark uploads does not say that none did.
+    /// Whether an upload to its job may have begun.
     #[must_use]
-    pub fn may_be_fed(&self) -> bool {
-        let unmarked = self.schema < MARKS_UPLOADS && self.job_id.is_some();
-        self.upload_began_at.is_some() || self.uploaded_at.is_some() || unmarked || self.job_rank >= JobState::Queued.rank()
+    pub fn may_be_sent(&self) -> bool {
+        self.upload_began_at.is_some() || self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank()
+    }
+
+    /// Whether its rows are to be uploaded once more, and were not.
+    #[must_use]
+    pub fn is_to_be_repeated(&self) -> bool {
+        self.state == PartState::Uploaded && self.repeat_due_at.is_some() && self.repeat_began_at.is_none()
     }
 
     /// A part as it is first written. One without a row to send needs no job and is ready to be collected.
@@ -203,7 +208,7 @@ impl PartRecord {
             repeat_began_at: None,
             abandoned_at: None,
             replans: 0,
-            ended_unfed: 0,
+            ended_unsent: 0,
             not_started: None,
             job_state: None,
             job_rank: 0,
@@ -214,8 +219,8 @@ impl PartRecord {
             announced_at: None,
             attempts: 0,
             retry_at: None,
-            failing: None,
-            doubtful: None,
+            problem: None,
+            unconfirmed: None,
             held: None,
             failure: None,
             collected: None,

@@ -2,9 +2,10 @@
 //! stands in `rejected.csv`.
 
 use crate::check::rejected::{Rejection, Rejections};
+use crate::csv::Row;
 use crate::csv::header::Header;
 use crate::csv::row::{Item, check_row};
-use crate::csv::scan::{Row, Scanner};
+use crate::csv::scan::Scanner;
 use crate::plan::PlannedPart;
 use anyhow::{Context, Result, ensure};
 
@@ -32,7 +33,7 @@ impl PartRows {
     /// For the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
-        let scanner = Scanner::new(part.offset, part.first_line, header.skip_blanks);
+        let scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
         PartRows { header, scanner, rejections, bytes: 0, rows: 0, accepted: 0 }
     }
 

@@ -175,8 +175,8 @@ impl Answers {
 
     /// Counts the answers that no row took, and the duplicates.
     pub fn count_rest(&self, tally: &mut Tally) {
-        tally.foreign += self.by_ref_id.values().filter(|answer| !answer.taken).count() as u64;
-        tally.doubled += self.duplicates;
+        tally.unexpected += self.by_ref_id.values().filter(|answer| !answer.taken).count() as u64;
+        tally.duplicates += self.duplicates;
     }
 
     /// How many records answer a row that had an answer already.

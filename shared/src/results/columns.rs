@@ -1,6 +1,6 @@
 //! Which column of a results file is which.
 
-use crate::csv::scan::Row;
+use crate::csv::Row;
 use crate::results::labels::{is_blank, is_empty_list};
 use std::borrow::Cow;
 

@@ -1,6 +1,7 @@
 //! Whether results can be those of the part's rows at all: known once they are joined.
 
-use super::{E_RESULTS_CONTENT, E_RESULTS_UNRELATED, OnOtherContent, OnUnreadable, Reading, ResultsProblem};
+use super::{OnOtherContent, OnUnreadable, Reading, ResultsProblem};
+use crate::problem::Code;
 use crate::results::tally::Tally;
 
 /// The fewest compared texts by which results are judged. Below, a few texts that the API rewrote could hold a part.
@@ -14,12 +15,12 @@ pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<ResultsP
     // A row with neither labels nor error is answered, and may be counted as missing.
     let answered = tally.rows.evaluated + tally.rows.failed + tally.blank;
     if reading.unreadable == OnUnreadable::Hold && accepted > 0 && answered == 0 {
-        let others = match tally.foreign {
+        let others = match tally.unexpected {
             0 => "they have no row at all".to_owned(),
             others => format!("they have {others} for others: is it another job's file?"),
         };
         return Some(ResultsProblem {
-            code: E_RESULTS_UNRELATED,
+            code: Code::ResultsUnrelated,
             line: None,
             message: format!("the results have no row for any of the {accepted} rows that were sent; {others}"),
             setting: "RESULTS_UNREADABLE=rows",
@@ -29,7 +30,7 @@ pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<ResultsP
     let matches = compared.saturating_sub(tally.content_mismatches);
     if reading.content == OnOtherContent::Hold && compared >= MIN_COMPARED && matches.saturating_mul(100) < compared {
         return Some(ResultsProblem {
-            code: E_RESULTS_CONTENT,
+            code: Code::ResultsContent,
             line: None,
             message: format!(
                 "of {compared} texts that came back with the results, {matches} are those that were sent, fewer than 1 in 100: is it another job's file?"

@@ -43,25 +43,18 @@ pub use judge::{MIN_COMPARED, judge};
 pub use reader::{Form, ReadResults, ResultsReader};
 pub use reading::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
 
+use crate::problem::Code;
+
 /// The results take more memory than there is for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the results of one job take more than the {0} bytes of memory there are for them")]
 pub struct ResultsTooLarge(pub usize);
 
-/// The file is not well-formed, or lacks a column.
-pub const E_RESULTS_UNREADABLE: &str = "E_RESULTS_UNREADABLE";
-/// Rows have neither labels nor error, and nothing says what that means.
-pub const E_BLANK_LABELS: &str = "E_BLANK_LABELS";
-/// No row of the part is answered.
-pub const E_RESULTS_UNRELATED: &str = "E_RESULTS_UNRELATED";
-/// The texts that came back are not those that were sent.
-pub const E_RESULTS_CONTENT: &str = "E_RESULTS_CONTENT";
-
 /// Why results cannot be used as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultsProblem {
-    /// The error code: [`E_RESULTS_UNREADABLE`], [`E_BLANK_LABELS`], [`E_RESULTS_UNRELATED`] or [`E_RESULTS_CONTENT`].
-    pub code: &'static str,
+    /// Why: [`Code::ResultsUnreadable`], [`Code::BlankLabels`], [`Code::ResultsUnrelated`] or [`Code::ResultsContent`].
+    pub code: Code,
     /// The line of the results file, counted from 1, where there is one to point at.
     pub line: Option<u64>,
     /// What is wrong, where, and the limit, for a person; never content.
@@ -73,6 +66,6 @@ pub struct ResultsProblem {
 impl ResultsProblem {
     /// The file, from `line` on, cannot be read.
     fn unreadable(line: Option<u64>, message: String) -> Self {
-        ResultsProblem { code: E_RESULTS_UNREADABLE, line, message, setting: "RESULTS_UNREADABLE=rows" }
+        ResultsProblem { code: Code::ResultsUnreadable, line, message, setting: "RESULTS_UNREADABLE=rows" }
     }
 }

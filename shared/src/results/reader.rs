@@ -2,13 +2,14 @@
 
 use super::answers::Answers;
 use super::columns::Columns;
-use super::{E_BLANK_LABELS, OnUnreadable, Reading, ResultsProblem, ResultsTooLarge};
+use super::{OnUnreadable, Reading, ResultsProblem, ResultsTooLarge};
+use crate::csv::Row;
 use crate::csv::error::InputError;
-use crate::csv::scan::{Row, Scanner};
+use crate::csv::scan::Scanner;
 use crate::problem::Code;
 use sha2::{Digest, Sha256};
 
-const MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What was read.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl ResultsReader {
             return self.read();
         };
         head.extend_from_slice(bytes);
-        if head.len() >= MARK.len() || !MARK.starts_with(head) {
+        if head.len() >= BYTE_ORDER_MARK.len() || !BYTE_ORDER_MARK.starts_with(head) {
             self.read_head();
         }
         self.read()
@@ -102,7 +103,7 @@ impl ResultsReader {
 
     fn read_head(&mut self) {
         if let Some(head) = self.head.take() {
-            self.scanner.push(head.strip_prefix(MARK).unwrap_or(&head));
+            self.scanner.push(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head));
         }
     }
 
@@ -127,11 +128,11 @@ impl ResultsReader {
                 Ok(None) => break,
                 Ok(Some(row)) if is_header => self.body.header(&row),
                 Ok(Some(row)) => self.body.record(&row)?,
-                Err(fault) => {
+                Err(error) => {
                     if self.scanner.row_is_too_long() {
                         return Err(ResultsTooLarge(self.body.memory));
                     }
-                    self.body.fault(&fault)
+                    self.body.error(&error)
                 }
             };
             match next {
@@ -140,7 +141,7 @@ impl ResultsReader {
                 Next::Stop => self.stopped = true,
             }
             if is_header {
-                self.scanner.set_skip_blanks(self.scanner.saw_blanks());
+                self.scanner.set_skip_spaces(self.scanner.saw_spaces());
             }
         }
         if self.stopped {
@@ -170,7 +171,7 @@ struct Body {
     /// The first thing that is unreadable wherever the file ends.
     unreadable: Option<ResultsProblem>,
     /// The last record has another width than the header.
-    last_is_odd: Option<ResultsProblem>,
+    last_width_differs: Option<ResultsProblem>,
     /// How the file breaks off.
     cut: Option<ResultsProblem>,
     first_blank: Option<u64>,
@@ -187,7 +188,7 @@ impl Body {
             columns: None,
             answers: Answers::new(reading.blank),
             unreadable: None,
-            last_is_odd: None,
+            last_width_differs: None,
             cut: None,
             first_blank: None,
             ending: false,
@@ -215,7 +216,7 @@ impl Body {
     }
 
     fn record(&mut self, row: &Row<'_>) -> Result<Next, ResultsTooLarge> {
-        if let Some(problem) = self.last_is_odd.take()
+        if let Some(problem) = self.last_width_differs.take()
             && self.refuse_for(problem) == Next::Stop
         {
             return Ok(Next::Stop);
@@ -224,7 +225,7 @@ impl Body {
         let Some(columns) = &self.columns else { return Ok(Next::Stop) };
         if row.len() != columns.width {
             let message = format!("line {}: the row has {} fields, the header {}", row.line, row.len(), columns.width);
-            self.last_is_odd = Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
+            self.last_width_differs = Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
             return Ok(if self.rows() { Next::Resync } else { Next::Row });
         }
         let record = columns.record(row);
@@ -242,21 +243,21 @@ impl Body {
         Ok(Next::Row)
     }
 
-    fn fault(&mut self, fault: &InputError) -> Next {
-        if let Some(problem) = self.last_is_odd.take()
+    fn error(&mut self, error: &InputError) -> Next {
+        if let Some(problem) = self.last_width_differs.take()
             && self.refuse_for(problem) == Next::Stop
         {
             return Next::Stop;
         }
         let problem =
-            ResultsProblem::unreadable(Some(fault.line), ill_formed(&format!("line {}: {}", fault.line, fault.reason)));
+            ResultsProblem::unreadable(Some(error.line), ill_formed(&format!("line {}: {}", error.line, error.message)));
         // What is wrong only since the file ends may be a cut.
         if self.ending && self.cut.is_none() {
             self.cut = Some(problem);
         } else {
             self.refuse_for(problem);
         }
-        match fault.class {
+        match error.code {
             _ if !self.rows() || self.columns.is_none() => Next::Stop,
             // The scanner knows where such a row ends, and stands there.
             Code::Encoding => Next::Row,
@@ -286,7 +287,7 @@ impl Body {
             let held = Form::Held(problem.clone());
             return (held.clone(), held);
         }
-        let cut = self.cut.take().or_else(|| self.last_is_odd.take()).or_else(|| {
+        let cut = self.cut.take().or_else(|| self.last_width_differs.take()).or_else(|| {
             let nothing = format!("the results have no header line: {bytes} bytes came");
             (self.columns.is_none() && !stopped).then(|| ResultsProblem::unreadable(None, nothing))
         });
@@ -316,7 +317,7 @@ impl Body {
             return None;
         }
         Some(ResultsProblem {
-            code: E_BLANK_LABELS,
+            code: Code::BlankLabels,
             line: self.first_blank,
             message: format!(
                 "{blanks} rows of the results have neither labels nor error, and no row has `[]`: the API may write \"no label\" so, or it did not evaluate them"

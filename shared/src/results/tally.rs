@@ -49,9 +49,9 @@ pub struct Tally {
     /// Rows by outcome.
     pub rows: Outcomes,
     /// Results for rows that were never sent; not written.
-    pub foreign: u64,
+    pub unexpected: u64,
     /// Results for a row that already had one; not written.
-    pub doubled: u64,
+    pub duplicates: u64,
     /// Results whose `labels` could not be read; written as they came.
     pub unreadable_labels: u64,
     /// Rows with two different evaluations; they end `failed`.
@@ -94,8 +94,8 @@ impl Tally {
         self.rows.failed += other.rows.failed;
         self.rows.rejected += other.rows.rejected;
         self.rows.missing += other.rows.missing;
-        self.foreign += other.foreign;
-        self.doubled += other.doubled;
+        self.unexpected += other.unexpected;
+        self.duplicates += other.duplicates;
         self.unreadable_labels += other.unreadable_labels;
         self.conflicting += other.conflicting;
         self.blank += other.blank;

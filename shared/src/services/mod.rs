@@ -9,7 +9,6 @@ pub mod metrics;
 pub mod s3;
 pub mod settings;
 
-use crate::lifecycle::report::Reporter;
 use crate::services::batch_api::BatchApi;
 use crate::services::batch_api::api_key::ApiKey;
 use crate::services::batch_api::http::HttpClients;
@@ -17,6 +16,7 @@ use crate::services::batch_api::transfer::Transfer;
 use crate::services::event_bus::EventBus;
 use crate::services::ledger::Ledger;
 use crate::services::metrics::Metrics;
+use crate::services::s3::drops_bucket::DropsBucket;
 use crate::services::s3::results_bucket::ResultsBucket;
 use crate::services::settings::Settings;
 use anyhow::Result;
@@ -42,20 +42,18 @@ pub struct AwsClients {
 pub struct Services {
     /// The settings.
     pub settings: Settings,
-    /// S3, for the source objects.
-    pub s3: aws_sdk_s3::Client,
+    /// The drops bucket.
+    pub drops: DropsBucket,
     /// The ledger.
     pub ledger: Ledger,
     /// The results bucket.
-    pub store: ResultsBucket,
+    pub results: ResultsBucket,
     /// The event bus.
     pub bus: EventBus,
     /// The Batch API.
     pub api: BatchApi,
     /// Signed URLs.
     pub transfer: Transfer,
-    /// `status.json`.
-    pub reporter: Reporter,
     /// What is measured.
     pub metrics: Metrics,
 }
@@ -91,19 +89,16 @@ impl Services {
 
     /// Builds the adapters on these clients.
     #[must_use]
-    pub fn new(settings: Settings, clients: AwsClients, web: HttpClients) -> Self {
-        let ledger = Ledger::new(clients.dynamodb, settings.table.clone());
-        let store = ResultsBucket::new(clients.s3.clone(), settings.results_bucket.clone());
+    pub fn new(settings: Settings, clients: AwsClients, http: HttpClients) -> Self {
         let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());
         let metrics = Metrics::new(&settings.stack, settings.metrics);
         Services {
+            ledger: Ledger::new(clients.dynamodb, settings.table.clone()),
+            drops: DropsBucket::new(clients.s3.clone()),
+            results: ResultsBucket::new(clients.s3, settings.results_bucket.clone()),
             bus: EventBus::new(clients.eventbridge, settings.event_bus.clone()),
-            api: BatchApi::new(settings.api_url.clone(), key, &web, metrics.clone()),
-            transfer: Transfer::new(&settings, web),
-            reporter: Reporter::new(ledger.clone(), store.clone()),
-            s3: clients.s3,
-            ledger,
-            store,
+            api: BatchApi::new(settings.api_url.clone(), key, &http, metrics.clone()),
+            transfer: Transfer::new(&settings, http),
             metrics,
             settings,
         }

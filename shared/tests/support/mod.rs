@@ -5,7 +5,7 @@
 pub(crate) mod results;
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
-use moondrop_shared::check::{Checked, Checker};
+use moondrop_shared::check::{Checked, Checker, Step};
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::problem::Code;
@@ -24,43 +24,46 @@ pub(crate) struct RejectedRow {
     pub(crate) line: u64,
     pub(crate) offset: usize,
     pub(crate) ref_id: String,
-    pub(crate) class: String,
-    pub(crate) reason: String,
+    pub(crate) code: String,
+    pub(crate) message: String,
 }
 
-/// Looks at a file pushed in chunks: once if it is clean, a second time otherwise.
+/// Checks a file pushed in chunks, as often as the checker asks for.
 pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Taken, InputError> {
-    let (first, none) = look(Checker::first(limits), bytes, chunk)?;
-    assert!(none.is_empty(), "the first look decides on no row");
-    if !first.needs_second_look() {
-        return Ok(Taken { checked: first, rejected_csv: REJECTED_HEADER.to_vec() });
-    }
-    let (checked, rejected_csv) = look(Checker::second(limits, first), bytes, chunk)?;
-    Ok(Taken { checked, rejected_csv })
-}
-
-fn look(mut checker: Checker, bytes: &[u8], chunk: usize) -> Result<(Checked, Vec<u8>), InputError> {
+    let mut checker = Checker::new(limits);
     let mut rejected_csv = Vec::new();
-    for piece in bytes.chunks(chunk.max(1)) {
-        checker.push(piece)?;
-        rejected_csv.extend(checker.take_rejections());
+    loop {
+        for piece in bytes.chunks(chunk.max(1)) {
+            rejected_csv.extend(checker.push(piece)?);
+        }
+        let (last, step) = checker.finish()?;
+        rejected_csv.extend(last);
+        match step {
+            Step::ReadAgain(second) => {
+                assert!(rejected_csv.is_empty(), "the first pass decides on no row");
+                checker = second;
+            }
+            Step::Done(checked) => {
+                if rejected_csv.is_empty() {
+                    rejected_csv.extend_from_slice(REJECTED_HEADER);
+                }
+                return Ok(Taken { checked, rejected_csv });
+            }
+        }
     }
-    let checked = checker.finish()?;
-    rejected_csv.extend(checker.take_rejections());
-    Ok((checked, rejected_csv))
 }
 
 impl Taken {
     /// The rows of `rejected.csv`, as a user's own reader sees them.
     pub(crate) fn rejected(&self) -> Vec<RejectedRow> {
         let mut reader = csv::Reader::from_reader(self.rejected_csv.as_slice());
-        assert_eq!(reader.headers().unwrap(), vec!["line", "byte_offset", "ref_id", "class", "reason"]);
+        assert_eq!(reader.headers().unwrap(), vec!["line", "byte_offset", "ref_id", "code", "message"]);
         let row = |r: csv::StringRecord| RejectedRow {
             line: r[0].parse().unwrap(),
             offset: r[1].parse().unwrap(),
             ref_id: r[2].to_owned(),
-            class: r[3].to_owned(),
-            reason: r[4].to_owned(),
+            code: r[3].to_owned(),
+            message: r[4].to_owned(),
         };
         reader.records().map(|r| row(r.unwrap())).collect()
     }
@@ -72,8 +75,8 @@ impl Taken {
     }
 }
 
-/// A fault's class, for `rejected.csv`'s word.
-pub(crate) fn class_of(word: &str) -> Code {
+/// The code for `rejected.csv`'s word.
+pub(crate) fn code_of(word: &str) -> Code {
     *Code::ALL.iter().find(|c| c.as_str() == word).unwrap()
 }
 

@@ -51,7 +51,7 @@ impl<'a> Carried<'a> {
     /// Looks whether results can be seen that are not the whole of them.
     pub(crate) async fn look(&self) {
         let Some(expected) = self.expected else { return };
-        if let Some(meta) = self.stage.ledger.meta(&self.id).await.unwrap()
+        if let Some(meta) = self.stage.ledger.drop_record(&self.id).await.unwrap()
             && let Some(results) = self.stage.published(&meta).await
             && results != expected.results
         {
@@ -91,7 +91,7 @@ pub(crate) async fn undisturbed() -> (Published, u64) {
     let (id, broken) = carry(&stage, "drop", None).await;
     assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
     let requests = stage.plan.count();
-    let meta = stage.ledger.meta(&id).await.unwrap().unwrap();
+    let meta = stage.ledger.drop_record(&id).await.unwrap().unwrap();
     let results = stage.published(&meta).await.unwrap();
     assert_all_rows(SOURCE.as_bytes(), &results);
     let rejected = stage.read(&format!("{}/rejected.csv", meta.folder)).await.unwrap();

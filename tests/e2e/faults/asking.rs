@@ -138,10 +138,10 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("does not let the API key do this"), "{error:#}");
     assert_eq!(completed(&world.states(&dropped.id).await), 39);
-    assert_eq!(world.meta(&dropped.id).await.trouble, None, "the key is good for the others");
+    assert_eq!(world.meta(&dropped.id).await.problem, None, "the key is good for the others");
     // Alone, with a witness that the key may read.
     world.poll_at(Timestamp::now()).await.unwrap_err();
-    assert_eq!(world.meta(&dropped.id).await.trouble, None);
+    assert_eq!(world.meta(&dropped.id).await.problem, None);
     assert!(world.parts(&dropped.id).await.iter().all(|part| part.absent_at.is_none()));
 
     let (world, dropped) = fed(40).await;
@@ -151,8 +151,8 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("API key"), "{error:#}");
     assert!(world.api.count(Call::Get) - before <= 8, "the witness tells soon: {}", world.api.count(Call::Get) - before);
-    let trouble = world.meta(&dropped.id).await.trouble.expect("the key or its rights");
-    assert!(trouble.class == "E_API_KEY" && trouble.reason.contains("or the key has no right"), "{trouble:?}");
+    let problem = world.meta(&dropped.id).await.problem.expect("the key or its rights");
+    assert!(problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"), "{problem:?}");
     assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 40]);
 }
 

@@ -3,7 +3,7 @@
 use crate::BINARY;
 use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
-use moondrop_shared::drop::object_key::ObjectKey;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::PartState;
 use moondrop_tests::direct::{Direct, Dropped, Ended, collect};
 use moondrop_tests::logs;
@@ -96,7 +96,7 @@ async fn rows_that_are_missing_foreign_doubled_and_shuffled_come_out_once_each_i
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
     let outcomes = ended.status.rows.outcomes;
     assert_eq!((outcomes.evaluated, outcomes.failed, outcomes.missing), (2, 1, 1));
-    assert_eq!((ended.status.results.foreign, ended.status.results.doubled), (1, 1));
+    assert_eq!((ended.status.results.unexpected, ended.status.results.duplicates), (1, 1));
     let errors: Vec<&str> = rows.iter().map(|row| row["error"].as_str()).collect();
     assert_eq!(errors, ["", "the image is gone", "missing: the API's results have no row for this ref_id", ""]);
 }
@@ -155,11 +155,11 @@ async fn with_the_source_gone_results_come_out_in_the_apis_order_and_are_flagged
     world.api.change("job-1", |job| job.results = Some(shuffled.into_bytes()));
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
-    assert!(ended.status.parts[0].unjoined);
+    assert!(ended.status.parts[0].source_missing);
     let ids: Vec<String> = read(ended.results()).into_iter().map(|row| row["ref_id"].clone()).collect();
     assert_eq!(ids, ["r3", "r0", "r1", "r2"]);
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.failed), (3, 1));
-    assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("source_gone")));
+    assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("source_missing")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +171,7 @@ async fn with_the_source_gone_foreign_doubled_and_missing_rows_still_let_the_dro
     world.api.change("job-1", |job| job.results = Some(odd.into_bytes()));
     let ended = world.end(&dropped).await;
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.total()), (4, 4));
-    assert_eq!((ended.status.results.foreign, ended.status.results.doubled), (1, 1));
+    assert_eq!((ended.status.results.unexpected, ended.status.results.duplicates), (1, 1));
 
     let (world, dropped) = fed().await;
     world.drop_file("incoming/posts.csv", good_file(1)).await;
@@ -190,17 +190,17 @@ async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
     world.api.next(Call::Download, [Answer::faithful(), Answer::faithful().without_length().cut(after_a_row)]);
     let ended = world.end(&dropped).await;
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.missing), (4, 0));
-    assert!(ended.status.parts[0].unjoined);
+    assert!(ended.status.parts[0].source_missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed() {
     let (world, dropped) = fed().await;
-    let key = ObjectKey::Results { folder: &world.meta(&dropped.id).await.folder }.to_string();
+    let key = ObjectKey::results(&world.meta(&dropped.id).await.folder).to_string();
     let put = world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"someone's".to_vec().into());
     put.send().await.unwrap();
     let ended = world.end(&dropped).await;
-    assert_eq!((ended.status.state, ended.status.trouble.as_ref().unwrap().class.as_str()), (DropState::Failed, "E_CONFLICT"));
+    assert_eq!((ended.status.state, ended.status.problem.as_ref().unwrap().code.as_str()), (DropState::Failed, "E_CONFLICT"));
     assert_eq!(ended.results(), b"someone's");
     assert!(ended.status.files.results.is_none(), "it is not told as ours");
     assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("results_conflict")));

@@ -134,9 +134,9 @@ async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it
         let logged = logs::with(dropped.id.as_str());
         let told = logged.iter().any(|line| line.contains("take more than the 524288 bytes of memory"));
         assert!(told, "{what}: {logged:?}");
-        let trouble = world.status(&dropped.id).await.trouble.expect(what);
-        assert_eq!(trouble.class, "E_RESULTS_SIZE", "{what}");
-        assert!(trouble.next.contains("needs you to give collect more memory"), "{what}: {trouble:?}");
+        let problem = world.status(&dropped.id).await.problem.expect(what);
+        assert_eq!(problem.code.as_str(), "E_RESULTS_SIZE", "{what}");
+        assert!(problem.next_step.contains("give collect more memory"), "{what}: {problem:?}");
         assert_eq!(world.keys("work/").await, Vec::<String>::new(), "nothing half-written is left");
         assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{what}: the rows are not given up");
         // With more memory, it is what it would have been.

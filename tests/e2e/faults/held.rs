@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use moondrop_local::aws::RESULTS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::{HeldResults, PartState};
+use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_tests::direct::{Direct, Dropped, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
@@ -30,15 +31,23 @@ async fn held(results: &str) -> (Direct, Dropped, HeldResults) {
     let (world, dropped) = completed(results).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    let mut doubtful = part.doubtful.unwrap_or_else(|| panic!("{results}: not doubtful: {:?} {:?}", part.state, part.held));
+    let mut doubtful = part.unconfirmed.unwrap_or_else(|| panic!("{results}: not doubtful: {:?} {:?}", part.state, part.held));
     assert!(part.held.is_none(), "one fetch holds nothing");
     // The same again at once is no second witness.
     world.collect(&dropped.id, 1).await.unwrap();
     assert!(world.parts(&dropped.id).await[0].held.is_none());
     doubtful.since -= jiff::SignedDuration::from_mins(11);
     let part = world.parts(&dropped.id).await.remove(0);
-    let failing = part.failing.clone().expect("its record says why");
-    assert!(world.services.ledger.note_attempt(&part, Timestamp::now(), &failing, Some(&doubtful)).await.unwrap());
+    let failing = part.problem.clone().expect("its record says why");
+    assert!(
+        world
+            .services
+            .ledger
+            .record_attempt(&part, &FailedAttempt { retry_at: Timestamp::now(), problem: failing, unconfirmed: Some(doubtful) })
+            .await
+            .unwrap()
+            .ours
+    );
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
     let held = part.held.unwrap_or_else(|| panic!("{results}: not held: {:?}", part.state));
@@ -69,13 +78,16 @@ async fn results_that_are_not_well_formed_are_held_whole_and_told_of() {
     ];
     for (results, line, what) in cases {
         let (world, dropped, held) = held(&results).await;
-        assert_eq!((held.class.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(line)), "{what}: {}", held.reason);
-        assert_eq!(world.read(&held.key).await.as_deref(), Some(results.as_bytes()), "{what}: kept as they came");
-        assert!(held.key.starts_with(&format!("work/{}/held/", dropped.id)), "{}", held.key);
+        assert_eq!((held.code.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(line)), "{what}: {}", held.message);
+        assert_eq!(world.read(held.key.as_str()).await.as_deref(), Some(results.as_bytes()), "{what}: kept as they came");
+        assert!(held.key.as_str().starts_with(&format!("work/{}/held/", dropped.id)), "{}", held.key);
         let status = world.status(&dropped.id).await;
-        let trouble = status.trouble.unwrap();
-        assert!(trouble.class == "E_RESULTS_UNREADABLE" && trouble.reason.contains(&held.key), "{what}: {trouble:?}");
-        assert!(trouble.next.contains("With RESULTS_UNREADABLE=rows the drop goes on"), "{what}: {trouble:?}");
+        let problem = status.problem.unwrap();
+        assert!(
+            problem.code.as_str() == "E_RESULTS_UNREADABLE" && problem.message.contains(held.key.as_str()),
+            "{what}: {problem:?}"
+        );
+        assert!(problem.next_step.contains("With RESULTS_UNREADABLE=rows the drop goes on"), "{what}: {problem:?}");
         assert_eq!(status.parts[0].held.as_ref(), Some(&held.key), "{what}");
         let events = world.events("Drop Needs Action", &dropped.id);
         assert_eq!(events.len(), 1, "{what}");
@@ -113,8 +125,8 @@ async fn under_rows_the_well_formed_records_are_used_and_the_rest_are_missing() 
     let rows = assert_all_rows(&good_file(4), ended.results());
     let errors: Vec<&str> = rows.iter().map(|row| row["error"].as_str()).collect();
     assert_eq!(errors, ["", "missing: unreadable", "", ""]);
-    assert!(ended.status.trouble.is_none());
-    assert!(world.read(&held.key).await.is_none(), "the copy is deleted at the end");
+    assert!(ended.status.problem.is_none());
+    assert!(world.read(held.key.as_str()).await.is_none(), "the copy is deleted at the end");
     assert_eq!(world.keys("work/").await, Vec::<String>::new());
 }
 
@@ -127,7 +139,7 @@ async fn under_rows_a_page_in_place_of_results_for_a_minute_ends_no_row() {
             collect(&rows, &dropped.id, 1).await.unwrap();
             assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{page:?}");
         }
-        assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_RESULTS"));
+        assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_RESULTS"));
         world.api.change("job-1", |job| job.results = None);
         collect(&rows, &dropped.id, 1).await.unwrap();
         assert_eq!(world.ended(&dropped.id).await.status.state, DropState::Completed, "{page:?}");
@@ -139,7 +151,7 @@ async fn a_worse_answer_of_the_api_does_not_take_the_place_of_the_kept_one() {
     let (world, dropped, mut held) = held(&with("r1,text,[],x")).await;
     held.fetched_at -= jiff::SignedDuration::from_hours(25);
     let part = world.parts(&dropped.id).await.remove(0);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap());
+    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     world.api.change("job-1", |job| job.results = Some(b"<html>\n<body>\n".to_vec()));
     world.collect(&dropped.id, 1).await.unwrap();
     assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
@@ -152,13 +164,21 @@ async fn results_that_come_otherwise_each_time_are_held_after_a_day() {
     let (world, dropped) = completed(&with("r1,text,[],x")).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    let (mut doubtful, failing) = (part.doubtful.clone().unwrap(), part.failing.clone().unwrap());
+    let (mut doubtful, failing) = (part.unconfirmed.clone().unwrap(), part.problem.clone().unwrap());
     doubtful.first -= jiff::SignedDuration::from_hours(25);
-    assert!(world.services.ledger.note_attempt(&part, Timestamp::now(), &failing, Some(&doubtful)).await.unwrap());
+    assert!(
+        world
+            .services
+            .ledger
+            .record_attempt(&part, &FailedAttempt { retry_at: Timestamp::now(), problem: failing, unconfirmed: Some(doubtful) })
+            .await
+            .unwrap()
+            .ours
+    );
     world.api.change("job-1", |job| job.results = Some(with("r1,text,[],y").into_bytes()));
     world.collect(&dropped.id, 1).await.unwrap();
     let held = world.parts(&dropped.id).await.remove(0).held.expect("what came last is kept");
-    assert_eq!(world.read(&held.key).await.as_deref(), Some(with("r1,text,[],y").as_bytes()));
+    assert_eq!(world.read(held.key.as_str()).await.as_deref(), Some(with("r1,text,[],y").as_bytes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +186,7 @@ async fn a_last_record_without_a_line_end_that_may_lack_its_error_is_no_evaluati
     let good = |i: usize| format!("r{i},text,{LABELS},x,");
     let results = format!("{HEADER}{}\n{}\n{}\nr3,text,[],x,", good(0), good(1), good(2));
     let (world, dropped, held) = held(&results).await;
-    assert_eq!((held.class.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(5)), "{}", held.reason);
+    assert_eq!((held.code.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(5)), "{}", held.message);
     collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
     let rows = assert_all_rows(&good_file(4), ended.results());
@@ -193,13 +213,13 @@ async fn better_results_of_the_api_replace_the_held_ones_once_a_day() {
     let part = world.parts(&dropped.id).await.remove(0);
     let mut held = part.held.clone().unwrap();
     held.fetched_at -= jiff::SignedDuration::from_hours(25);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap());
+    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     // First the API is away: the copy stays.
     world.api.next(Call::Download, [Answer::status(500)]);
     world.collect(&dropped.id, 1).await.unwrap();
     assert!(world.parts(&dropped.id).await[0].held.is_some());
     let part = world.parts(&dropped.id).await.remove(0);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap());
+    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     world.collect(&dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
     assert_eq!(ended.status.state, DropState::Completed);
@@ -224,7 +244,7 @@ async fn a_held_part_is_never_lost_or_failed_and_alarms_after_twenty_days() {
     assert!(line.contains(r#""PartsHeld":1"#) && !line.contains(r#""OldestHeldAge":0"#), "{line}");
     // The daily fetch finds no job any more; the copy is all there is, and enough.
     assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
-    assert!(world.read(&held.key).await.is_some());
+    assert!(world.read(held.key.as_str()).await.is_some());
     collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
     assert_eq!(world.ended(&dropped.id).await.status.rows.outcomes.evaluated, 3);
 }
@@ -248,8 +268,8 @@ async fn blank_labels_without_an_empty_list_are_held_until_a_setting_says_what_t
     for blank in ["", "null"] {
         for (setting, evaluated) in [("missing", 3), ("evaluated", 4)] {
             let (world, dropped, held) = held(&with(&format!("r1,text,{blank},x,"))).await;
-            assert_eq!(held.class, "E_BLANK_LABELS", "{}", held.reason);
-            assert!(world.status(&dropped.id).await.trouble.unwrap().next.contains("BLANK_LABELS="));
+            assert_eq!(held.code.as_str(), "E_BLANK_LABELS", "{}", held.message);
+            assert!(world.status(&dropped.id).await.problem.unwrap().next_step.contains("BLANK_LABELS="));
             // Another setting does not let it go.
             collect(&world.cold_with("RESULTS_CONTENT_CHECK", "warn"), &dropped.id, 1).await.unwrap();
             assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
@@ -267,7 +287,7 @@ async fn results_of_another_job_are_held() {
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
     for results in [rows(&other), HEADER.to_owned()] {
         let (world, dropped, held) = held(&results).await;
-        assert_eq!(held.class, "E_RESULTS_UNRELATED", "{}", held.reason);
+        assert_eq!(held.code.as_str(), "E_RESULTS_UNRELATED", "{}", held.message);
         collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
         let ended = world.ended(&dropped.id).await;
         assert_eq!((ended.status.state, ended.status.rows.outcomes.missing), (DropState::Failed, 4));
@@ -287,7 +307,7 @@ async fn results_with_other_texts_than_were_sent_are_held_from_twenty_on_and_els
         world.poll().await;
         world.collect(&dropped.id, 1).await.unwrap();
         let part = world.parts(&dropped.id).await.remove(0);
-        assert_eq!(part.doubtful.is_some(), is_held, "{count}");
+        assert_eq!(part.unconfirmed.is_some(), is_held, "{count}");
         if is_held {
             collect(&world.cold_with("RESULTS_CONTENT_CHECK", "warn"), &dropped.id, 1).await.unwrap();
         }
@@ -306,7 +326,7 @@ async fn two_different_evaluations_of_a_row_are_a_failed_row_that_is_counted() {
     let ended = world.ended(&dropped.id).await;
     let rows = assert_all_rows(&good_file(4), ended.results());
     assert_eq!((rows[1]["error"].as_str(), rows[1]["labels"].as_str()), ("failed: the API gave two different answers", ""));
-    assert_eq!((ended.status.results.conflicting, ended.status.results.doubled), (1, 1));
+    assert_eq!((ended.status.results.conflicting, ended.status.results.duplicates), (1, 1));
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
 }
 
@@ -325,7 +345,7 @@ async fn a_row_that_a_cut_took_away_is_missed_though_an_unexpected_one_makes_up_
     assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "it is fetched again, and came otherwise");
     world.collect(&dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
-    assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.results.foreign), (4, 1));
+    assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.results.unexpected), (4, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,7 +77,7 @@ async fn the_end_of_a_job_and_of_a_drop_is_counted_once() {
         let collect = stage.process("collect").await;
         arm(stage);
         collect.collect(&json!({"detail": {"drop": id, "part": 1}})).await.unwrap().unwrap();
-        assert!(stage.ledger.meta(&id).await.unwrap().unwrap().closed_at.is_some());
+        assert!(stage.ledger.drop_record(&id).await.unwrap().unwrap().closed_at.is_some());
         collect.measured()
     })
     .await;

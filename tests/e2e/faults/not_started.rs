@@ -49,11 +49,11 @@ async fn an_uploaded_job_that_waits_for_an_hour_is_told_of_once_and_goes_on_when
     let events = world.events("Drop Needs Action", &dropped.id);
     assert_eq!(events.len(), 1);
     assert!(!events[0].to_string().contains("starts no job"), "another has started: {events:?}");
-    assert_eq!((&events[0]["part"], &events[0]["trouble"]["class"]), (&json!(1), &json!("E_NOT_STARTED")));
+    assert_eq!((&events[0]["part"], &events[0]["problem"]["code"]), (&json!(1), &json!("E_NOT_STARTED")));
     let status = world.status(&dropped.id).await;
-    let trouble = status.trouble.expect("status.json says what it waits for");
-    assert!(trouble.class == "E_NOT_STARTED" && trouble.reason.contains("part 1 (job-1)"), "{trouble:?}");
-    assert!(!trouble.reason.contains("starts no job"), "another has started: {trouble:?}");
+    let problem = status.problem.expect("status.json says what it waits for");
+    assert!(problem.code.as_str() == "E_NOT_STARTED" && problem.message.contains("part 1 (job-1)"), "{problem:?}");
+    assert!(!problem.message.contains("starts no job"), "another has started: {problem:?}");
     let alarms = logs::with(dropped.id.as_str());
     assert_eq!(alarms.iter().filter(|line| line.contains("job_not_started")).count(), 1);
     let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
@@ -62,7 +62,7 @@ async fn an_uploaded_job_that_waits_for_an_hour_is_told_of_once_and_goes_on_when
     world.poll().await;
     let part = world.parts(&dropped.id).await.remove(0);
     assert_eq!((part.not_started, part.upload_url), (None, None));
-    assert!(world.status(&dropped.id).await.trouble.is_none());
+    assert!(world.status(&dropped.id).await.problem.is_none());
     assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
 }
 
@@ -74,7 +74,7 @@ async fn its_rows_are_uploaded_once_more_if_others_start_and_the_url_is_good() {
     assert!(world.parts(&dropped.id).await[0].repeat_due_at.is_some(), "job-2 was seen started since");
     assert_eq!(world.api.count(Call::Upload), 2, "poll uploads nothing");
     // poll has submit do it.
-    world.age_drop(&dropped.id, "touched_at", 60).await;
+    world.age_drop(&dropped.id, "active_at", 60).await;
     world.poll().await;
     assert!(world.stack.events().iter().any(|event| event["detail-type"] == "Drop Stalled"));
     for _ in 0..3 {
@@ -112,8 +112,8 @@ async fn an_api_that_starts_nothing_is_one_problem_and_gets_no_repeat() {
     world.poll().await;
     let parts = world.parts(&dropped.id).await;
     assert!(parts.iter().all(|part| part.repeat_due_at.is_none() && part.not_started.is_some_and(|known| known.none_started)));
-    let trouble = world.status(&dropped.id).await.trouble.unwrap();
-    assert!(trouble.reason.starts_with("the API starts no job of this stack"), "{trouble:?}");
+    let problem = world.status(&dropped.id).await.problem.unwrap();
+    assert!(problem.message.starts_with("the API starts no job of this stack"), "{problem:?}");
     assert!(world.submit(&dropped).await);
     assert_eq!(world.api.count(Call::Upload), 2);
 }
@@ -131,7 +131,7 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
     for _ in 0..2 {
         world.poll().await;
         assert_eq!(world.states(&dropped.id).await[0], PartState::Abandoning);
-        assert_eq!(world.status(&dropped.id).await.trouble.unwrap().class, "E_NOT_STARTED");
+        assert_eq!(world.status(&dropped.id).await.problem.unwrap().code.as_str(), "E_NOT_STARTED");
     }
     assert!(world.submit(&dropped).await);
     assert_eq!((world.api.jobs().len(), world.api.job("job-1").state.as_str()), (2, "INITIALIZED"));

@@ -248,11 +248,11 @@ async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_d
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_stays_told_while_the_api_is_away_and_goes_when_it_takes_the_key() {
     let (world, dropped) = fed(1).await;
-    let class = async || world.meta(&dropped.id).await.trouble.map(|trouble| trouble.class);
+    let code = async || world.meta(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     for (answer, told) in [(Some(401), true), (Some(500), true), (None, false)] {
         world.api.always(Call::Get, answer.map(Answer::status));
         assert_eq!(world.poll_at(Timestamp::now()).await.is_err(), told);
-        assert_eq!(class().await.as_deref() == Some("E_API_KEY"), told, "{answer:?}");
+        assert_eq!(code().await.as_deref() == Some("E_API_KEY"), told, "{answer:?}");
     }
 }
 

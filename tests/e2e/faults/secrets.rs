@@ -35,8 +35,8 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_told() {
         let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
         world.rotate_key(bad);
         assert!(!world.submit(&dropped).await, "{bad:?}");
-        let trouble = world.status(&dropped.id).await.trouble.unwrap();
-        assert_eq!((trouble.class.as_str(), trouble.next.contains("into its secret")), ("E_API_KEY", true), "{trouble:?}");
+        let problem = world.status(&dropped.id).await.problem.unwrap();
+        assert_eq!((problem.code.as_str(), problem.next_step.contains("into its secret")), ("E_API_KEY", true), "{problem:?}");
         let counted = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
         assert!(counted.contains(r#""ApiKeyRefused":1"#), "the alarm sees it: {counted}");
         world.rotate_key(moondrop_tests::direct::KEY);
@@ -57,7 +57,7 @@ async fn content_key_and_signed_addresses_stand_in_no_log_event_status_or_record
          4,image_url,{CONTENT} is no address,n\n5,text,{CONTENT} five,n\n"
     );
     let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
-    // Every kind of trouble on the way, each of which is logged.
+    // Every kind of problem on the way, each of which is logged.
     world.api.next(Call::Create, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
     for upload in [Answer::status(403), Answer::status(500), Answer::break_after(9), Answer::lost()] {

@@ -3,7 +3,7 @@
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
-use moondrop_shared::services::s3::drops_bucket::{SourceReader, head, is_gone};
+use moondrop_shared::services::s3::drops_bucket::{DropsBucket, is_gone};
 use moondrop_shared::source::Source;
 use moondrop_tests::wire::{Handler, Reply, Request, serve};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Handler for Answers {
     }
 }
 
-fn client(url: &str) -> Client {
+fn bucket(url: &str) -> DropsBucket {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
@@ -42,7 +42,7 @@ fn client(url: &str) -> Client {
         .retry_config(RetryConfig::disabled())
         .force_path_style(true)
         .endpoint_url(url);
-    Client::from_conf(config.build())
+    DropsBucket::new(Client::from_conf(config.build()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn only_a_missing_key_or_version_or_a_delete_marker_is_a_missing_source() 
         (503, "SlowDown", false, false),
     ] {
         let server = serve(|_| Arc::new(Answers { status, code, marker })).await;
-        let s3 = client(&server.url);
+        let bucket = bucket(&server.url);
         let source = Source {
             bucket: "drops".to_owned(),
             key: "incoming/posts.csv".to_owned(),
@@ -72,11 +72,11 @@ async fn only_a_missing_key_or_version_or_a_delete_marker_is_a_missing_source() 
             sequencer: None,
             size: 10,
         };
-        let error = SourceReader::whole(s3.clone(), source).next().await.unwrap_err();
+        let error = bucket.read(&source, 0..10).next().await.unwrap_err();
         assert_eq!(is_gone(&error), gone, "GET {status} {code} {marker}: {error:#}");
         if matches!(status, 404 | 403 | 503) {
             // A HEAD has no body: a GET of one byte says what its 404 is about.
-            let error = head(&s3, "drops", "incoming/posts.csv", None).await.unwrap_err();
+            let error = bucket.head("drops", "incoming/posts.csv", None).await.unwrap_err();
             assert_eq!(is_gone(&error), gone, "HEAD {status} {code} {marker}: {error:#}");
         }
     }

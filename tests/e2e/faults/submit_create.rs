@@ -17,7 +17,7 @@ fn file() -> Vec<u8> {
 }
 
 /// The drop is not given up, says why it waits, and goes on where it stood once the API takes jobs again.
-async fn assert_waits_then_resumes(answer: Answer, class: &str) {
+async fn assert_waits_then_resumes(answer: Answer, code: &str) {
     let world = Direct::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.always(Call::Create, Some(answer));
@@ -25,13 +25,13 @@ async fn assert_waits_then_resumes(answer: Answer, class: &str) {
     assert_eq!(world.meta(&dropped.id).await.state, DropState::Uploading);
     assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
     let status = world.status(&dropped.id).await;
-    let trouble = status.trouble.expect("status.json says what it waits for");
-    assert_eq!(trouble.class, class);
-    assert!(!trouble.next.is_empty());
+    let problem = status.problem.expect("status.json says what it waits for");
+    assert_eq!(problem.code.as_str(), code);
+    assert!(!problem.next_step.is_empty());
     world.api.always(Call::Create, None);
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
-    assert!(ended.status.trouble.is_none());
+    assert!(ended.status.problem.is_none());
     assert_all_rows(&file(), ended.results());
     assert_eq!(world.api.fed().len(), 2, "each part has one fed job");
 }
@@ -123,7 +123,7 @@ async fn assert_rows_fail_at_the_second_refusal(answer: Answer, error: &str) {
     world.api.always(Call::Create, Some(answer));
     for _ in 0..2 {
         assert!(!world.submit(&dropped).await, "again, and at once, it is still one refusal");
-        assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_API_REFUSED"));
+        assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_API_REFUSED"));
         assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
     }
     world.age_drop(&dropped.id, "invalid_since", 9).await;
@@ -191,8 +191,8 @@ async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour(
             let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
             assert!(line.contains(&format!(r#""CreatesRefused":{}"#, u8::from(minutes > 60))), "{line}");
         }
-        let trouble = world.status(&dropped.id).await.trouble.unwrap();
-        assert!(trouble.class == "E_API_REFUSED" && trouble.next.contains("for an hour"), "{trouble:?}");
+        let problem = world.status(&dropped.id).await.problem.unwrap();
+        assert!(problem.code.as_str() == "E_API_REFUSED" && problem.next_step.contains("for an hour"), "{problem:?}");
         world.api.always(Call::Create, None);
         assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
     }
@@ -235,7 +235,7 @@ async fn assert_outcome_unknown(answer: Answer, made: usize) {
     world.api.next(Call::Create, [answer]);
     assert!(!world.submit(&dropped).await);
     assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (1, made), "no second create at once");
-    assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_API"));
+    assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_API"));
     assert!(world.submit(&dropped).await);
     let fed = world.api.fed();
     assert_eq!((world.api.jobs().len(), fed.len()), (made + 1, 1));

@@ -100,7 +100,7 @@ async fn two_versions_delivered_out_of_order_are_two_drops_and_the_overwritten_o
     assert!(world.submit(&second).await);
     assert!(world.submit(&first).await, "what is gone does not come back by trying again");
     let gone = world.ended(&first.id).await;
-    assert_eq!((gone.status.state, gone.status.trouble.unwrap().class.as_str()), (DropState::Failed, "E_GONE"));
+    assert_eq!((gone.status.state, gone.status.problem.unwrap().code.as_str()), (DropState::Failed, "E_GONE"));
     let ended = world.finish(&second).await;
     assert_all_rows(&good_file(3), ended.results());
     assert_ne!(world.meta(&first.id).await.folder, world.meta(&second.id).await.folder);
@@ -118,7 +118,7 @@ async fn a_file_overwritten_between_plan_and_upload_ends_its_rows_and_cancels_it
     assert!(world.api.jobs().iter().all(|job| job.uploads.is_empty() && job.state == "CANCELLED"), "{:?}", world.api.jobs());
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::Failed);
-    assert!(ended.status.trouble.unwrap().reason.contains("overwritten or deleted"));
+    assert!(ended.status.problem.unwrap().message.contains("overwritten or deleted"));
     assert_eq!(ended.status.rows.outcomes.failed, 4);
 }
 
@@ -128,7 +128,7 @@ async fn a_file_deleted_before_it_is_read_ends_as_failed() {
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     world.stack.s3().delete_object().bucket(DROPS).key("incoming/posts.csv").send().await.unwrap();
     assert!(world.submit(&dropped).await);
-    assert_eq!(world.ended(&dropped.id).await.status.trouble.unwrap().class, "E_GONE");
+    assert_eq!(world.ended(&dropped.id).await.status.problem.unwrap().code.as_str(), "E_GONE");
     assert!(world.api.jobs().is_empty());
 }
 
@@ -178,7 +178,7 @@ async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it()
     let world = Direct::start(BINARY).await;
     // Bad rows have to be listed, and cannot be.
     let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
-    let told = async || world.meta(&dropped.id).await.trouble.map(|trouble| trouble.class);
+    let told = async || world.meta(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     let without = world.cold_with("RESULTS_BUCKET", "no-such-bucket");
     assert_eq!(submit(&without, &[&dropped.message], DAY).await, ["0"]);
     assert_eq!(told().await.as_deref(), Some("E_CHECK"));
@@ -187,10 +187,10 @@ async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it()
     assert_eq!(told().await.as_deref(), Some("E_CHECK_SIZE"));
     let status = world.status(&dropped.id).await;
     assert_eq!(status.state, DropState::Checking);
-    let trouble = status.trouble.expect("status.json says what it waits for");
-    assert!(trouble.reason.contains("2 rows") && trouble.next.contains("more memory"), "{trouble:?}");
+    let problem = status.problem.expect("status.json says what it waits for");
+    assert!(problem.message.contains("2 rows") && problem.next_step.contains("more memory"), "{problem:?}");
     let ended = world.finish(&dropped).await;
-    assert_eq!((ended.status.state, ended.status.trouble.is_none()), (DropState::CompletedWithErrors, true));
+    assert_eq!((ended.status.state, ended.status.problem.is_none()), (DropState::CompletedWithErrors, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn an_event_without_a_size_is_of_the_object_it_names_and_of_no_other_in_it
     event["detail"]["object"].as_object_mut().unwrap().remove("size").expect("an event has a size");
     let second = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(submit(&world.services, &[&event.to_string()], DAY).await.is_empty());
-    assert_eq!(world.ended(&first.id).await.status.trouble.unwrap().class, "E_GONE");
+    assert_eq!(world.ended(&first.id).await.status.problem.unwrap().code.as_str(), "E_GONE");
     assert!(world.api.jobs().is_empty());
     assert_eq!(world.finish(&second).await.status.state, DropState::Completed);
 }

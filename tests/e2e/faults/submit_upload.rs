@@ -26,7 +26,7 @@ async fn assert_uploaded_again_to_the_same_job(answer: Answer) {
     world.api.next(Call::Upload, [answer]);
     assert!(!world.submit(&dropped).await, "the message comes back");
     assert_eq!(world.states(&dropped.id).await, [PartState::Created]);
-    assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_UPLOAD"));
+    assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_UPLOAD"));
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(&file(), ended.results());
@@ -145,8 +145,8 @@ async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
     let elsewhere = json!({"batchJobId": "job-x", "inputFileUploadUrl": "https://uploads.example.net/in?X-Amz-Signature=s"});
     world.api.next(Call::Create, [Answer::body(elsewhere.to_string())]);
     assert!(!world.submit(&dropped).await);
-    let trouble = world.status(&dropped.id).await.trouble.unwrap();
-    assert!(trouble.class == "E_HOST" && trouble.reason.contains("uploads.example.net"), "{trouble:?}");
+    let problem = world.status(&dropped.id).await.problem.unwrap();
+    assert!(problem.code.as_str() == "E_HOST" && problem.message.contains("uploads.example.net"), "{problem:?}");
     assert_eq!((world.api.count(Call::Create), world.api.count(Call::Upload)), (1, 0), "the other parts wait");
 }
 

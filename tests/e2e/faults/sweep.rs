@@ -113,9 +113,9 @@ async fn a_403_to_list_or_cancel_is_the_key_or_its_rights() {
         }
         let error = world.poll_at(Timestamp::now() + SignedDuration::from_mins(DUE)).await.unwrap_err();
         assert!(format!("{error:#}").contains("API key"), "{error:#}");
-        assert_eq!(world.trouble(&dropped.id).await.as_deref(), Some("E_API_KEY"), "cancel: {cancel}");
+        assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_API_KEY"), "cancel: {cancel}");
         world.api.always(Call::Cancel, None);
         tick(&world, DUE + 10).await;
-        assert_eq!(world.trouble(&dropped.id).await, None);
+        assert_eq!(world.problem(&dropped.id).await, None);
     }
 }

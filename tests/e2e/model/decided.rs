@@ -5,7 +5,7 @@ use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::job::{Job, JobState, SignedUrl};
 use moondrop_shared::part::PartRecord;
-use moondrop_shared::part::decide::{Move, Told, When, decide};
+use moondrop_shared::part::decide::{Action, JobAnswer, JobChange, When, decide};
 use moondrop_shared::plan::PlannedPart;
 use moondrop_shared::source::DropId;
 use std::cell::RefCell;
@@ -77,7 +77,7 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
         repeat_began_at: (was.repeat == Repeat::Began).then(|| at(205)),
         abandoned_at: if was.claimed_long { ago(61) } else { ago(1).filter(|_| was.at == At::Abandoning) },
         replans: u32::from(was.replans),
-        ended_unfed: u32::from(was.ended_unfed),
+        ended_unsent: u32::from(was.ended_unsent),
         absent_at,
         absent_seconds,
         overdue_at: match was.overdue {
@@ -106,36 +106,35 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
         error: None,
         output_file_url: (phase == Phase::Completed).then(|| SignedUrl::new("https://example.org/results".to_owned())),
     };
-    let reported = if let View::Reported(phase) = view { Some(job(phase)) } else { None };
-    let told = match (&reported, view) {
-        (Some(job), _) => Told::Job(job),
-        (None, View::Absent) => Told::Absent,
-        (None, _) => Told::Nothing,
+    let answer = match view {
+        View::Reported(phase) => JobAnswer::Job(Box::new(job(phase))),
+        View::Absent => JobAnswer::Absent,
+        View::Nothing => JobAnswer::Nothing,
     };
     let (poll_every, lost_after) = (SignedDuration::from_mins(5), SignedDuration::from_hours(24));
     let when = When { now, poll_every, lost_after, started_at: world.repeats.then_some(now) };
     let mut part = part(was, now);
-    let mut decided = decide(&part, told, &when);
+    let mut decided = decide(&part, &answer, &when);
     // What is only reported to people: it is recorded once, and what follows is decided in the next tick.
-    if let Move::NoteNotStarted(not_started) = decided {
+    if let Action::NoteNotStarted(not_started) = decided {
         part.not_started = Some(not_started);
-        decided = decide(&part, told, &when);
+        decided = decide(&part, &answer, &when);
     }
     match decided {
-        Move::Nothing | Move::NoteState(_) | Move::NoteNotStarted(_) => Act::Nothing,
-        Move::Record { job, state, .. } => Act::Record {
+        Action::Nothing | Action::NoteState(_) | Action::NoteNotStarted(_) => Act::Nothing,
+        Action::Record(JobChange { job, state, .. }) => Act::Record {
             rank: RANKS.iter().position(|rank| *rank == job.rank()).unwrap_or(0) as u8,
             to: state.map(At::of),
             cancelled: job == JobState::Cancelled,
         },
-        Move::NoteAbsent(_) => Act::NoteAbsent,
-        Move::NoteReported => Act::NoteReported,
-        Move::NoteOverdue => Act::NoteOverdue,
-        Move::Lose(_) => Act::Lose,
-        Move::Fail { .. } => Act::Fail,
-        Move::Abandon { ended } => Act::Abandon { ended },
-        Move::Cancel => Act::Cancel,
-        Move::PlanAgain => Act::PlanAgain,
-        Move::Repeat(_) => Act::Repeat,
+        Action::NoteAbsent(_) => Act::NoteAbsent,
+        Action::NoteReported => Act::NoteReported,
+        Action::NoteOverdue => Act::NoteOverdue,
+        Action::Lose(_) => Act::Lose,
+        Action::Fail(_) => Act::Fail,
+        Action::Abandon { ended } => Act::Abandon { ended },
+        Action::Cancel => Act::Cancel,
+        Action::PlanAgain => Act::PlanAgain,
+        Action::Repeat(_) => Act::Repeat,
     }
 }

@@ -183,7 +183,7 @@ fn carry_out(rules: &Rules, world: &World, state: &State, plan: Act, was: &Recor
             let claimed = unmoved && free;
             if claimed {
                 (record.at, record.claimed, record.absent) = (At::Abandoning, true, Noted::No);
-                record.ended_unfed += u8::from(ended);
+                record.ended_unsent += u8::from(ended);
             }
             vec![(Next::new("poll: ABANDONING, if the part stands as it was read", next), claimed.then_some(Act::Cancel))]
         }

@@ -84,7 +84,7 @@ pub(crate) struct Record {
     pub(crate) claimed: bool,
     pub(crate) claimed_long: bool,
     pub(crate) replans: u8,
-    pub(crate) ended_unfed: u8,
+    pub(crate) ended_unsent: u8,
     /// `failure.lost`.
     pub(crate) lost: bool,
     /// It names results that are kept.
@@ -107,7 +107,7 @@ impl Record {
         claimed: false,
         claimed_long: false,
         replans: 0,
-        ended_unfed: 0,
+        ended_unsent: 0,
         lost: false,
         held: false,
         file: false,
@@ -116,14 +116,14 @@ impl Record {
 
     /// Without a job and all that was noted of it.
     pub(crate) fn without_job(self) -> Record {
-        let Record { at, replans, ended_unfed, file, lease, .. } = self;
-        Record { at, replans, ended_unfed, file, lease, ..Record::FIRST }
+        let Record { at, replans, ended_unsent, file, lease, .. } = self;
+        Record { at, replans, ended_unsent, file, lease, ..Record::FIRST }
     }
 
     /// What poll keeps of it: what `decide` and the conditions read.
     pub(crate) fn seen(self) -> Record {
-        let (replans, ended_unfed) = if self.began { (self.replans, 0) } else { (0, self.ended_unfed) };
-        Record { replans, ended_unfed, claimed: false, file: false, lease: None, lost: false, held: false, ..self }
+        let (replans, ended_unsent) = if self.began { (self.replans, 0) } else { (0, self.ended_unsent) };
+        Record { replans, ended_unsent, claimed: false, file: false, lease: None, lost: false, held: false, ..self }
     }
 
     /// Without what is not read of such a record.
@@ -132,13 +132,13 @@ impl Record {
         let kept = self.without_job();
         match self.at {
             At::Planned => self,
-            At::Collected => Record { job, replans: 0, ended_unfed: 0, ..kept },
+            At::Collected => Record { job, replans: 0, ended_unsent: 0, ..kept },
             At::Failed if lost => Record { job, rank, began, repeat, lost, claimed, ..kept },
-            At::Failed => Record { job, rank, replans: 0, ended_unfed: 0, ..kept },
+            At::Failed => Record { job, rank, replans: 0, ended_unsent: 0, ..kept },
             // Of a job that has started it no longer matters how its upload went.
             _ if rank >= STARTED => {
                 let Record { absent, overdue, .. } = self;
-                Record { job, rank, held, absent, overdue, began: true, replans: 0, ended_unfed: 0, ..kept }
+                Record { job, rank, held, absent, overdue, began: true, replans: 0, ended_unsent: 0, ..kept }
             }
             _ => self,
         }

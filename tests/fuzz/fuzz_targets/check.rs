@@ -1,9 +1,5 @@
-//! The strict check of a file, and its parts fed and joined: what must hold stands in `tests/src/fuzzing.rs`.
+//! The strict check of a file, and its parts fed and joined: what must hold is in `tests/properties`.
 
 #![no_main]
 
-#[path = "../../src/fuzzing.rs"]
-#[allow(dead_code)]
-mod fuzzing;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| moondrop_properties::check(bytes));

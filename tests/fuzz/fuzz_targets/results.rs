@@ -1,9 +1,5 @@
-//! The reader of a job's results: what must hold stands in `tests/src/fuzzing.rs`.
+//! The reader of a job's results: what must hold is in `tests/properties`.
 
 #![no_main]
 
-#[path = "../../src/fuzzing.rs"]
-#[allow(dead_code)]
-mod fuzzing;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::results(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| moondrop_properties::results(bytes));

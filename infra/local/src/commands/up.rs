@@ -8,7 +8,7 @@ use crate::export::export;
 use crate::local_stack::{LocalStack, LocalStackConfig};
 use crate::upload::{key_below, upload};
 use anyhow::{Context, Result};
-use moondrop_shared::drop::object_key::INCOMING;
+use moondrop_shared::object_key::INCOMING;
 use moondrop_shared::source::DropId;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
@@ -157,7 +157,7 @@ async fn publish(local: &LocalStack, outbox: &Path, published: &mut HashSet<Drop
         if !matches!(kind, "Drop Completed" | "Drop Rejected") || published.contains(&id) {
             continue;
         }
-        let Some(meta) = local.ledger.meta(&id).await? else { continue };
+        let Some(meta) = local.ledger.drop_record(&id).await? else { continue };
         let folder = export(local, &meta, outbox).await?;
         print(&format!("{}: {}", meta.state.as_str().replace('_', " "), folder.display()));
         published.insert(id);

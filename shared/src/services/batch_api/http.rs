@@ -1,11 +1,11 @@
-//! The clients for the Batch API and for signed URLs. They follow no redirects: an address that was checked is the one that is
+//! The HTTP clients for the Batch API and for pre-signed URLs. They follow no redirects: a URL that was checked is the one that is
 //! contacted, and a key goes nowhere else.
 
 use anyhow::{Context, Result};
 use reqwest::{Client, ClientBuilder, redirect};
 use std::time::Duration;
 
-/// Clients for the Batch API and for signed URLs. Cheap to clone; clones share their connections.
+/// Clients for the Batch API and for pre-signed URLs. Cheap to clone; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct HttpClients {
     /// For requests that carry a time-out of their own. No request has a header by default, so that of one none is another's.

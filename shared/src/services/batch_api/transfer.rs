@@ -6,20 +6,26 @@ use crate::services::batch_api::http::HttpClients;
 use crate::services::settings::{Settings, is_loopback};
 use anyhow::Context;
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::future::{Either, select};
+use futures_util::{Stream, TryStreamExt, stream};
 use reqwest::{Body, StatusCode, header};
+use std::pin::pin;
 use std::time::Duration;
+use tokio::sync::mpsc::{Sender, channel};
 use url::Url;
 
-/// Why a signed URL could not be used.
+/// Why a pre-signed URL could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// It has run out, or was never good (403): another has to be had.
-    #[error("the signed address was refused: it has run out or is not good")]
+    #[error("the pre-signed URL was refused: it has run out or is not good")]
     Refused,
     /// Its host is none that Moondrop may contact.
-    #[error("the signed address points to a host that SIGNED_URL_HOSTS does not allow: {0}")]
+    #[error("the pre-signed URL points to a host that SIGNED_URL_HOSTS does not allow: {0}")]
     Host(String),
+    /// What was to be uploaded could not be made, and ended short of its length: nothing was accepted.
+    #[error(transparent)]
+    Source(anyhow::Error),
     /// Anything else; again may help.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -28,10 +34,10 @@ pub enum TransferError {
 /// An upload slower than this, in bytes a second over all, is given up and tried again.
 const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
-/// Moves data through signed URLs.
+/// Moves data through pre-signed URLs.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    web: HttpClients,
+    http: HttpClients,
     hosts: Vec<String>,
     loopback: bool,
 }
@@ -39,23 +45,36 @@ pub struct Transfer {
 impl Transfer {
     /// For the hosts the settings allow.
     #[must_use]
-    pub fn new(settings: &Settings, web: HttpClients) -> Self {
-        Transfer { web, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) }
+    pub fn new(settings: &Settings, http: HttpClients) -> Self {
+        Transfer { http, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) }
     }
 
-    /// Uploads a body of exactly `length` bytes. S3 refuses a body of unknown length on a pre-signed PUT, so it goes with a
-    /// `Content-Length`; one that ends short of it is refused as well.
+    /// Uploads a body of exactly `length` bytes, which `write` makes. S3 refuses a body of unknown length on a pre-signed PUT, so it
+    /// goes with a `Content-Length`; one that ends short of it is refused as well.
     ///
     /// # Errors
-    /// See [`TransferError`]; never with the address in it.
-    pub async fn upload<S>(&self, url: &SignedUrl, length: u64, body: S) -> Result<(), TransferError>
-    where
-        S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-    {
-        let request =
-            self.web.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length).body(Body::wrap_stream(body));
-        let request = request.timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
-        let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
+    /// See [`TransferError`]; never with the URL in it.
+    pub async fn upload(
+        &self,
+        url: &SignedUrl,
+        length: u64,
+        write: impl AsyncFnOnce(&mut UploadBody) -> anyhow::Result<()>,
+    ) -> Result<(), TransferError> {
+        let (mut body, bytes) = body_of(length);
+        let request = self.http.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length);
+        let request = request.body(Body::wrap_stream(bytes)).timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
+        let writing = async move {
+            let written = write(&mut body).await;
+            (written, body.sent)
+        };
+        // Whoever ends first: a server may refuse before it has read everything, and then nothing more is to be made.
+        let answered = match select(pin!(request), pin!(writing)).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(((Err(error), sent), _)) if sent < length => return Err(TransferError::Source(error)),
+            Either::Right(((Err(error), _), _)) => return Err(TransferError::Other(error)),
+            Either::Right(((Ok(()), _), request)) => request.await,
+        };
+        let response = answered.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::FORBIDDEN => Err(TransferError::Refused),
@@ -63,15 +82,15 @@ impl Transfer {
         }
     }
 
-    /// Downloads from a signed address: the bytes as they come, and an error if fewer come than were announced.
+    /// Downloads from a pre-signed URL: the bytes as they come, and an error if fewer come than were announced.
     ///
     /// # Errors
-    /// See [`TransferError`]; never with the address in it.
+    /// See [`TransferError`]; never with the URL in it.
     pub async fn download(
         &self,
         url: &SignedUrl,
     ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, TransferError> {
-        let request = self.web.downloads.get(self.allowed(url)?).send();
+        let request = self.http.downloads.get(self.allowed(url)?).send();
         let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("download the results"))?;
         match response.status() {
             status if status.is_success() => {}
@@ -89,10 +108,10 @@ impl Transfer {
         self.allowed(url).map(drop)
     }
 
-    /// The address, if it is one that may be contacted.
+    /// The URL, if it is one that may be contacted.
     fn allowed(&self, url: &SignedUrl) -> Result<Url, TransferError> {
-        // Neither error has the address in it: `Url`'s names only the kind of fault.
-        let url = Url::parse(url.expose()).context("the API gave a signed address that is none")?;
+        // Neither error has the URL in it: `Url`'s names only the kind of error.
+        let url = Url::parse(url.expose()).context("the API gave a pre-signed URL that is none")?;
         let host = url.host_str().unwrap_or_default().to_lowercase();
         let listed = self.hosts.iter().any(|h| host == *h || host.strip_suffix(h.as_str()).is_some_and(|p| p.ends_with('.')));
         let allowed = match url.scheme() {
@@ -102,6 +121,43 @@ impl Transfer {
         };
         if allowed { Ok(url) } else { Err(TransferError::Host(host)) }
     }
+}
+
+/// Where the bytes of an upload go as they are made.
+#[derive(Debug)]
+pub struct UploadBody {
+    bytes: Sender<Bytes>,
+    sent: u64,
+}
+
+impl UploadBody {
+    /// Adds bytes, once there is room for them. Waits for ever if the server takes no more: its answer then ends the upload.
+    pub async fn send(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.sent += bytes.len() as u64;
+        if self.bytes.send(bytes).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// A body of this length, and the stream of what is sent to it. The stream fails if less comes: what is short must not pass for whole.
+fn body_of(length: u64) -> (UploadBody, impl Stream<Item = std::io::Result<Bytes>> + Send + use<>) {
+    let (sender, receiver) = channel::<Bytes>(1);
+    let bytes = stream::unfold((receiver, Some(length)), |(mut receiver, left)| async move {
+        let left = left?;
+        match receiver.recv().await {
+            Some(bytes) => {
+                let rest = left.saturating_sub(bytes.len() as u64);
+                Some((Ok(bytes), (receiver, Some(rest))))
+            }
+            None if left > 0 => Some((Err(std::io::Error::other("the rows cannot be read")), (receiver, None))),
+            None => None,
+        }
+    });
+    (UploadBody { bytes: sender, sent: 0 }, bytes)
 }
 
 #[cfg(test)]

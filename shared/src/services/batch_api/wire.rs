@@ -1,6 +1,6 @@
 //! What the API answers, read without trust: what an answer says is taken, what it leaves out is never made up.
 
-use super::ApiError;
+use super::error::ApiError;
 use crate::job::report::{clean, error_in, optional_error, optional_url, read_string, string_or_number};
 use crate::job::{Job, JobError, Reported, SignedUrl};
 use anyhow::anyhow;

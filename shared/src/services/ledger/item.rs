@@ -1,6 +1,6 @@
 //! The table's items, and the records in them.
 
-use crate::form::{FIRST_SCHEMA, SCHEMA};
+use crate::form::SCHEMA;
 use crate::source::DropId;
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,19 +11,21 @@ use std::collections::HashMap;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Reads a record. Its form is looked at before anything else of it: what a newer release wrote is refused, since what is not
+/// Reads a record. Its form is looked at before anything else of it: a record of another form is refused, since what is not
 /// understood here could only be lost.
 pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T> {
     let name = |key: &str| item.get(key).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
     let name = format!("the record {} {}", name("pk"), name("sk"));
-    let schema = match item.get("schema") {
-        None => FIRST_SCHEMA,
-        Some(value) => {
-            let number = value.as_n().ok().and_then(|number| number.parse().ok());
-            number.with_context(|| format!("{name} has a form that is no number"))?
-        }
-    };
-    ensure!(schema <= SCHEMA, "{name} has form {schema}, and this release reads forms up to {SCHEMA}: a newer one is needed");
+    // The first releases did not write it.
+    let form = item.get("schema").map_or(Some("1"), |value| value.as_n().ok().map(String::as_str));
+    let form = form.with_context(|| format!("{name} has a form that is no number"))?;
+    let ours = SCHEMA.to_string();
+    let other =
+        if form.len() > ours.len() || (form.len() == ours.len() && form > ours.as_str()) { "a newer" } else { "an older" };
+    ensure!(
+        form == ours,
+        "{name} has form {form}, and this release reads form {ours}: it is left as it is, for {other} release to continue with it"
+    );
     serde_dynamo::from_item(item).with_context(|| format!("{name} cannot be read"))
 }
 
@@ -31,17 +33,17 @@ pub(super) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-pub(super) fn drop_key(drop: &DropId) -> String {
-    format!("DROP#{drop}")
+pub(super) fn drop_key(drop_id: &DropId) -> String {
+    format!("DROP#{drop_id}")
 }
 
 pub(super) fn part_key(number: u32) -> String {
     format!("PART#{number:05}")
 }
 
-pub(super) fn keyed(record: &impl Serialize, drop: &DropId, sk: &str) -> Result<Item> {
+pub(super) fn keyed(record: &impl Serialize, drop_id: &DropId, sk: &str) -> Result<Item> {
     let mut item: Item = serde_dynamo::to_item(record).context("a record cannot be written")?;
-    item.insert("pk".to_owned(), text(&drop_key(drop)));
+    item.insert("pk".to_owned(), text(&drop_key(drop_id)));
     item.insert("sk".to_owned(), text(sk));
     Ok(item)
 }

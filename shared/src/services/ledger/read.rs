@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 pub struct Open<T> {
     /// The records that can be read.
     pub records: Vec<T>,
-    /// Why the first of the others cannot: it is of a newer form. They wait for the release that knows it, and hold back no
+    /// Why the first of the others cannot: it is of another form. They wait for the release that knows it, and hold back no
     /// other.
     pub refused: Result<()>,
 }
@@ -23,31 +23,31 @@ impl Ledger {
     /// A drop's record.
     ///
     /// # Errors
-    /// If DynamoDB does not answer, or the record is of a newer form.
-    pub async fn meta(&self, drop: &DropId) -> Result<Option<DropRecord>> {
-        self.get(drop, META).await
+    /// If DynamoDB does not answer, or the record is of another form.
+    pub async fn drop_record(&self, drop_id: &DropId) -> Result<Option<DropRecord>> {
+        self.get(drop_id, META).await
     }
 
     /// A part's record.
     ///
     /// # Errors
-    /// As [`Ledger::meta`].
-    pub async fn part(&self, drop: &DropId, number: u32) -> Result<Option<PartRecord>> {
-        self.get(drop, &part_key(number)).await
+    /// As [`Ledger::drop_record`].
+    pub async fn part(&self, drop_id: &DropId, number: u32) -> Result<Option<PartRecord>> {
+        self.get(drop_id, &part_key(number)).await
     }
 
     /// All parts of a drop, in order.
     ///
     /// # Errors
-    /// As [`Ledger::meta`].
-    pub async fn parts(&self, drop: &DropId) -> Result<Vec<PartRecord>> {
+    /// As [`Ledger::drop_record`].
+    pub async fn parts(&self, drop_id: &DropId) -> Result<Vec<PartRecord>> {
         let pages = self
             .client
             .query()
             .table_name(&self.table)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND begins_with(sk, :part)")
-            .expression_attribute_values(":pk", text(&drop_key(drop)))
+            .expression_attribute_values(":pk", text(&drop_key(drop_id)))
             .expression_attribute_values(":part", text("PART#"))
             .into_paginator()
             .items()
@@ -73,13 +73,12 @@ impl Ledger {
         self.open("DROP", None).await
     }
 
-    /// The sweeps that are due.
+    /// The sweeps that are due; see [`Ledger::open_parts`].
     ///
     /// # Errors
-    /// As [`Ledger::meta`].
-    pub async fn due_sweeps(&self, now: Timestamp) -> Result<Vec<Sweep>> {
-        let due = self.open(SWEEP, Some(now)).await?;
-        due.refused.map(|()| due.records)
+    /// If DynamoDB does not answer.
+    pub async fn due_sweeps(&self, now: Timestamp) -> Result<Open<Sweep>> {
+        self.open(SWEEP, Some(now)).await
     }
 
     async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Open<T>> {
@@ -107,8 +106,8 @@ impl Ledger {
         Ok(open)
     }
 
-    async fn get<T: DeserializeOwned>(&self, drop: &DropId, sk: &str) -> Result<Option<T>> {
-        self.item(&drop_key(drop), sk).await?.map(read).transpose()
+    async fn get<T: DeserializeOwned>(&self, drop_id: &DropId, sk: &str) -> Result<Option<T>> {
+        self.item(&drop_key(drop_id), sk).await?.map(read).transpose()
     }
 
     pub(super) async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>> {

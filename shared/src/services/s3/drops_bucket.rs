@@ -1,4 +1,4 @@
-//! The source object, read in pieces and held to the version that was announced.
+//! The bucket that files are dropped into: the source objects, read in pieces and held to the version that was announced.
 
 use crate::source::{Source, unquoted};
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,10 +14,54 @@ use std::ops::Range;
 #[error("the file was overwritten or deleted after it was dropped")]
 pub struct SourceGone;
 
-/// How often a read that broke off is taken up again, in one reading.
+/// The bucket of the drops.
+#[derive(Debug, Clone)]
+pub struct DropsBucket {
+    client: Client,
+}
+
+impl DropsBucket {
+    /// By this client; each source names its bucket.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        DropsBucket { client }
+    }
+
+    /// Reads `range` of an object; nothing is fetched before the first [`SourceReader::next`].
+    #[must_use]
+    pub fn read(&self, source: &Source, range: Range<u64>) -> SourceReader {
+        SourceReader { client: self.client.clone(), source: source.clone(), range, body: None, resumes: 0 }
+    }
+
+    /// What is to be known of an object before it is read: its ETag and its size, where an event left them out.
+    ///
+    /// # Errors
+    /// [`SourceGone`] if it is not there; others if S3 does not answer.
+    pub async fn head(&self, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(String, u64)> {
+        let head = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned)).send().await;
+        match head {
+            Ok(head) => {
+                let etag = head.e_tag().map(unquoted).context("S3 told no ETag")?.to_owned();
+                Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
+            }
+            // The answer to a HEAD has no body, and so no code: a GET of one byte says what is not found.
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
+                let one = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
+                match one.range("bytes=0-0").send().await {
+                    Err(e) if is_missing(&e) => Err(SourceGone.into()),
+                    Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
+                    Ok(_) => Err(anyhow!("S3 says that the file is not there, and then that it is")),
+                }
+            }
+            Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
+        }
+    }
+}
+
+/// How often a read that broke off is resumed.
 const RESUMES: u32 = 5;
 
-/// Reads a range of a source object from start to end, and takes up again where a connection broke off. Ends only when every
+/// Reads a range of a source object from start to end, and resumes where a connection broke off. Ends only when every
 /// byte has come: a body cut short is never taken for the end.
 #[derive(Debug)]
 pub struct SourceReader {
@@ -29,19 +73,6 @@ pub struct SourceReader {
 }
 
 impl SourceReader {
-    /// Reads `range` of the object; nothing is fetched before the first [`SourceReader::next`].
-    #[must_use]
-    pub fn new(client: Client, source: Source, range: Range<u64>) -> Self {
-        SourceReader { client, source, range, body: None, resumes: 0 }
-    }
-
-    /// Reads all of the object.
-    #[must_use]
-    pub fn whole(client: Client, source: Source) -> Self {
-        let range = 0..source.size;
-        Self::new(client, source, range)
-    }
-
     /// The next bytes, or `None` behind the last.
     ///
     /// # Errors
@@ -132,28 +163,4 @@ fn is_missing(error: &SdkError<GetObjectError>) -> bool {
 #[must_use]
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|e| e.is::<SourceGone>())
-}
-
-/// What is to be known of an object before it is read: its ETag and its size, where an event left them out.
-///
-/// # Errors
-/// [`SourceGone`] if it is not there; others if S3 does not answer.
-pub async fn head(client: &Client, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(String, u64)> {
-    let head = client.head_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned)).send().await;
-    match head {
-        Ok(head) => {
-            let etag = head.e_tag().map(unquoted).context("S3 told no ETag")?.to_owned();
-            Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
-        }
-        // The answer to a HEAD has no body, and so no code: a GET of one byte says what is not found.
-        Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
-            let one = client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
-            match one.range("bytes=0-0").send().await {
-                Err(e) if is_missing(&e) => Err(SourceGone.into()),
-                Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
-                Ok(_) => Err(anyhow!("S3 says that the file is not there, and then that it is")),
-            }
-        }
-        Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
-    }
 }

@@ -1,5 +1,6 @@
 //! The results bucket: objects written whole or not at all, and never over another.
 
+use crate::object_key::ObjectKey;
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -44,9 +45,9 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Option<ByteStream>> {
+    pub async fn read(&self, key: &ObjectKey, range: Option<(u64, u64)>) -> Result<Option<ByteStream>> {
         let range = range.map(|(offset, bytes)| format!("bytes={offset}-{}", offset + bytes.max(1) - 1));
-        match self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await {
+        match self.client.get_object().bucket(&self.bucket).key(key.as_str()).set_range(range).send().await {
             Ok(got) => Ok(Some(got.body)),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
             Err(e) => Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket"))),
@@ -57,8 +58,8 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn read_small(&self, key: &str) -> Result<Option<(Bytes, String)>> {
-        match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+    pub async fn read_small(&self, key: &ObjectKey) -> Result<Option<(Bytes, String)>> {
+        match self.client.get_object().bucket(&self.bucket).key(key.as_str()).send().await {
             Ok(got) => {
                 let etag = got.e_tag().unwrap_or_default().to_owned();
                 Ok(Some((got.body.collect().await.with_context(|| format!("read {key}"))?.into_bytes(), etag)))
@@ -72,8 +73,8 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn replace_small(&self, key: &str, body: Vec<u8>, etag: Option<&str>) -> Result<bool> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).content_type("application/json");
+    pub async fn replace_small(&self, key: &ObjectKey, body: Vec<u8>, etag: Option<&str>) -> Result<bool> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key.as_str()).content_type("application/json");
         let put = match etag {
             Some(etag) => put.if_match(etag),
             None => put.if_none_match("*"),
@@ -88,10 +89,10 @@ impl ResultsBucket {
     /// Begins an object that will stand under `key` only when it is finished, and only if nothing stands there. `expected` is
     /// its size, as well as it is known: it sets the size of the pieces.
     #[must_use]
-    pub fn begin(&self, key: &str, expected: u64) -> ObjectWriter {
+    pub fn begin(&self, key: &ObjectKey, expected: u64) -> ObjectWriter {
         ObjectWriter {
-            store: self.clone(),
-            key: key.to_owned(),
+            results: self.clone(),
+            key: key.clone(),
             piece: PIECE_BYTES.max(expected / (MAX_PIECES - 1) + 1) as usize,
             buffer: BytesMut::new(),
             upload: None,
@@ -105,12 +106,12 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+    pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectKey>> {
         let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.context("list work files")?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key()).map(str::to_owned));
+            keys.extend(page.contents().iter().filter_map(|object| object.key()).map(ObjectKey::listed));
         }
         Ok(keys)
     }
@@ -119,14 +120,14 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn delete(&self, key: &str) -> Result<()> {
-        self.client.delete_object().bucket(&self.bucket).key(key).send().await.context("delete a work file")?;
+    pub async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        self.client.delete_object().bucket(&self.bucket).key(key.as_str()).send().await.context("delete a work file")?;
         Ok(())
     }
 
     /// What stands under a key that turned out to be taken.
-    async fn taken(&self, key: &str, digest: &str) -> Result<Written> {
-        let head = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+    async fn resolve_conflict(&self, key: &ObjectKey, digest: &str) -> Result<Written> {
+        let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
         let head = head.with_context(|| format!("look up {key} in the results bucket"))?;
         let same = head.metadata().and_then(|m| m.get(DIGEST)).is_some_and(|d| d == digest);
         Ok(if same { Written::Same } else { Written::Conflict })
@@ -137,8 +138,8 @@ impl ResultsBucket {
 /// [`ObjectWriter::abort`], so that no pieces are left to be paid for.
 #[derive(Debug)]
 pub struct ObjectWriter {
-    store: ResultsBucket,
-    key: String,
+    results: ResultsBucket,
+    key: ObjectKey,
     piece: usize,
     buffer: BytesMut,
     upload: Option<String>,
@@ -197,8 +198,9 @@ impl ObjectWriter {
     /// Gives up what was begun.
     pub async fn abort(&mut self) {
         if let Some(upload) = self.upload.take() {
-            let s3 = &self.store.client;
-            let aborted = s3.abort_multipart_upload().bucket(&self.store.bucket).key(&self.key).upload_id(upload).send().await;
+            let s3 = &self.results.client;
+            let aborted =
+                s3.abort_multipart_upload().bucket(&self.results.bucket).key(self.key.as_str()).upload_id(upload).send().await;
             if let Err(e) = aborted {
                 tracing::warn!(error = %aws_sdk_s3::error::DisplayErrorContext(&e), "an unfinished upload was not aborted; the bucket's lifecycle ends it");
             }
@@ -206,18 +208,18 @@ impl ObjectWriter {
     }
 
     async fn put_whole(&mut self, digest: &str) -> Result<Written> {
-        let put = self.store.client.put_object().bucket(&self.store.bucket).key(&self.key);
+        let put = self.results.client.put_object().bucket(&self.results.bucket).key(self.key.as_str());
         let put = put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
         match put.body(self.buffer.split().freeze().into()).send().await {
             Ok(_) => Ok(Written::New),
-            Err(e) if is_taken(&e) => self.store.taken(&self.key, digest).await,
+            Err(e) if is_taken(&e) => self.results.resolve_conflict(&self.key, digest).await,
             Err(e) => Err(anyhow::Error::new(e).context(format!("put {} into the results bucket", self.key))),
         }
     }
 
     async fn send_piece(&mut self, piece: Bytes, digest: Option<&str>) -> Result<()> {
-        let s3 = &self.store.client;
-        let (bucket, key) = (&self.store.bucket, &self.key);
+        let s3 = &self.results.client;
+        let (bucket, key) = (&self.results.bucket, self.key.as_str());
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
             None => {
@@ -237,11 +239,11 @@ impl ObjectWriter {
 
     async fn complete(&mut self, digest: &str) -> Result<Written> {
         let pieces = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.pieces))).build();
-        let s3 = &self.store.client;
+        let s3 = &self.results.client;
         let done = s3
             .complete_multipart_upload()
-            .bucket(&self.store.bucket)
-            .key(&self.key)
+            .bucket(&self.results.bucket)
+            .key(self.key.as_str())
             .set_upload_id(self.upload.clone())
             .multipart_upload(pieces)
             .if_none_match("*")
@@ -254,7 +256,7 @@ impl ObjectWriter {
             }
             Err(e) if is_taken(&e) => {
                 self.abort().await;
-                self.store.taken(&self.key, digest).await
+                self.results.resolve_conflict(&self.key, digest).await
             }
             Err(e) => Err(anyhow::Error::new(e).context(format!("finish {} in the results bucket", self.key))),
         }

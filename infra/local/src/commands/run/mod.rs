@@ -11,11 +11,10 @@ use crate::local_stack::{Api, LocalStack, LocalStackConfig};
 use crate::upload::{Uploaded, key_for, upload};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::part::{HeldResults, PartState};
-use moondrop_shared::problem::{HOST_REFUSED, KEY_REFUSED, Problem};
+use moondrop_shared::problem::Problem;
 use moondrop_shared::services::s3::results_bucket::ResultsBucket;
 use moondrop_shared::source::DropId;
 use progress::Progress;
@@ -24,8 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use summary::Finished;
 
-/// Problems that do not go away while this command runs: the key and the settings are its own.
-const NEEDS_USER: [&str; 2] = [KEY_REFUSED, HOST_REFUSED];
 /// How often the drops are read for the progress shown.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -127,7 +124,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// A drop's record and status, once there are any. An error if it cannot end without the user.
     async fn read(&self, id: &DropId, name: &str) -> Result<Option<(DropRecord, Status)>> {
-        let Some(meta) = self.local.ledger.meta(id).await? else { return Ok(None) };
+        let Some(meta) = self.local.ledger.drop_record(id).await? else { return Ok(None) };
         let Some(status) = read_status(&self.results, &meta).await? else {
             anyhow::ensure!(
                 meta.closed_at.is_none(),
@@ -136,12 +133,12 @@ impl Run<'_> {
             return Ok(None);
         };
         if let Some(problem) = self.needs_user(&meta, &status) {
-            bail!("{}: {}. Fix it and run the same command again: it goes on where it was", problem.class, problem.reason);
+            bail!("{}: {}. Fix it and run the same command again: it goes on where it was", problem.code, problem.message);
         }
         if let Some(held) = self.held_for_good(&meta, &status).await? {
-            let (code, reason, key, setting) = (held.class, held.reason, held.key, held.setting);
+            let HeldResults { code, message, key, setting, .. } = held;
             bail!(
-                "{code}: {reason}. The results are kept in the state folder, as s3/{RESULTS}/{key}. With the environment variable {setting} the same command \
+                "{code}: {message}. The results are kept in the state folder, as s3/{RESULTS}/{key}. With the environment variable {setting} the same command \
                  goes on with what can be read; without it, it asks the API for better results once a day"
             );
         }
@@ -150,8 +147,8 @@ impl Run<'_> {
 
     /// The problem of an unfinished drop that only the user can end. One from before this run began says nothing yet.
     fn needs_user<'s>(&self, meta: &DropRecord, status: &'s Status) -> Option<&'s Problem> {
-        let tried = meta.touched_at.max(status.updated_at) > self.began && !meta.state.is_final();
-        status.trouble.as_ref().filter(|problem| tried && NEEDS_USER.contains(&problem.class.as_str()))
+        let tried = meta.active_at.max(status.updated_at) > self.began && !meta.state.is_final();
+        status.problem.as_ref().filter(|problem| tried && problem.code.needs_user())
     }
 
     /// Results of an unfinished drop that are held under the settings of now: without another they wait.
@@ -167,8 +164,7 @@ impl Run<'_> {
 }
 
 async fn read_status(results: &ResultsBucket, meta: &DropRecord) -> Result<Option<Status>> {
-    let key = ObjectKey::Status { folder: &meta.folder }.to_string();
-    let Some((body, _)) = results.read_small(&key).await? else { return Ok(None) };
+    let Some((body, _)) = results.read_small(&meta.status_key()).await? else { return Ok(None) };
     let id: &DropId = &meta.id;
     Ok(Some(serde_json::from_slice(&body).with_context(|| format!("read the status of the drop {id}"))?))
 }

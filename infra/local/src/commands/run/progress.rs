@@ -88,8 +88,8 @@ fn words(status: &Status) -> String {
         }
         state => state.as_str().replace('_', " "),
     };
-    if let Some(problem) = &status.trouble {
-        words.push_str(&format!(" ({}: {}. {})", problem.class, problem.reason, problem.next));
+    if let Some(problem) = &status.problem {
+        words.push_str(&format!(" ({}: {}. {})", problem.code, problem.message, problem.next_step));
     }
     words
 }

@@ -31,9 +31,9 @@ pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
         if one.before {
             writeln!(out, "  was finished before, with the options of that run; --again evaluates it again")?;
         }
-        if let Some(problem) = &one.status.trouble {
-            writeln!(out, "  {}: {}", problem.class, problem.reason)?;
-            writeln!(out, "  {}", problem.next)?;
+        if let Some(problem) = &one.status.problem {
+            writeln!(out, "  {}: {}", problem.code, problem.message)?;
+            writeln!(out, "  {}", problem.next_step)?;
         }
         for line in labels(&one.status) {
             writeln!(out, "  {line}")?;

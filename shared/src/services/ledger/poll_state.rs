@@ -62,6 +62,6 @@ impl Ledger {
     /// If DynamoDB does not answer.
     pub async fn save_poll_state(&self, state: &PollState) -> Result<()> {
         let update = Update::at(PK.to_owned(), SK).put("witness", state.witness.as_ref())?.set("cursor", &state.cursor)?;
-        self.update(update.put("started_at", state.started_at.as_ref())?).await.map(|_| ())
+        self.write(update.put("started_at", state.started_at.as_ref())?).await.map(|_| ())
     }
 }

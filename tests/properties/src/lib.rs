@@ -1,19 +1,22 @@
-//! What must hold of any bytes at all: the bodies of the fuzz targets under `fuzz/`, which the corpus also runs through on
-//! stable Rust (`e2e/corpus.rs`). Each panics where a promise is broken.
+//! What must hold for any bytes at all: the bodies of the fuzz targets under `tests/fuzz`, which the corpus also runs through on
+//! stable Rust. Each panics where a promise is broken.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
-use moondrop_shared::check::{Checked, Checker};
+use moondrop_shared::check::{Checked, Checker, Step};
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::csv::header::{Header, RESULT_COLUMNS};
 use moondrop_shared::csv::row::UPLOAD_HEADER;
 use moondrop_shared::csv::scan::Scanner;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::drop::object_key;
-use moondrop_shared::drop::object_key::ObjectKey;
 use moondrop_shared::event::{JobEnded, ObjectCreated, ObjectCreatedDetail, OutgoingEvent};
+use moondrop_shared::object_key;
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::join::{Join, PartResult, results_header};
 use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::problem::Code;
 use moondrop_shared::results::labels::{is_blank, say_the_same};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsReader, judge};
@@ -26,11 +29,11 @@ const SMALL: PartLimits = PartLimits { rows: 2, bytes: 96 };
 /// The strict check: one verdict however the bytes come in and whatever the parts' size; parts that lose and double nothing;
 /// uploads of the length that was planned; results with every row, in order, as it came.
 pub fn check(file: &[u8]) {
-    let whole = look_twice(file, PartLimits::default(), usize::MAX);
-    let (checked, rejected) = match (whole, look_twice(file, SMALL, 1)) {
+    let whole = check_in_pieces(file, PartLimits::default(), usize::MAX);
+    let (checked, rejected) = match (whole, check_in_pieces(file, SMALL, 1)) {
         (Err(one), Err(other)) => {
             assert_eq!(one, other, "the verdict hangs on how the bytes come in");
-            assert!(!one.reason.is_empty() && one.line >= 1 && one.offset <= file.len() as u64, "{one}");
+            assert!(!one.message.is_empty() && one.line >= 1 && one.offset <= file.len() as u64, "{one}");
             return;
         }
         (Ok((checked, rejected)), Ok(small)) => {
@@ -48,24 +51,22 @@ pub fn check(file: &[u8]) {
     walk(file, &checked, &rejected);
 }
 
-/// As submit does: a second look where there is something to reject. With it, `rejected.csv`.
-fn look_twice(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
-    let first = look(file, Checker::first(limits), piece)?;
-    if !first.0.needs_second_look() {
-        return Ok((first.0, REJECTED_HEADER.to_vec()));
-    }
-    look(file, Checker::second(limits, first.0), piece)
-}
-
-fn look(file: &[u8], mut checker: Checker, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
+/// Checks a file as submit does, as often as the checker asks for. With it, `rejected.csv`.
+fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
+    let mut checker = Checker::new(limits);
     let mut rejected = Vec::new();
-    for bytes in file.chunks(piece) {
-        checker.push(bytes)?;
-        rejected.extend(checker.take_rejections());
+    loop {
+        for bytes in file.chunks(piece) {
+            rejected.extend(checker.push(bytes)?);
+        }
+        let (last, step) = checker.finish()?;
+        rejected.extend(last);
+        match step {
+            Step::ReadAgain(second) => checker = second,
+            Step::Done(checked) if rejected.is_empty() => return Ok((checked, REJECTED_HEADER.to_vec())),
+            Step::Done(checked) => return Ok((checked, rejected)),
+        }
     }
-    let checked = checker.finish()?;
-    rejected.extend(checker.take_rejections());
-    Ok((checked, rejected))
 }
 
 /// Feeds and joins every part, as submit and collect do.
@@ -101,7 +102,7 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
     let rows = tally.rows;
     assert_eq!((rows.evaluated, rows.rejected), (checked.rows - checked.rejected, checked.rejected));
     assert_eq!((rows.total(), rows.missing, rows.failed), (checked.rows, 0, 0));
-    assert_eq!((tally.foreign, tally.doubled, tally.unreadable_labels), (0, 0, 0));
+    assert_eq!((tally.unexpected, tally.duplicates, tally.unreadable_labels), (0, 0, 0));
     same_rows(file, &header, &results);
 }
 
@@ -137,7 +138,7 @@ fn join(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8], fate:
 
 /// Every row of the source stands in the results, in its place, with its values: both read by the `csv` crate.
 fn same_rows(file: &[u8], header: &Header, results: &[u8]) {
-    let came = if header.skip_blanks { read(&without_blanks(file)) } else { read(file) };
+    let came = if header.skip_spaces { read(&without_spaces(file)) } else { read(file) };
     let went = read(results);
     assert_eq!(came.len(), went.len(), "rows in and rows out");
     for (i, (came, went)) in came.iter().zip(&went).enumerate() {
@@ -160,7 +161,7 @@ fn read(csv: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// The file without the blanks that follow its commas, outside of quotes.
-fn without_blanks(file: &[u8]) -> Vec<u8> {
+fn without_spaces(file: &[u8]) -> Vec<u8> {
     let (mut kept, mut quoted, mut skipping) = (Vec::with_capacity(file.len()), false, false);
     for &byte in file {
         if skipping && matches!(byte, b' ' | b'\t') {
@@ -186,7 +187,7 @@ pub fn results(body: &[u8]) {
         for content in [OnOtherContent::Hold, OnOtherContent::Warn] {
             let [hold, rows] = [OnUnreadable::Hold, OnUnreadable::Rows]
                 .map(|unreadable| read_and_join(body, Reading { unreadable, blank, content }));
-            assert!(!matches!(&rows.0, Form::Held(problem) if problem.code == "E_RESULTS_UNREADABLE"));
+            assert!(!matches!(&rows.0, Form::Held(problem) if problem.code == Code::ResultsUnreadable));
             if hold.0 == Form::Whole {
                 assert_eq!(hold, rows, "a well-formed file is read alike");
                 agrees(body, blank, &hold.1, &hold.2);
@@ -206,7 +207,7 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     assert_eq!((&whole.form, whole.confirmed()), (&pieces.form, pieces.confirmed()), "the form hangs on how the bytes come in");
     assert_eq!((&whole.digest, whole.bytes, whole.answers.len()), (&pieces.digest, body.len() as u64, pieces.answers.len()));
     let (form, answered) = (whole.form, whole.answers.len() as u64);
-    let (checked, rejected) = look_twice(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
+    let (checked, rejected) = check_in_pieces(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
     let [(tally, out), again] = [whole.answers, pieces.answers].map(|answers| {
         let mut out = results_header(&checked.header);
         let tally = join(SOURCE, &checked.header, &checked.parts[0], &rejected, PartResult::Answered(answers), &mut out);
@@ -215,9 +216,9 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     assert_eq!((&tally, &out), (&again.0, &again.1), "the answers hang on how the bytes come in");
     let rows = tally.rows;
     assert_eq!((rows.total(), rows.rejected), (3, 0));
-    assert!(rows.evaluated + rows.failed + tally.foreign <= answered, "each answer is used once, or unexpected");
+    assert!(rows.evaluated + rows.failed + tally.unexpected <= answered, "each answer is used once, or unexpected");
     assert!(tally.content_mismatches <= tally.content_compared && tally.content_compared <= 3);
-    assert!(tally.conflicting <= rows.failed.min(tally.doubled) && tally.blank <= rows.missing + rows.evaluated);
+    assert!(tally.conflicting <= rows.failed.min(tally.duplicates) && tally.blank <= rows.missing + rows.evaluated);
     for count in tally.labels.values() {
         assert!(count.histogram.iter().sum::<u64>() == count.rows && count.rows <= rows.evaluated);
     }
@@ -240,7 +241,7 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
     let mut scanner = Scanner::new(0, 1, true);
     scanner.push(body);
     assert!(scanner.next_row().expect("it is well-formed").is_some());
-    let text = if scanner.saw_blanks() { without_blanks(body) } else { body.to_vec() };
+    let text = if scanner.saw_spaces() { without_spaces(body) } else { body.to_vec() };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let mut records = reader.records().map(|record| record.expect("it is well-formed"));
     let header = records.next().expect("it has a header");
@@ -263,7 +264,7 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
             None => said.0.push(record[labels[0]].to_owned()),
         }
     }
-    assert_eq!(tally.doubled, count - by_ref_id.len() as u64);
+    assert_eq!(tally.duplicates, count - by_ref_id.len() as u64);
     for row in &out[1..] {
         let [labels, error] = [2, 4].map(|i| std::str::from_utf8(&row[i]).expect("it is UTF-8"));
         let ref_id = std::str::from_utf8(&row[0]).expect("it is UTF-8");
@@ -308,9 +309,9 @@ pub fn event(body: &[u8]) {
         size: object.size.unwrap_or_default(),
     };
     let id = source.id();
-    for apart in [None, Some(&id)] {
-        let folder = object_key::results_folder(&object.key, announced.time, apart);
-        let key = ObjectKey::Rejected { folder: &folder }.to_string();
+    let folder = object_key::results_folder(&object.key, announced.time);
+    for folder in [object_key::second_folder(&folder, &id), folder] {
+        let key = ObjectKey::rejected(&folder).to_string();
         assert!(key.len() <= 1024 && key.starts_with("results/"), "S3 would not take the key");
     }
     // Put back on the queue it is the same drop.

@@ -6,9 +6,9 @@ use moondrop_shared::drop::DropRecord;
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::services::metrics::{Metric, Metrics};
 
-/// What is noted at each tick.
+/// What is measured at each tick.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Gauge {
+pub(crate) struct Backlog {
     drops: u64,
     jobs: u64,
     oldest_drop: u64,
@@ -27,20 +27,20 @@ const UNKNOWN_AFTER: u64 = 3_600;
 /// From when on it is one that results are held: ten days before the API no longer has them, in seconds.
 const HELD_ALARM_AFTER: u64 = 20 * 86_400;
 
-/// Reads what is open: drops that have not reached their end, or whose end is not told, and jobs that have not ended.
-pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -> Gauge {
+/// Reads what is open: drops that have not reached their end, or whose end is not reported, and jobs that have not ended.
+pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -> Backlog {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
-    let creates_refused = drops.iter().filter(|meta| is_refused(meta, now)).count() as u64;
+    let creates_refused = drops.iter().filter(|drop| is_refused(drop, now)).count() as u64;
     let held: Vec<u64> = parts.iter().filter_map(|part| part.held.as_ref()).map(|held| seconds(held.since)).collect();
     let count = |is: &dyn Fn(&PartRecord) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
-    let drops: Vec<u64> = drops.iter().map(|meta| seconds(meta.dropped_at)).collect();
+    let drops: Vec<u64> = drops.iter().map(|drop| seconds(drop.dropped_at)).collect();
     let open = parts.iter().filter(|part| part.state.has_open_job());
     let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
     let over = |hours: i64| {
         let limit = SignedDuration::from_hours(hours).as_secs().unsigned_abs();
         jobs.iter().filter(|age| **age > limit).count() as u64
     };
-    Gauge {
+    Backlog {
         drops: drops.len() as u64,
         jobs: jobs.len() as u64,
         oldest_drop: drops.iter().copied().max().unwrap_or(0),
@@ -69,25 +69,25 @@ pub(crate) fn warn(parts: &[PartRecord], now: Timestamp) {
         if let Some(held) =
             part.held.as_ref().filter(|held| now.duration_since(held.since).as_secs().unsigned_abs() >= HELD_ALARM_AFTER)
         {
-            let (class, error, object) = (&held.class, &held.reason, &held.key);
-            tracing::error!(drop = %part.drop, part = number, job, class, error, object, alarm = "held_20_days", "results are held for twenty days");
+            let (code, error, object) = (held.code.as_str(), &held.message, held.key.as_str());
+            tracing::error!(drop = %part.drop, part = number, job, code, error, object, alarm = "held_20_days", "results are held for twenty days");
         }
     }
 }
 
-/// Notes it. What may happen at a tick and did not is counted as 0, so that its line is never without it.
-pub(crate) fn note(metrics: &Metrics, gauge: &Gauge) {
-    metrics.note(Metric::OpenDrops, gauge.drops);
-    metrics.note(Metric::OpenJobs, gauge.jobs);
-    metrics.note(Metric::OldestDropAge, gauge.oldest_drop);
-    metrics.note(Metric::OldestJobAge, gauge.oldest_job);
-    metrics.note(Metric::JobsOver48h, gauge.over_48h);
-    metrics.note(Metric::JobsOver72h, gauge.over_72h);
-    metrics.note(Metric::JobsUnknown, gauge.unknown);
-    metrics.note(Metric::JobsNotStarted, gauge.not_started);
-    metrics.note(Metric::PartsHeld, gauge.held);
-    metrics.note(Metric::OldestHeldAge, gauge.oldest_held);
-    metrics.note(Metric::CreatesRefused, gauge.creates_refused);
+/// Writes it to the metrics. What can happen in a tick and did not is counted as 0, so that every tick has its metric.
+pub(crate) fn measure(metrics: &Metrics, backlog: &Backlog) {
+    metrics.note(Metric::OpenDrops, backlog.drops);
+    metrics.note(Metric::OpenJobs, backlog.jobs);
+    metrics.note(Metric::OldestDropAge, backlog.oldest_drop);
+    metrics.note(Metric::OldestJobAge, backlog.oldest_job);
+    metrics.note(Metric::JobsOver48h, backlog.over_48h);
+    metrics.note(Metric::JobsOver72h, backlog.over_72h);
+    metrics.note(Metric::JobsUnknown, backlog.unknown);
+    metrics.note(Metric::JobsNotStarted, backlog.not_started);
+    metrics.note(Metric::PartsHeld, backlog.held);
+    metrics.note(Metric::OldestHeldAge, backlog.oldest_held);
+    metrics.note(Metric::CreatesRefused, backlog.creates_refused);
     for metric in [Metric::NoJobReported, Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled] {
         metrics.count(metric, 0);
     }
@@ -126,8 +126,8 @@ mod tests {
             job(PartState::Failed, 90, now),
             PartRecord { created_at: None, job_id: None, ..job(PartState::Planned, 90, now) },
         ];
-        let expected = Gauge { jobs: 3, oldest_job: 72 * 3600 + 1, over_48h: 2, over_72h: 1, ..Gauge::default() };
+        let expected = Backlog { jobs: 3, oldest_job: 72 * 3600 + 1, over_48h: 2, over_72h: 1, ..Backlog::default() };
         assert_eq!(read(&[], &parts, now), expected);
-        assert_eq!(read(&[], &[], now), Gauge::default());
+        assert_eq!(read(&[], &[], now), Backlog::default());
     }
 }

@@ -1,4 +1,4 @@
-//! What to ask the API in a tick, and what its answers say. Makes no call: requests out, answers in.
+//! Which jobs to ask the API for in a tick, and what its answers say. Makes no call: requests out, answers in.
 //!
 //! Jobs are asked for by the hundred. Where an answer is an error, or leaves jobs out, it is asked again for less, down to single
 //! jobs: one odd job holds back no other. A job counts as absent only by an answer to a request for it alone, or for it and the
@@ -7,6 +7,7 @@
 
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{Job, Reported};
+use moondrop_shared::part::decide::JobAnswer;
 use moondrop_shared::services::batch_api::{ApiError, JOBS_PER_GET};
 use std::collections::{HashMap, VecDeque};
 
@@ -33,20 +34,9 @@ impl Request {
     }
 }
 
-/// What was heard of a job.
-#[derive(Debug, Clone)]
-pub(crate) enum Heard {
-    /// It is reported.
-    Job(Box<Job>),
-    /// It is absent.
-    Absent,
-    /// Nothing that counts.
-    Nothing,
-}
-
-/// The asking of one tick.
+/// The queries of one tick.
 #[derive(Debug)]
-pub(crate) struct Asking {
+pub(crate) struct JobQueries {
     hundreds: VecDeque<Vec<String>>,
     singles: VecDeque<String>,
     /// What an answer said nothing of: asked again in smaller numbers; the last first, so that single jobs are reached.
@@ -73,11 +63,11 @@ pub(crate) struct Asking {
     failure: Option<ApiError>,
 }
 
-impl Asking {
+impl JobQueries {
     /// Asks for these jobs, and one by one for those that were absent before.
     pub(crate) fn new(jobs: &[String], absent: Vec<String>, witness: Option<String>) -> Self {
         let hundreds: VecDeque<_> = jobs.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect();
-        Asking {
+        JobQueries {
             calls_left: FEWEST_CALLS.max(2 * (jobs.len() + absent.len()).div_ceil(JOBS_PER_GET)),
             slow_splits_left: SLOW_SPLITS,
             hundreds,
@@ -117,7 +107,7 @@ impl Asking {
             return Some(self.request(ids, false));
         }
         // Jobs that were absent before, and what is new, take turns.
-        let single = |asking: &mut Self| asking.singles.pop_front().map(|id| (vec![id], false));
+        let single = |queries: &mut Self| queries.singles.pop_front().map(|id| (vec![id], false));
         let less = if (self.calls_left / EVERY).is_multiple_of(2) {
             single(self).or_else(|| self.rest.pop())
         } else {
@@ -135,18 +125,18 @@ impl Asking {
     }
 
     /// Takes in an answer; gives what was heard of jobs by it.
-    pub(crate) fn answered(&mut self, request: Request, answer: Result<Reported, ApiError>) -> Vec<(String, Heard)> {
+    pub(crate) fn answered(&mut self, request: Request, answer: Result<Reported, ApiError>) -> Vec<(String, JobAnswer)> {
         let mut heard = match answer {
             Ok(reported) => self.reported(request, reported),
             Err(error) => self.failed(request, error),
         };
         if self.reported {
-            heard.extend(self.left_out.drain(..).map(|id| (id, Heard::Absent)));
+            heard.extend(self.left_out.drain(..).map(|id| (id, JobAnswer::Absent)));
         }
         heard
     }
 
-    fn reported(&mut self, request: Request, reported: Reported) -> Vec<(String, Heard)> {
+    fn reported(&mut self, request: Request, reported: Reported) -> Vec<(String, JobAnswer)> {
         let mut known: HashMap<String, Job> = HashMap::new();
         for job in reported.jobs {
             // Jobs that were not asked for are passed over; of one that stands twice, what is further along counts.
@@ -162,7 +152,7 @@ impl Asking {
         }
         self.reported |= !told.is_empty() || witnessed == Some(true);
         let mut heard: Vec<_> =
-            told.into_iter().filter_map(|id| known.remove(&id).map(|job| (id, Heard::Job(Box::new(job))))).collect();
+            told.into_iter().filter_map(|id| known.remove(&id).map(|job| (id, JobAnswer::Job(Box::new(job))))).collect();
         match (rest.len(), witnessed) {
             (0, Some(false)) if asked == 0 => self.witness = None,
             (0, _) => {}
@@ -172,7 +162,7 @@ impl Asking {
             // It leaves out the witness, too: it says nothing of either.
             (1, Some(false)) if asked == 1 => {
                 self.silent += 1;
-                heard.extend(rest.into_iter().map(|id| (id, Heard::Nothing)));
+                heard.extend(rest.into_iter().map(|id| (id, JobAnswer::Nothing)));
             }
             (n, _) if n < asked => self.rest.push((rest, false)),
             _ => self.split(rest, false),
@@ -180,7 +170,7 @@ impl Asking {
         heard
     }
 
-    fn failed(&mut self, request: Request, error: ApiError) -> Vec<(String, Heard)> {
+    fn failed(&mut self, request: Request, error: ApiError) -> Vec<(String, JobAnswer)> {
         let Request { ids, witness } = request;
         let beside = witness.is_some() && !ids.is_empty();
         if error.stops_all() {
@@ -233,14 +223,14 @@ impl Asking {
     }
 
     /// Nothing is heard of these in this tick: the next one asks again.
-    fn give_up(&mut self, ids: Vec<String>, error: Option<ApiError>) -> Vec<(String, Heard)> {
+    fn give_up(&mut self, ids: Vec<String>, error: Option<ApiError>) -> Vec<(String, JobAnswer)> {
         self.given_up += ids.len();
         let job = ids.first().filter(|_| ids.len() == 1).cloned();
         let error = error.unwrap_or_else(|| ApiError::Unclear(anyhow::anyhow!("the API's answer says nothing of a job")));
         let shown = describe(&anyhow::anyhow!("{error}"));
         tracing::warn!(jobs = ids.len(), job, error = shown, "the API said nothing of some jobs");
         self.failure.get_or_insert(error);
-        ids.into_iter().map(|id| (id, Heard::Nothing)).collect()
+        ids.into_iter().map(|id| (id, JobAnswer::Nothing)).collect()
     }
 
     fn split(&mut self, mut ids: Vec<String>, alone: bool) {
@@ -261,9 +251,9 @@ impl Asking {
     }
 
     /// The jobs that were left out in a tick in which nothing was reported: that says nothing of them.
-    pub(crate) fn unheard(&mut self) -> Vec<(String, Heard)> {
+    pub(crate) fn unheard(&mut self) -> Vec<(String, JobAnswer)> {
         self.silent += self.left_out.len();
-        self.left_out.drain(..).map(|id| (id, Heard::Nothing)).collect()
+        self.left_out.drain(..).map(|id| (id, JobAnswer::Nothing)).collect()
     }
 
     /// What the tick has come to: the failure that is to be told, if any.

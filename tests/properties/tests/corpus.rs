@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use moondrop_tests::fuzzing;
 use std::path::Path;
 
 fn run(target: &str, at_least: usize, body: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     for file in &files {
@@ -22,15 +21,15 @@ fn run(target: &str, at_least: usize, body: impl Fn(&[u8])) {
 
 #[test]
 fn the_strict_check_its_uploads_and_its_joins_hold_over_the_corpus() {
-    run("check", 15, fuzzing::check);
+    run("check", 15, moondrop_properties::check);
 }
 
 #[test]
 fn the_results_reader_holds_over_the_corpus() {
-    run("results", 12, fuzzing::results);
+    run("results", 12, moondrop_properties::results);
 }
 
 #[test]
 fn event_decoding_holds_over_the_corpus() {
-    run("events", 12, fuzzing::event);
+    run("events", 12, moondrop_properties::event);
 }

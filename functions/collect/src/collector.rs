@@ -1,0 +1,64 @@
+//! One part being collected, and what its results may come to.
+
+use jiff::{SignedDuration, Timestamp};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::results::ResultsProblem;
+use moondrop_shared::services::Services;
+use std::time::Duration;
+
+/// What one attempt at a part works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Collector<'a> {
+    pub(crate) services: &'a Services,
+    pub(crate) drop: &'a DropRecord,
+    /// The part as it was read.
+    pub(crate) part: &'a PartRecord,
+}
+
+impl Collector<'_> {
+    /// When collect is to try again after a failure: after two minutes, then four, and so on, up to an hour.
+    pub(crate) fn next_try(&self, now: Timestamp) -> Timestamp {
+        let settings = &self.services.settings;
+        let wait = settings.retry_after.saturating_mul(1 << self.part.attempts.min(16)).min(settings.remind_after);
+        now + signed(wait)
+    }
+
+    /// How far apart the same bytes have to come to be believed.
+    pub(crate) fn confirm_after(&self) -> SignedDuration {
+        signed(self.services.settings.confirm_after)
+    }
+
+    /// Whether results with these bytes were seen before, long enough ago to be believed.
+    pub(crate) fn is_confirmed(&self, digest: &str, now: Timestamp) -> bool {
+        let seen = self.part.unconfirmed.as_ref();
+        seen.is_some_and(|seen| seen.digest == digest && now >= seen.since + self.confirm_after())
+    }
+}
+
+fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::from_hours(24))
+}
+
+/// Results that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    pub(crate) problem: ResultsProblem,
+    /// The SHA-256 of their bytes, in hex.
+    pub(crate) digest: String,
+}
+
+/// Why a part is not collected.
+#[derive(Debug)]
+pub(crate) enum NotCollected {
+    /// Its results cannot be used.
+    Unusable(Unusable),
+    /// Something failed; again may help.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NotCollected {
+    fn from(error: anyhow::Error) -> Self {
+        NotCollected::Failed(error)
+    }
+}

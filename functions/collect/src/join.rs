@@ -1,0 +1,94 @@
+//! A part's rows joined with their results, stored and recorded.
+
+use crate::collector::{Collector, NotCollected, Unusable};
+use crate::results::{self, Fetched, Origin};
+use crate::source_missing;
+use crate::work_file::{WorkFile, store};
+use anyhow::{Result, anyhow};
+use jiff::Timestamp;
+use moondrop_shared::lifecycle::PartSource;
+use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::results::{ResultsProblem, judge};
+use moondrop_shared::services::s3::drops_bucket::is_gone;
+
+/// Collects a part that has no results to fetch.
+pub(crate) async fn collect_unanswered(collector: &Collector<'_>, result: PartResult) -> Result<()> {
+    let stored = match write(collector, result).await {
+        Err(error) if is_gone(&error) => source_missing::write(collector, None).await?,
+        stored => stored?,
+    };
+    stored.record(collector).await
+}
+
+/// Collects a part by the results from there.
+///
+/// # Errors
+/// [`NotCollected::Unusable`] if they cannot be used.
+pub(crate) async fn collect_from(collector: &Collector<'_>, origin: Origin<'_>) -> Result<(), NotCollected> {
+    let stored = match Box::pin(join(collector, origin)).await {
+        Err(NotCollected::Failed(error)) if is_gone(&error) => without_source(collector, origin).await?,
+        stored => stored?,
+    };
+    Ok(stored.record(collector).await?)
+}
+
+async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile, NotCollected> {
+    let Collector { services, part, .. } = collector;
+    let fetched = results::fetch(collector, origin, false).await?;
+    check_confirmed(collector, origin, &fetched)?;
+    let Fetched { answers, digest, twice } = fetched;
+    let stored = write(collector, PartResult::Answered(answers)).await?;
+    if let Some(problem) = judge(&stored.tally, part.plan.accepted, &results::reading(services, origin)) {
+        stored.discard(collector).await?;
+        return Err(NotCollected::Unusable(Unusable { problem, digest }));
+    }
+    // Unexpected rows in them can make up for rows that a cut took away.
+    if let Origin::Api(job) | Origin::Better(job) = origin
+        && stored.tally.rows.missing > 0
+        && !twice
+        && !results::are_still(services, job, &digest).await?
+    {
+        stored.discard(collector).await?;
+        return Err(anyhow!("the results lack rows, and came otherwise the second time").into());
+    }
+    Ok(stored)
+}
+
+async fn without_source(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile, NotCollected> {
+    let Collector { services, part, .. } = collector;
+    let fetched = results::fetch(collector, origin, true).await?;
+    let reading = results::reading(services, origin);
+    if let Some(problem) = source_missing::judge(&fetched.answers, part.plan.accepted, &reading) {
+        return Err(NotCollected::Unusable(Unusable { problem, digest: fetched.digest }));
+    }
+    check_confirmed(collector, origin, &fetched)?;
+    Ok(source_missing::write(collector, Some(fetched.answers)).await?)
+}
+
+/// Results of the API that are used as far as they can be read (`RESULTS_UNREADABLE=rows`) count only once the same bytes have
+/// come twice, well apart: a page in their place for a minute must not end every row.
+fn check_confirmed(collector: &Collector<'_>, origin: Origin<'_>, fetched: &Fetched) -> Result<(), NotCollected> {
+    let from_api = !matches!(origin, Origin::Kept(_));
+    let unreadable: Option<&ResultsProblem> = fetched.answers.unreadable().filter(|_| from_api);
+    match unreadable {
+        Some(problem) if !collector.is_confirmed(&fetched.digest, Timestamp::now()) => {
+            Err(NotCollected::Unusable(Unusable { problem: problem.clone(), digest: fetched.digest.clone() }))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn write(collector: &Collector<'_>, result: PartResult) -> Result<WorkFile> {
+    let Collector { services, drop, part } = collector;
+    let PartSource { header, rejections, mut reader } = PartSource::open(services, drop, &part.plan).await?;
+    let mut join = Join::new(header, part.plan.clone(), rejections, result);
+    store(collector, part.plan.end - part.plan.offset, async |writer| {
+        while let Some(bytes) = reader.next().await? {
+            writer.write(&join.push(&bytes)?, None).await?;
+        }
+        let (rest, tally) = join.finish()?;
+        writer.write(&rest, None).await?;
+        Ok(tally)
+    })
+    .await
+}

@@ -1,0 +1,74 @@
+//! A part's rows, stored as a work file of this attempt's own until the drop is published.
+
+use crate::collector::Collector;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use moondrop_shared::object_key::ObjectKey;
+use moondrop_shared::part::CollectedPart;
+use moondrop_shared::results::tally::Tally;
+use moondrop_shared::services::metrics::Metric;
+use moondrop_shared::services::s3::results_bucket::ObjectWriter;
+
+/// A part's rows, stored.
+pub(crate) struct WorkFile {
+    key: ObjectKey,
+    bytes: u64,
+    digest: String,
+    pub(crate) tally: Tally,
+    /// The rows could not be joined to their source.
+    source_missing: bool,
+}
+
+/// Stores what `fill` writes, some `expected` bytes, or nothing; `fill` gives what became of the rows.
+pub(crate) async fn store(
+    collector: &Collector<'_>,
+    expected: u64,
+    fill: impl AsyncFnOnce(&mut ObjectWriter) -> Result<Tally>,
+) -> Result<WorkFile> {
+    let Collector { services, drop, part } = collector;
+    let key = ObjectKey::work(&drop.id, part.plan.number, Timestamp::now());
+    let mut writer = services.results.begin(&key, expected);
+    let stored = async {
+        let tally = fill(&mut writer).await?;
+        let written = writer.finish(None).await.context("store the part's rows")?;
+        Ok(WorkFile { key, bytes: written.bytes, digest: written.digest, tally, source_missing: false })
+    }
+    .await;
+    if stored.is_err() {
+        writer.abort().await;
+    }
+    stored
+}
+
+impl WorkFile {
+    /// Says that the rows could not be joined to their source.
+    pub(crate) fn without_source(self) -> Self {
+        WorkFile { source_missing: true, ..self }
+    }
+
+    /// Deletes it: its rows are not those of the part.
+    pub(crate) async fn discard(self, collector: &Collector<'_>) -> Result<()> {
+        collector.services.results.delete(&self.key).await
+    }
+
+    /// Records it as the part's rows. Of several attempts one gets its work file recorded; the others' are deleted.
+    pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<()> {
+        let Collector { services, drop, part } = collector;
+        let WorkFile { key, bytes, digest, tally, source_missing } = self;
+        let number = part.plan.number;
+        if source_missing {
+            tracing::error!(drop = %drop.id, part = number, alarm = "source_missing", "the file is gone; the rows are stored in the API's order");
+        }
+        let collected = CollectedPart { key, bytes, digest, source_missing, tally };
+        // Exactly once: the first attempt to be recorded is the one whose rows are published.
+        if !services.ledger.record_collected(part, &collected).await?.ours {
+            return services.results.delete(&collected.key).await;
+        }
+        let (rows, job) = (collected.tally.rows, part.job_id.as_deref());
+        let Tally { unexpected, duplicates, unreadable_labels, .. } = collected.tally;
+        services.metrics.count(Metric::LabelsUnreadable, unreadable_labels);
+        let (evaluated, failed, rejected, missing) = (rows.evaluated, rows.failed, rows.rejected, rows.missing);
+        tracing::info!(drop = %drop.id, part = number, job, evaluated, failed, rejected, missing, unexpected, duplicates, "the part is collected");
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! From the event to the record that a drop begins with.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use moondrop_shared::drop::{DropRecord, Terms};
+use moondrop_shared::event::{ObjectCreated, ObjectCreatedDetail};
+use moondrop_shared::object_key::{is_drop, policy_folder};
+use moondrop_shared::services::Services;
+use moondrop_shared::services::s3::drops_bucket::is_gone;
+use moondrop_shared::source::Source;
+
+/// The record of the announced drop; `None` if the object is no drop, or is gone and was never known in full.
+pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropRecord>> {
+    let ObjectCreated { time, detail } = ObjectCreated::read(body)?;
+    if !is_drop(&detail.object.key) {
+        return Ok(None);
+    }
+    let Some(source) = source_of(services, detail).await? else { return Ok(None) };
+    let settings = &services.settings;
+    let terms = Terms {
+        policy: settings.policy_for(policy_folder(&source.key)),
+        limits: settings.limits,
+        on_bad_rows: settings.on_bad_rows,
+    };
+    Ok(Some(DropRecord::new(source, time, terms, Timestamp::now())))
+}
+
+/// The object, asking S3 for what the event left out.
+async fn source_of(services: &Services, mut detail: ObjectCreatedDetail) -> Result<Option<Source>> {
+    if let Some(source) = detail.source() {
+        return Ok(Some(source));
+    }
+    let object = &detail.object;
+    match services.drops.head(&detail.bucket.name, &object.key, object.version()).await {
+        // What the event says stands: another object in its place is not the one that was announced.
+        Ok((etag, size)) => {
+            detail.object.etag.get_or_insert(etag);
+            detail.object.size.get_or_insert(size);
+        }
+        Err(error) if is_gone(&error) => {
+            tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    }
+    detail.source().context("an object without ETag or size").map(Some)
+}

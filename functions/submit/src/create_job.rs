@@ -1,0 +1,125 @@
+//! Creating a job for a part, and what the API's refusals mean.
+
+use crate::outcome::{PartOutcome, cancel, count_failure};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::JobName;
+use moondrop_shared::part::{PartFailure, PartRecord};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::ledger::CreatedJob;
+use moondrop_shared::services::metrics::Metric;
+use std::sync::{Mutex, PoisonError};
+
+/// What became of a job that was to be created.
+pub(crate) enum JobOutcome {
+    /// One is recorded, this attempt's or another's: the part as it now stands.
+    Recorded(Box<PartRecord>),
+    /// None is.
+    None(PartOutcome),
+}
+
+/// Since when the API refuses to create jobs for the drop, and since when it blames the request for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) refused: Option<Timestamp>,
+    pub(crate) invalid: Option<Timestamp>,
+}
+
+impl Since {
+    pub(crate) fn of(drop: &DropRecord) -> Self {
+        Since { refused: drop.refused_since, invalid: drop.invalid_since }
+    }
+}
+
+/// The refusals that the parts of a drop met, which are uploaded side by side. A refusal ends rows, so it has to be given twice,
+/// well apart; for which part does not matter, since the jobs of a drop differ in their names alone.
+pub(crate) struct Refusals(Mutex<Since>);
+
+impl Refusals {
+    pub(crate) fn of(drop: &DropRecord) -> Self {
+        Refusals(Mutex::new(Since::of(drop)))
+    }
+
+    pub(crate) fn since(&self) -> Since {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job was created, or none is needed any more: what was refused before is over.
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Since::default();
+    }
+
+    /// Adds a refusal.
+    fn add(&self, now: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refused.get_or_insert(now);
+    }
+
+    /// Adds a refusal that blames the request; since when it does.
+    fn add_invalid(&self, now: Timestamp) -> Timestamp {
+        self.add(now);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).invalid.get_or_insert(now)
+    }
+}
+
+/// Creates a job and records it.
+pub(crate) async fn create_job(
+    services: &Services,
+    drop: &DropRecord,
+    part: &PartRecord,
+    refusals: &Refusals,
+) -> Result<JobOutcome> {
+    let stack = services.settings.stack.clone();
+    let name = JobName { stack, drop: drop.id.clone(), part: part.plan.number }.to_string();
+    let policy = drop.policy.as_deref().context("the drop has no policy")?;
+    // Before the call, so that the URL is never taken for younger than it is.
+    let created_at = Timestamp::now();
+    let created = match services.api.create(&name, policy).await {
+        Ok(created) => created,
+        Err(error) => return not_created(services, part, refusals, error).await.map(JobOutcome::None),
+    };
+    refusals.clear();
+    let job = CreatedJob { id: created.id, upload_url: created.upload_url, created_at };
+    // Exactly once: of all attempts, the one that gets its job recorded uploads to it; the others' are cancelled unused. If the
+    // ledger does not answer, the job may be recorded, and is left alone: the sweep finds it if it is not.
+    let recorded = services.ledger.record_job(part, &job).await?;
+    if recorded.ours {
+        services.metrics.count(Metric::JobsCreated, 1);
+    } else {
+        tracing::info!(drop = %drop.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
+        cancel(services, part, &job.id).await;
+    }
+    Ok(JobOutcome::Recorded(Box::new(recorded.record)))
+}
+
+/// What becomes of a part for which no job was created, or none that we know of.
+async fn not_created(services: &Services, part: &PartRecord, refusals: &Refusals, error: ApiError) -> Result<PartOutcome> {
+    let now = Timestamp::now();
+    let problem = match &error {
+        ApiError::Invalid(words) => {
+            let since = refusals.add_invalid(now);
+            if now.duration_since(since).unsigned_abs() >= services.settings.confirm_after {
+                let failure = PartFailure { lost: false, reason: format!("the API refuses to create a job: {words}") };
+                if services.ledger.refuse_part(part, &failure, now).await?.ours {
+                    count_failure(services, part, &failure);
+                }
+                return Ok(PartOutcome::Done);
+            }
+            Problem::create_invalid(words)
+        }
+        ApiError::Refused(words) | ApiError::NotFound(words) => {
+            refusals.add(now);
+            Problem::create_refused(words)
+        }
+        ApiError::Key | ApiError::NotPermitted(_) => Problem::key_refused(),
+        ApiError::NoKey(_) => Problem::no_key(),
+        ApiError::Busy { .. } => Problem::api_busy(),
+        ApiError::Unreachable(_) | ApiError::Unclear(_) | ApiError::Unknown(_) => Problem::api_unclear(),
+    };
+    let error = describe(&error.into());
+    tracing::warn!(drop = %part.drop, part = part.plan.number, error, "no job was created, or none we know of");
+    Ok(PartOutcome::Later(problem))
+}

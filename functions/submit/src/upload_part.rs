@@ -1,0 +1,123 @@
+//! Uploading a part's rows to its job.
+
+use crate::outcome::{PartOutcome, cancel, count_failure};
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use jiff::Timestamp;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::job::{SignedUrl, UPLOAD_URL_USED_FOR};
+use moondrop_shared::lifecycle::PartSource;
+use moondrop_shared::part::upload::UploadEncoder;
+use moondrop_shared::part::{PartFailure, PartRecord, PartState};
+use moondrop_shared::problem::Problem;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::transfer::{TransferError, UploadBody};
+use moondrop_shared::services::ledger::Upload;
+use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
+
+/// Uploads the part's rows to the recorded URL. That it begins is recorded first: what was never begun was never sent.
+pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
+    let number = part.plan.number;
+    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
+        bail!("part {number} is CREATED without a job, a URL or a time");
+    };
+    if Timestamp::now().duration_since(created_at) > UPLOAD_URL_USED_FOR {
+        return Ok(PartOutcome::Waits);
+    }
+    if let Err(TransferError::Host(host)) = services.transfer.check(url) {
+        return Ok(PartOutcome::Later(Problem::host_refused("wants the rows uploaded to", &host)));
+    }
+    // Read before the mark: what cannot be read for now was not sent, and must not count as if it were.
+    let rows = match Rows::open(services, drop, part).await {
+        Err(error) if !is_gone(&error) => return Err(error.context(format!("read part {number}"))),
+        rows => rows,
+    };
+    let begun = match services.ledger.begin_upload(part, Timestamp::now()).await? {
+        Upload::Begun(begun) => begun,
+        // Another attempt has uploaded it, or poll has claimed it.
+        Upload::MovedOn(now) if now.may_be_sent() && now.state != PartState::Abandoning => return Ok(PartOutcome::Done),
+        Upload::MovedOn(_) => return Ok(PartOutcome::Waits),
+    };
+    match send(services, part, rows, url).await {
+        Ok(()) => {
+            services.ledger.record_upload(part, Timestamp::now()).await?;
+            let (rows, bytes) = (part.plan.accepted, part.plan.upload_bytes);
+            tracing::info!(drop = %drop.id, part = number, job, rows, bytes, "the part is uploaded");
+            Ok(PartOutcome::Done)
+        }
+        Err(TransferError::Source(error)) if is_gone(&error) => {
+            let reason = "the file was overwritten or deleted before these rows were sent".to_owned();
+            let failure = PartFailure { lost: false, reason };
+            if services.ledger.fail_unsent(&begun, &failure, Timestamp::now()).await?.ours {
+                count_failure(services, part, &failure);
+                cancel(services, part, job).await;
+                return Ok(PartOutcome::Done);
+            }
+            // An earlier upload may have taken effect: whether the job starts, poll sees.
+            tracing::warn!(drop = %drop.id, part = number, job, "the file is gone; whether its rows were sent before, poll finds out");
+            Ok(PartOutcome::Waits)
+        }
+        Err(TransferError::Source(error)) => Err(error.context(format!("read part {number}"))),
+        Err(error) => {
+            let error = describe(&error.into());
+            tracing::warn!(drop = %drop.id, part = number, job, error, "the upload did not succeed");
+            Ok(PartOutcome::Later(Problem::upload_failed()))
+        }
+    }
+}
+
+/// Uploads the same bytes once more to the same job, which has them and does not start: once in its life.
+pub(crate) async fn repeat_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
+    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
+        return Ok(PartOutcome::Done);
+    };
+    let (number, now) = (part.plan.number, Timestamp::now());
+    let rows = Rows::open(services, drop, part).await;
+    let is_late = now.duration_since(created_at) > UPLOAD_URL_USED_FOR;
+    if rows.is_err() || is_late || !services.ledger.begin_repeat(part, now).await?.ours {
+        return Ok(PartOutcome::Done);
+    }
+    match send(services, part, rows, url).await {
+        Ok(()) => {
+            tracing::info!(drop = %drop.id, part = number, job, "the part is uploaded once more, since its job did not start");
+        }
+        Err(error) => {
+            let error = describe(&error.into());
+            tracing::warn!(drop = %drop.id, part = number, job, error, "the repeated upload did not succeed; there is no other");
+        }
+    }
+    Ok(PartOutcome::Done)
+}
+
+/// A part's rows, of which the first are read.
+struct Rows {
+    reader: SourceReader,
+    encoder: UploadEncoder,
+    first: Option<Bytes>,
+}
+
+impl Rows {
+    async fn open(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<Rows> {
+        let PartSource { header, rejections, mut reader } = PartSource::open(services, drop, &part.plan).await?;
+        let encoder = UploadEncoder::new(header, part.plan.clone(), rejections);
+        let first = reader.next().await?;
+        Ok(Rows { reader, encoder, first })
+    }
+
+    /// Makes the upload's bytes from the source's while they are sent.
+    async fn write(mut self, body: &mut UploadBody) -> Result<()> {
+        let mut bytes = self.first;
+        while let Some(source) = bytes {
+            body.send(self.encoder.push(&source)?.into()).await;
+            bytes = self.reader.next().await?;
+        }
+        body.send(self.encoder.finish()?.into()).await;
+        Ok(())
+    }
+}
+
+async fn send(services: &Services, part: &PartRecord, rows: Result<Rows>, url: &SignedUrl) -> Result<(), TransferError> {
+    let rows = rows.map_err(TransferError::Source)?;
+    services.transfer.upload(url, part.plan.upload_bytes, async |body| rows.write(body).await).await
+}

@@ -1,0 +1,152 @@
+//! Every object key, and how a drop's key is read. No key is put together anywhere else.
+
+use crate::source::DropId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where drops are put: `incoming/[<policy>/]<name>.csv`.
+pub const INCOMING: &str = "incoming/";
+
+/// The longest path of a drop that is repeated in the keys of its results, in bytes; S3 takes keys of up to 1,024 bytes
+/// (Amazon S3 User Guide, "Naming Amazon S3 objects"), and the results' are longer by a time and a name.
+const MAX_PATH_BYTES: usize = 900;
+
+/// The key of an object in the results bucket.
+///
+/// ```
+/// use moondrop_shared::object_key::{ObjectKey, results_folder};
+///
+/// let dropped_at = "2026-11-23T18:12:00Z".parse()?;
+/// let folder = results_folder("incoming/hate/posts.csv", dropped_at);
+/// assert_eq!(ObjectKey::results(&folder).as_str(), "results/hate/posts/2026-11-23T18-12-00Z/results.csv");
+/// # Ok::<(), jiff::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// All rows of a drop with their results.
+    #[must_use]
+    pub fn results(folder: &str) -> Self {
+        ObjectKey(format!("{folder}/results.csv"))
+    }
+
+    /// The rows that were not sent, and why.
+    #[must_use]
+    pub fn rejected(folder: &str) -> Self {
+        ObjectKey(format!("{folder}/rejected.csv"))
+    }
+
+    /// The state of the drop.
+    #[must_use]
+    pub fn status(folder: &str) -> Self {
+        ObjectKey(format!("{folder}/status.json"))
+    }
+
+    /// A part's joined rows, until the drop is published. Each attempt writes its own, told apart by its time; the ledger says
+    /// whose counts.
+    #[must_use]
+    pub fn work(drop_id: &DropId, part: u32, attempt: Timestamp) -> Self {
+        ObjectKey(format!("{}{part:05}-{:x}.csv", work_folder(drop_id), attempt.as_nanosecond()))
+    }
+
+    /// A job's results as they came, which cannot be used as they are; `digest` is the SHA-256 of their bytes, in hex.
+    #[must_use]
+    pub fn held(drop_id: &DropId, part: u32, digest: &str) -> Self {
+        ObjectKey(format!("{}held/{part:05}-{}.csv", work_folder(drop_id), digest.get(..16).unwrap_or(digest)))
+    }
+
+    /// A key that S3 listed.
+    #[must_use]
+    pub fn listed(key: &str) -> Self {
+        ObjectKey(key.to_owned())
+    }
+
+    /// The key as S3 has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the keys of all of a drop's work files begin with.
+#[must_use]
+pub fn work_folder(drop_id: &DropId) -> String {
+    format!("work/{drop_id}/")
+}
+
+/// Whether an object under this key is a drop: under `incoming/`, and not a folder's marker.
+#[must_use]
+pub fn is_drop(key: &str) -> bool {
+    key.strip_prefix(INCOMING).is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'))
+}
+
+/// The policy a drop's key names: its first folder under `incoming/`, if it has one.
+#[must_use]
+pub fn policy_folder(key: &str) -> Option<&str> {
+    let rest = key.strip_prefix(INCOMING)?;
+    rest.split_once('/').map(|(folder, _)| folder).filter(|folder| !folder.is_empty())
+}
+
+/// The folder of a drop's results: `results/<path>/<time>`, where the path is the drop's key without `incoming/` and `.csv`,
+/// and the time is UTC as `2026-11-23T18-12-00Z`.
+#[must_use]
+pub fn results_folder(key: &str, dropped_at: Timestamp) -> String {
+    let path = key.strip_prefix(INCOMING).unwrap_or(key);
+    let path = match path.len().checked_sub(4) {
+        Some(cut) if path.is_char_boundary(cut) && path[cut..].eq_ignore_ascii_case(".csv") && cut > 0 => &path[..cut],
+        _ => path,
+    };
+    let mut end = path.len().min(MAX_PATH_BYTES);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("results/{}/{}", &path[..end], dropped_at.strftime("%Y-%m-%dT%H-%M-%SZ"))
+}
+
+/// The folder of a drop whose [`results_folder`] is another's: of the same key, dropped in the same second.
+#[must_use]
+pub fn second_folder(folder: &str, drop_id: &DropId) -> String {
+    format!("{folder}-{}", drop_id.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        "2026-11-23T18:12:00.7Z".parse().unwrap()
+    }
+
+    #[test]
+    fn results_stand_under_the_drops_path_and_time() {
+        let folder = |key| results_folder(key, at());
+        assert_eq!(folder("incoming/posts.csv"), "results/posts/2026-11-23T18-12-00Z");
+        assert_eq!(folder("incoming/hate/a b/ü+%2F.CSV"), "results/hate/a b/ü+%2F/2026-11-23T18-12-00Z");
+        assert_eq!(folder("incoming/posts"), "results/posts/2026-11-23T18-12-00Z");
+        assert_eq!(folder("incoming/.csv"), "results/.csv/2026-11-23T18-12-00Z");
+    }
+
+    #[test]
+    fn a_long_key_still_makes_a_key_that_s3_takes() {
+        let key = format!("incoming/{}.csv", "ü".repeat(500));
+        let folder = second_folder(&results_folder(&key, at()), &DropId::of("b", &key, "v"));
+        assert!(ObjectKey::results(&folder).as_str().len() <= 1024);
+    }
+
+    #[test]
+    fn folders_and_other_places_are_not_drops() {
+        assert!(is_drop("incoming/posts.csv") && is_drop("incoming/p/x.xlsx"));
+        assert!(!is_drop("incoming/") && !is_drop("incoming/p/") && !is_drop("other/posts.csv"));
+        assert_eq!(policy_folder("incoming/p/a/b.csv"), Some("p"));
+        assert_eq!(policy_folder("incoming/b.csv"), None);
+    }
+}

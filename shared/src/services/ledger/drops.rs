@@ -1,0 +1,131 @@
+//! A drop's transitions.
+
+use super::item::{Item, keyed, open, part_key, read, text};
+use super::update::Update;
+use super::write::condition_held;
+use super::{Ledger, META, Recorded, WRITES_AT_ONCE};
+use crate::drop::{DropRecord, DropState};
+use crate::part::PartRecord;
+use crate::problem::Problem;
+use crate::source::DropId;
+use anyhow::Result;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+
+impl Ledger {
+    /// Accepts a drop: puts its record if there is none yet, and gives the one that stands.
+    ///
+    /// The results' folder is claimed first: of two versions of a key that were dropped in the same second, one gets its second
+    /// folder.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or the record is of another form.
+    pub async fn accept(&self, mut drop: DropRecord) -> Result<DropRecord> {
+        if let Some(drop) = self.drop_record(&drop.id).await? {
+            return Ok(drop);
+        }
+        if !self.claim_folder(&drop).await? {
+            drop.folder = drop.second_folder();
+        }
+        let mut item = keyed(&drop, &drop.id, META)?;
+        item.extend(open("DROP", drop.active_at));
+        match self.put_new(item).await? {
+            None => Ok(drop),
+            Some(stands) => read(stands),
+        }
+    }
+
+    async fn claim_folder(&self, drop: &DropRecord) -> Result<bool> {
+        let claim = Item::from([
+            ("pk".to_owned(), text(&format!("FOLDER#{}", drop.folder))),
+            ("sk".to_owned(), text("CLAIM")),
+            ("drop".to_owned(), text(drop.id.as_str())),
+        ]);
+        let claimed = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(claim))
+            .condition_expression("attribute_not_exists(pk) OR #drop = :drop")
+            .expression_attribute_names("#drop", "drop")
+            .expression_attribute_values(":drop", text(drop.id.as_str()))
+            .send()
+            .await;
+        condition_held(claimed, "claim the results' folder")
+    }
+
+    /// Records the plan's parts; those that are there already are left as they are (`attribute_not_exists`).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_parts(&self, parts: Vec<PartRecord>, now: Timestamp) -> Result<()> {
+        stream::iter(parts)
+            .map(|part| async move {
+                let mut item = keyed(&part, &part.drop, &part_key(part.plan.number))?;
+                item.extend(open("PART", now));
+                self.put_new(item).await.map(|_| ())
+            })
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Moves a drop on: writes its state, plan, problem, times and size as they are in `drop`, if its state is still `was`.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn move_drop(&self, drop: &DropRecord, was: DropState) -> Result<Recorded<DropRecord>> {
+        let mut update = Update::of(&drop.id, META).set("state", &drop.state)?.set("times", &drop.times)?;
+        update = update.set("active_at", &drop.active_at)?;
+        if let Some(plan) = &drop.plan {
+            update = update.set("plan", plan)?;
+        }
+        if let Some(bytes) = &drop.results_bytes {
+            update = update.set("results_bytes", bytes)?;
+        }
+        update = update.put("problem", drop.problem.as_ref())?;
+        let writer = match drop.state {
+            DropState::Checking => "accepted_by",
+            DropState::Uploading => "planned_by",
+            DropState::Evaluating => "evaluating_by",
+            DropState::Completed | DropState::CompletedWithErrors | DropState::Rejected | DropState::Failed => "ended_by",
+        };
+        self.update(update.by(writer).only_if("#state = :was").value(":was", &was)?).await
+    }
+
+    /// Takes a drop that has reached its end, and whose end is reported, out of the open index.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn close(&self, drop_id: &DropId, now: Timestamp) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(drop_id, META).set("closed_at", &now)?.remove("open").remove("open_since");
+        self.update(update.by("closed_by").only_if("attribute_exists(#open)")).await
+    }
+
+    /// Records that a drop is being worked on, or has been requeued, if it is in the state of `drop`.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn heartbeat(&self, drop: &DropRecord, now: Timestamp) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).set("active_at", &now)?;
+        self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
+    }
+
+    /// Sets what a drop waits for, or that it waits no more, if it is in the state of `drop`.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn set_problem(&self, drop: &DropRecord, problem: Option<&Problem>) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).put("problem", problem)?;
+        self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
+    }
+
+    /// Records since when the API refuses to create jobs for a drop, and since when it blames the request for it, as in `drop`.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn set_refusals(&self, drop: &DropRecord) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).put("refused_since", drop.refused_since.as_ref())?;
+        self.update(update.put("invalid_since", drop.invalid_since.as_ref())?.only_if("attribute_exists(pk)")).await
+    }
+}

@@ -1,0 +1,102 @@
+//! Conditional writes.
+
+use super::Ledger;
+use super::item::{Item, read, text};
+use super::update::Update;
+use anyhow::{Context, Result};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use serde::de::DeserializeOwned;
+
+/// What a conditional write came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded<T> {
+    /// The record as it now stands.
+    pub record: T,
+    /// Whether this very write was made, rather than another's before it.
+    pub ours: bool,
+}
+
+impl Ledger {
+    /// Puts a record; gives the one that was there before.
+    pub(super) async fn put_new(&self, item: Item) -> Result<Option<Item>> {
+        let keys = [item.get("pk"), item.get("sk")].map(|key| key.and_then(|key| key.as_s().ok()).cloned().unwrap_or_default());
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = put
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(None),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => match refused.item.clone() {
+                    Some(item) => Ok(Some(item)),
+                    None => self.item(&keys[0], &keys[1]).await,
+                },
+                _ => Err(anyhow::Error::new(error).context("put a record in the ledger")),
+            },
+        }
+    }
+
+    /// Makes a conditional write of a record.
+    pub(super) async fn update<T: DeserializeOwned>(&self, update: Update) -> Result<Recorded<T>> {
+        let (ours, item) = self.write(update).await?;
+        Ok(Recorded { record: read(item)?, ours })
+    }
+
+    /// Makes a conditional write; whether it is ours, and the item as it now stands. The one place where a refused write is told from
+    /// one that was made and whose answer was lost.
+    pub(super) async fn write(&self, mut update: Update) -> Result<(bool, Item)> {
+        let writer = update.writer.map(|attribute| (attribute, self.writers.next()));
+        if let Some((attribute, name)) = &writer {
+            update = update.set(attribute, name)?;
+        }
+        let written = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&update.pk))
+            .key("sk", text(&update.sk))
+            .update_expression(update.expression())
+            .set_condition_expression(Some(update.condition.clone()).filter(|condition| !condition.is_empty()))
+            .set_expression_attribute_names(Some(update.names()))
+            .set_expression_attribute_values(Some(update.values).filter(|v| !v.is_empty()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let refused = match written {
+            Ok(written) => return Ok((true, written.attributes.unwrap_or_default())),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item.clone(),
+                _ => return Err(anyhow::Error::new(error).context("update a record in the ledger")),
+            },
+        };
+        // A record that is not there at all has no item either.
+        let stands = match refused {
+            Some(item) => item,
+            None => {
+                let (pk, sk) = (&update.pk, &update.sk);
+                self.item(pk, sk).await?.with_context(|| format!("the record {pk} {sk} is not in the ledger"))?
+            }
+        };
+        let ours = writer.is_some_and(|(attribute, name)| stands.get(attribute).is_some_and(|by| *by == text(&name)));
+        Ok((ours, stands))
+    }
+}
+
+/// Whether a conditional write took place; a failed condition is an answer, not an error.
+pub(super) fn condition_held<T, E, R>(result: Result<T, SdkError<E, R>>, what: &str) -> Result<bool>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(_) => Ok(true),
+        Err(e) if e.as_service_error().and_then(|e| e.code()) == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(e) => Err(anyhow::Error::new(e).context(format!("{what} in the ledger"))),
+    }
+}
