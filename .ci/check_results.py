@@ -38,7 +38,7 @@ def is_address(text):
 
 
 def verdict(row, first_line):
-    """The class a source row is to be rejected with, or None. By README.md's table."""
+    """The code a source row is to be rejected with, or None. By the table in shared/README.md."""
     if not row["ref_id"].strip() or len(row["ref_id"].encode()) > 1024:
         return "E_REF_ID"
     if row["type"].strip() not in ("text", "image_url"):
@@ -95,7 +95,7 @@ def main(source_path, folder):
     # rejected.csv: the same rows, each pointed at by line and byte.
     rejected = rows_of((folder / "rejected.csv").read_bytes()) if (folder / "rejected.csv").exists() else [[]]
     if expected_rejections:
-        check(rejected[0] == ["line", "byte_offset", "ref_id", "class", "reason"], "rejected.csv", "its columns are others")
+        check(rejected[0] == ["line", "byte_offset", "ref_id", "code", "message"], "rejected.csv", "its columns are others")
     check(len(rejected) - 1 == len(expected_rejections), "rejected.csv", f"{len(rejected) - 1} rows")
     for entry, (number, ref_id, refused, reason) in zip(rejected[1:], expected_rejections):
         line, offset, *rest = entry
@@ -106,11 +106,11 @@ def main(source_path, folder):
         offset = int(offset)
         check(int(line) == source[:offset].count(b"\n") + 1, where, "line and byte offset do not agree")
         there = next(csv.reader(io.StringIO(source[offset:].decode(), newline=""), strict=True))
-        check(there == source_rows[number - 1], where, "another row stands at its byte offset")
+        check(there == source_rows[number - 1], where, "another row is at its byte offset")
 
     # status.json: the same counts.
     rows = status["rows"]
-    check(status["schema"] == "moondrop.status/1", "status.json", f"its schema is {status['schema']}")
+    check(status["schema"] == "moondrop.status/2", "status.json", f"its schema is {status['schema']}")
     for name in ["evaluated", "failed", "rejected", "missing"]:
         check(rows[name] == outcomes[name], "status.json", f"{name} is {rows[name]}; results.csv has {outcomes[name]}")
     check(rows["total"] == rows["checked"] == len(source_rows) and rows["pending"] == 0, "status.json", "its totals are off")

@@ -5,8 +5,10 @@ Where ministack is not AWS:
 - It moves no dead letters back by itself, takes no events with a time of their own, and retries no event that a function failed at.
 - Saved queries and metric math are unknown to it; it runs no query on logs and raises no alarm from functions' metrics. The
   linters have looked at the queries, and every metric of an alarm is one that AWS or our code names.
+- Slack's channel, and its webhook's connection and destination, are unknown to it; of those examples the linters look at the
+  rest, and the rule of the first is deployed.
 - The roles' actions that Lambda itself uses are not enforced: see NOT_HERE in roles.py.
-- Three things are mended in emulator.py.
+- emulator.py fixes three things.
 - Time is shortened: the queue brings a message back after a second (5,400 in the template) where a step says so.
 - No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build` and `sam deploy` themselves are not run.
 """
@@ -24,6 +26,7 @@ import time
 import traceback
 
 from drops import Drops, compare, large, rows, small
+from examples import Examples
 from roles import NOT_HERE, Roles
 from stack import BINARIES, KEY, ROOT, STACK, Stack, wait
 
@@ -62,12 +65,13 @@ class Drive:
         steps = [
             ("a file overwritten in flight", self.overwritten),
             ("a file that is refused, with its report", self.refused),
+            ("the examples' rules take events further", self.examples),
             ("two hundred files at once", self.many),
             ("the schedule ticks by itself", self.scheduled),
             ("a large file, and submit and collect killed over it", lambda: self.killed(local_large)),
             ("a message becomes a dead letter, and is redriven", self.dead_letter),
-            ("drops that EventBridge could not hand over, moved as README.md says", self.undelivered),
-            ("a file copied onto itself, as README.md says", self.replayed),
+            ("drops that EventBridge could not deliver, moved as infra/README.md says", self.undelivered),
+            ("a file copied onto itself, as infra/README.md says", self.replayed),
             ("collect fails three times, and its event is kept", self.collect_fails),
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
@@ -143,8 +147,32 @@ class Drive:
         self.drops.drop("bad.csv", b'ref_id,type,content\n1,text,"never closed\n')
         folder, status = self.drops.reaches("bad.csv", ["rejected"])
         (line,) = rows(self.drops.read(f"{folder}rejected.csv"))
-        assert (status["trouble"]["class"], line["class"], line["line"]) == ("E_QUOTE", "E_QUOTE", "2"), (status, line)
-        return f"{line['class']} in line {line['line']}"
+        assert (status["problem"]["code"], line["code"], line["line"]) == ("E_QUOTE", "E_QUOTE", "2"), (status, line)
+        return f"{line['code']} in line {line['line']}"
+
+    def examples(self):
+        """What the examples make of a drop that completes and of one that is refused."""
+        with Examples(self.stack) as examples:
+            examples.deploy("email", Address="someone@example.com")
+            examples.deploy("slack-chat", Workspace="T0123456789", Channel="C0123456789")
+            machine = examples.workflow()
+            examples.deploy("step-functions", StateMachineArn=machine)
+            mail, chat = examples.listen("email"), examples.listen("slack-chat")
+            self.drops.drop("told.csv", small("told"))
+            self.drops.drop("not-told.csv", b'ref_id,type,content\n1,text,"never closed\n')
+            ((folder, status),) = self.drops.finish(["told.csv"])["told.csv"]
+            letter = examples.received(mail, "incoming/told.csv: completed")
+            assert "2 rows: 2 evaluated, 0 failed, 0 rejected, 0 missing." in letter and folder in letter, letter
+            _, refused = self.drops.reaches("not-told.csv", ["rejected"])
+            letter = examples.received(mail, "incoming/not-told.csv: rejected")
+            assert refused["problem"]["message"] in letter and refused["problem"]["next_step"] in letter, letter
+            message = json.loads(examples.received(chat, "incoming/told.csv"))
+            assert message["content"]["title"] == "incoming/told.csv: completed" and message["id"] == status["drop"], message
+            # An earlier drop's end may be announced late: its execution is none of ours.
+            ours = lambda: [each for each in examples.executions(machine) if each["drop"] == status["drop"]]
+            (given,) = wait("an execution", ours, 30)
+            assert self.drops.read(given["files"]["results"]) == self.drops.read(f"{folder}results.csv"), given
+        return "an e-mail each, a message to the channel, and one execution, which names the results"
 
     def many(self):
         names = [f"many-{i:03}.csv" for i in range(200)]
@@ -157,7 +185,7 @@ class Drive:
         return f"{len(done)} results"
 
     def killed(self, local):
-        """The queue's message is out of sight for 90 minutes then: it is poll that finds the drop standing still."""
+        """The queue's message is out of sight for 90 minutes then: it is poll that finds the drop stalled."""
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.drops.drop("large.csv", self.large)
         wait("submit is at work on it", lambda: self.drops.statuses("large.csv"), every=0.01)
@@ -180,7 +208,7 @@ class Drive:
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1200", REMIND_AFTER_SECONDS="3600")
         jobs = [job["name"] for job in self.drops.jobs() if not job["state"].endswith("CANCELLED")]
         assert len(jobs) == len(set(jobs)), "a part has two live jobs"
-        return f"{LARGE_ROWS} rows, byte for byte; killed {submits} of submit and {collects} of collect; one live job a part"
+        return f"{LARGE_ROWS} rows, byte for byte; killed {submits} of submit and {collects} of collect; one live job per part"
 
     def _kill(self, function):
         killed = 0

@@ -1,4 +1,4 @@
-"""ministack, with three things mended, as AWS does them: S3's events through EventBridge name the object's version; an object
+"""ministack, with three things fixed, as AWS does them: S3's events through EventBridge name the object's version; an object
 is read by version and range together; and who may not list a bucket is not told that a key is missing, but refused."""
 
 import contextvars

@@ -95,14 +95,14 @@ class Roles:
         self._try_collect(trial, fresh)
         untold = {each for each in set(self.all()) - tried if each[2] not in NOT_HERE}
         assert not untold, f"not tried, and no reason given: {sorted(untold)}"
-        # With everything in its place again, all of it comes to its end. What collect could not tell the end of, poll finds
-        # standing still; on AWS collect would be invoked twice more before.
+        # With everything in its place again, all of it comes to its end. What collect could not announce the end of, poll finds
+        # stalled; on AWS collect would be invoked twice more before.
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.stack.redrive()
         self.drops.finish(names)
         self.drops.finish([UNVERSIONED, REFUSED, AGAIN], each=2)
         ((_, status),) = self.drops.finish([CONFLICT])[CONFLICT]
-        assert (status["state"], status["trouble"]["class"]) == ("failed", "E_CONFLICT"), status
+        assert (status["state"], status["problem"]["code"]) == ("failed", "E_CONFLICT"), status
         return len(tried)
 
     def announce(self, kind, **detail):
@@ -110,7 +110,7 @@ class Roles:
         self.stack.events.put_events(Entries=[entry])
 
     def replay(self, name, at=None):
-        """Announces a file anew, without its version: a drop of its own. With a time of its own, by way of the queue."""
+        """Announces a file again, without its version: a drop of its own. With a time of its own, by way of the queue."""
         detail = {"bucket": {"name": self.drops.drops}, "object": {"key": f"incoming/{name}"}}
         if at:
             body = json.dumps({"time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "detail": detail})
@@ -119,7 +119,7 @@ class Roles:
             self.announce("Drop Stalled", **detail)
 
     def in_flight(self, name, each=1):
-        """Waits until the file's rows are with the API and its jobs are done, and no one has asked after them."""
+        """Waits until the file's rows are with the API and its jobs are done, and no one has polled them."""
         states = lambda: [status["state"] for _, status in self.drops.statuses(name)]
         wait(f"{name} is with the API", lambda: states() == ["evaluating"] * each)
         ids = [part["job"] for _, status in self.drops.statuses(name) for part in status["parts"]]
@@ -140,7 +140,7 @@ class Roles:
         self.drops.drop(UNVERSIONED, small(UNVERSIONED))
         # The refusal of a HEAD has no body, and so no words.
         trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay(UNVERSIONED), "look the file up in S3: service error")
-        # A rejected.csv of several pieces whose place is taken. What stands there goes, and the drop goes on.
+        # A rejected.csv of several pieces whose place is taken. Once the object there is gone, the drop continues.
         at = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
         taken = f"results/refused/{at:%Y-%m-%dT%H-%M-%SZ}/rejected.csv"
         self.drops.s3.put_object(Bucket=self.drops.results, Key=taken, Body=b"someone else's")

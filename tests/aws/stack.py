@@ -70,10 +70,10 @@ def zipped(binary):
 
 
 def readme(mark):
-    """The commands of the code block that README.md marks so."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The commands of the code block that infra/README.md marks so."""
+    text = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
     marked = re.search(rf"<!-- aws: {mark} -->\n *```sh\n(.*?)```", text, re.DOTALL)
-    assert marked, f"README.md has no code block marked `aws: {mark}`"
+    assert marked, f"infra/README.md has no code block marked `aws: {mark}`"
     return marked[1]
 
 
@@ -141,7 +141,7 @@ class Stack:
         return process
 
     def _start(self):
-        # With a clean environment, and an address for everything of AWS: its functions inherit both, and would call AWS itself.
+        # With a clean environment, and an endpoint for everything of AWS: its functions inherit both, and would call AWS itself.
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -179,7 +179,7 @@ class Stack:
             verify=str(self.certificate),
             config=Config(read_timeout=300, retries={"max_attempts": 0}, max_pool_connections=32),
         )
-        for service in ("s3", "cloudformation", "dynamodb", "sqs", "iam", "events", "logs", "secretsmanager", "cloudwatch"):
+        for service in ("s3", "cloudformation", "dynamodb", "sqs", "iam", "events", "logs", "secretsmanager", "sns", "stepfunctions"):
             setattr(self, service, boto3.client(service, **settings))
         self.lambda_ = boto3.client("lambda", **settings)
 
@@ -191,7 +191,7 @@ class Stack:
             return None
 
     def operate(self, mark, **variables):
-        """Gives commands of README.md as an operator would, with the AWS CLI."""
+        """Gives commands of infra/README.md as an operator would, with the AWS CLI."""
         environment = {
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -201,7 +201,7 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
         }
-        # In its first version the AWS CLI takes no address for SQS from the environment.
+        # In its first version the AWS CLI takes no endpoint for SQS from the environment.
         here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
         done = subprocess.run(
             ["bash", "-uo", "pipefail", "-c", f"{here}\n{readme(mark)}"],
