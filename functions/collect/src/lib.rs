@@ -110,10 +110,11 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     }
     let published = publish::publish_if_last(services, &drop).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
-    if let Err(error) = &published
-        && let Err(error) = set_problem(services, &drop, Some(problem(error))).await
-    {
-        tracing::warn!(drop = %drop_id, error = describe(&error), "the drop's problem was not recorded");
+    if let Err(error) = &published {
+        if let Err(error) = set_problem(services, &drop, Some(problem(error))).await {
+            tracing::warn!(drop = %drop_id, error = describe(&error), "the drop's problem was not recorded");
+        }
+        try_report(services, &drop).await;
     }
     published
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::try_report;
+use moondrop_shared::lifecycle::{set_problem, try_report};
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::services::Services;
@@ -81,7 +81,7 @@ async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> 
         if is_set == problem.is_some() {
             continue;
         }
-        if let Err(error) = tick.services.ledger.set_problem(drop, problem.as_ref()).await {
+        if let Err(error) = set_problem(tick.services, drop, problem.clone()).await {
             tracing::warn!(drop = %drop.id, error = describe(&error), "the drop's problem was not recorded");
         }
         changed.push(drop.id.clone());

@@ -71,7 +71,7 @@ impl Check<'_> {
             let mut checker = Checker::new(self.drop.limits);
             loop {
                 match self.pass(checker, &mut rejected).await? {
-                    Step::ReadAgain(next) => checker = next,
+                    Step::ReadAgain(next) => checker = *next,
                     Step::Done(checked) => {
                         if checked.rejected > 0 {
                             self.finish_rejected(&mut rejected).await?;

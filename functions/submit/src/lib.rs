@@ -107,7 +107,8 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
         drop = match check::check_and_plan(services, &drop, deadline).await {
             Ok(drop) => drop,
             Err(error) => {
-                set_problem(services, &drop, Some(check::problem(&error))).await?;
+                drop = set_problem(services, &drop, Some(check::problem(&error))).await?;
+                try_report(services, &drop).await;
                 return Err(error.context(format!("check the drop {id}")));
             }
         };

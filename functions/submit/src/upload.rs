@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::try_report;
+use moondrop_shared::lifecycle::{set_problem, try_report};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
@@ -177,11 +177,11 @@ async fn record(services: &Services, drop: &DropRecord, since: Since, progress: 
     let recorded = if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
         next.state = DropState::Evaluating;
         next.times.uploaded_at = Some(now);
-        services.ledger.move_drop(&next, DropState::Uploading).await?
+        services.ledger.move_drop(&next, DropState::Uploading).await?.record
     } else {
-        services.ledger.heartbeat(&next, now).await?;
-        services.ledger.set_problem(&next, next.problem.as_ref()).await?
+        let active = services.ledger.heartbeat(&next, now).await?.record;
+        set_problem(services, &active, next.problem).await?
     };
-    try_report(services, &recorded.record).await;
+    try_report(services, &recorded).await;
     Ok(())
 }

@@ -16,7 +16,7 @@
 //!     rejected.extend(last);
 //!     match step {
 //!         Step::Done(checked) => break checked,
-//!         Step::ReadAgain(second) => checker = second,
+//!         Step::ReadAgain(second) => checker = *second,
 //!     }
 //! };
 //! assert_eq!((checked.rows, checked.rejected, checked.parts.len()), (2, 1, 1));
@@ -59,7 +59,7 @@ pub enum Step {
     /// Every decision is made.
     Done(Checked),
     /// Rows are invalid, or `ref_id`s may be duplicates: the same bytes are to be pushed through this checker, too.
-    ReadAgain(Checker),
+    ReadAgain(Box<Checker>),
 }
 
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Checker {
             if rejected > 0 || !candidates.is_empty() {
                 let mut second = Checker::for_pass(limits, Pass::Second(Duplicates::of(candidates)));
                 second.rejections.extend_from_slice(REJECTED_HEADER);
-                return Ok((Vec::new(), Step::ReadAgain(second)));
+                return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
             }
         }
         Ok((self.rejections, Step::Done(Checked { header, parts, rows, rejected })))

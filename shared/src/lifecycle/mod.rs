@@ -1,12 +1,14 @@
 //! What the functions do with a drop in common, by several services at once.
 //!
-//! A drop that waits has its problem set and reported ([`set_problem`]); a drop whose state is final is concluded
+//! A drop that waits has its problem set ([`set_problem`]), and what changes is reported ([`try_report`]); a drop whose state is final is concluded
 //! ([`conclude`], [`conclude_if_ended`]), whoever comes first; a part is opened again to be uploaded or joined ([`PartSource`]).
 
 mod conclude;
 mod part_source;
+mod problem;
 mod report;
 
 pub use conclude::{conclude, conclude_if_ended};
 pub use part_source::{PartSource, header};
-pub use report::{report, report_check, set_problem, try_report};
+pub use problem::set_problem;
+pub use report::{report, report_check, try_report};

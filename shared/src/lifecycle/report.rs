@@ -1,9 +1,8 @@
-//! `status.json`, and what a drop waits for.
+//! `status.json`, written from the ledger.
 
 use crate::drop::DropRecord;
 use crate::drop::status::Status;
 use crate::error_chain::describe;
-use crate::problem::Problem;
 use crate::services::Services;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -46,17 +45,4 @@ async fn write_status(services: &Services, drop: &DropRecord, rows_checked: u64)
         }
     }
     bail!("status.json is being written by too many others")
-}
-
-/// Records what a drop waits for, or that it waits no more, and reports it; gives the record as it now stands.
-///
-/// # Errors
-/// If the ledger does not answer.
-pub async fn set_problem(services: &Services, drop: &DropRecord, problem: Option<Problem>) -> Result<DropRecord> {
-    if drop.problem == problem {
-        return Ok(drop.clone());
-    }
-    let set = services.ledger.set_problem(drop, problem.as_ref()).await?;
-    try_report(services, &set.record).await;
-    Ok(set.record)
 }

@@ -77,6 +77,8 @@ pub struct Answers {
     blank: Option<BlankLabels>,
     pub(super) unreadable: Option<ResultsProblem>,
     bytes: usize,
+    memory: usize,
+    keep_rows: bool,
     records: u32,
     /// A row without an error has `[]` or `{}`.
     pub(super) has_empty_list: bool,
@@ -90,8 +92,9 @@ impl fmt::Debug for Answers {
 }
 
 impl Answers {
-    pub(super) fn new(blank: Option<BlankLabels>) -> Self {
-        Answers { blank, ..Answers::default() }
+    /// All answers together may take `memory` bytes. With `keep_rows`, type and content are kept as they came.
+    pub(super) fn new(blank: Option<BlankLabels>, memory: usize, keep_rows: bool) -> Self {
+        Answers { blank, memory, keep_rows, ..Answers::default() }
     }
 
     /// How many rows are answered.
@@ -117,17 +120,11 @@ impl Answers {
         self.by_ref_id.values().filter(|answer| answer.says == Says::Blank).count()
     }
 
-    /// Adds a record. All answers together may take `memory` bytes.
-    pub(super) fn add(
-        &mut self,
-        record: &Record<'_>,
-        has_error: bool,
-        keep: bool,
-        memory: usize,
-    ) -> Result<(), ResultsTooLarge> {
+    /// Adds a record.
+    pub(super) fn add(&mut self, record: &Record<'_>, has_error: bool) -> Result<(), ResultsTooLarge> {
         let says = says(record, has_error);
         self.has_empty_list |= says == Says::Evaluated && is_empty_list(&record.labels);
-        let extra = if keep {
+        let extra = if self.keep_rows {
             Extra::Whole(Box::new((record.kind.as_ref().into(), record.content.as_ref().into())))
         } else {
             Fingerprint::of(&record.content).map_or(Extra::Nothing, |print| Extra::Compared(Box::new(print)))
@@ -153,7 +150,7 @@ impl Answers {
                 }
             }
         }
-        if self.bytes > memory { Err(ResultsTooLarge(memory)) } else { Ok(()) }
+        if self.bytes > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
     }
 
     /// The labels and the error of a row that was sent, which count into the tally; a row without an answer is missing.

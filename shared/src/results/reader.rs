@@ -165,7 +165,6 @@ enum Next {
 struct Body {
     reading: Reading,
     memory: usize,
-    keep_rows: bool,
     columns: Option<Columns>,
     answers: Answers,
     /// The first thing that is unreadable wherever the file ends.
@@ -184,9 +183,8 @@ impl Body {
         Body {
             reading,
             memory,
-            keep_rows,
             columns: None,
-            answers: Answers::new(reading.blank),
+            answers: Answers::new(reading.blank, memory, keep_rows),
             unreadable: None,
             last_width_differs: None,
             cut: None,
@@ -239,7 +237,7 @@ impl Body {
             self.first_blank = Some(row.line);
         }
         let has_error = columns.has_error() && !may_lack_its_error;
-        self.answers.add(&record, has_error, self.keep_rows, self.memory)?;
+        self.answers.add(&record, has_error)?;
         Ok(Next::Row)
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Ta
         match step {
             Step::ReadAgain(second) => {
                 assert!(rejected_csv.is_empty(), "the first pass decides on no row");
-                checker = second;
+                checker = *second;
             }
             Step::Done(checked) => {
                 if rejected_csv.is_empty() {

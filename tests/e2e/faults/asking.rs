@@ -150,7 +150,9 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     world.api.always(Call::Get, Some(Answer::refusal(403, 7, "permission denied")));
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("API key"), "{error:#}");
-    assert!(world.api.count(Call::Get) - before <= 8, "the witness tells soon: {}", world.api.count(Call::Get) - before);
+    // Four calls are under way at once, and each that is answered before the witness makes another; all of them would be 80.
+    let calls = world.api.count(Call::Get) - before;
+    assert!(calls <= 16, "the witness tells soon: {calls}");
     let problem = world.meta(&dropped.id).await.problem.expect("the key or its rights");
     assert!(problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"), "{problem:?}");
     assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 40]);

@@ -62,7 +62,7 @@ fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Che
         let (last, step) = checker.finish()?;
         rejected.extend(last);
         match step {
-            Step::ReadAgain(second) => checker = second,
+            Step::ReadAgain(second) => checker = *second,
             Step::Done(checked) if rejected.is_empty() => return Ok((checked, REJECTED_HEADER.to_vec())),
             Step::Done(checked) => return Ok((checked, rejected)),
         }

@@ -85,7 +85,7 @@ fn if_unchanged(update: Update, part: &PartRecord) -> Result<Update> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upload {
     /// It may.
-    Begun(BegunUpload),
+    Begun(Box<BegunUpload>),
     /// The part, as it now stands, is no longer to be uploaded to that job.
     MovedOn(Box<PartRecord>),
 }
@@ -116,7 +116,11 @@ impl Ledger {
         let by = item.get("upload_began_by").and_then(|by| by.as_s().ok()).cloned().unwrap_or_default();
         let part: PartRecord = read(item)?;
         let first = part.upload_began_at == Some(now);
-        Ok(if begun { Upload::Begun(BegunUpload { part, first, by, at: now }) } else { Upload::MovedOn(Box::new(part)) })
+        Ok(if begun {
+            Upload::Begun(Box::new(BegunUpload { part, first, by, at: now }))
+        } else {
+            Upload::MovedOn(Box::new(part))
+        })
     }
 
     /// CREATED → UPLOADED: the job has its rows.
