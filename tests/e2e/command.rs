@@ -1,7 +1,6 @@
 //! The command line, as a user meets it: exit codes, what is printed, what is left in the folders.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_tests::POSTS;
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -13,7 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 const QUICK: [&str; 4] = ["--job-time", "300ms", "--poll-every", "50ms"];
 
 /// Runs `moondrop run` in a folder, quickly.

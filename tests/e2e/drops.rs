@@ -1,7 +1,6 @@
 //! Files dropped into the bucket come out row for row.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use moondrop_local::local_stack::{Api, LocalStackConfig};
 use moondrop_shared::drop::DropState;
 use moondrop_tests::rows::{assert_all_rows, good_file, read, with_error};
@@ -9,7 +8,6 @@ use moondrop_tests::world::{World, assert_state};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// Jobs that take an hour, until the sandbox's clock is advanced.
 fn slow_jobs(config: &mut LocalStackConfig) {

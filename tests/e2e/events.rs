@@ -1,7 +1,6 @@
 //! The events as a user's rule receives them: the whole detail, so that no field changes unseen.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use moondrop_shared::drop::DropState;
 use moondrop_tests::direct::Direct;
 use moondrop_tests::rows::good_file;
@@ -10,7 +9,6 @@ use moondrop_tests::world::{World, assert_state};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// The events of one kind about a drop. One said twice has to be the same word for word.
 fn events(all: &[Value], kind: &str, drop: &str) -> Vec<Value> {

@@ -1,7 +1,6 @@
 //! `moondrop run`, killed again and again, ends with the same bytes and one fed job a part.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
-
+use crate::BINARY;
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::world::{command, fed_jobs, find_one};
 use std::fs::File;
@@ -10,7 +9,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 const KILLS: usize = 12;
 const PARTS: usize = 6;
 

@@ -1,7 +1,6 @@
 //! What can be seen of the functions from outside: their metrics and the fields of their lines of log.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_local::aws::RESULTS;
 use moondrop_local::local_stack::LocalStackConfig;
@@ -19,7 +18,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// Metrics as on AWS, and parts of five rows.
 fn observed(config: &mut LocalStackConfig) {

@@ -1,13 +1,11 @@
 //! Files and rows that are not fit: each is told why, and nothing is spent or lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use moondrop_shared::drop::DropState;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use moondrop_tests::world::{World, assert_state};
 use serde_json::json;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is_made() {

@@ -2,14 +2,12 @@
 //!
 //! `MOONDROP_SCALE_ROWS` sets the number of rows; the peak memory of each function's process is printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
-
+use crate::BINARY;
 use moondrop_local::aws::Function;
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::world::World;
 use std::collections::BTreeMap;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// What a function's process may take, in MiB, whatever the file: some 37 of it the program itself in a debug build, and for
 /// collect the answers of one part and the pieces of the upload under way.

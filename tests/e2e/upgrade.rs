@@ -2,8 +2,7 @@
 //! record of any other form is refused by name, and left as it is.
 //! The records are literal: a file of `fixtures/records` is never changed, a later form gets a file of its own beside it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
+use crate::BINARY;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
@@ -20,7 +19,6 @@ use moondrop_tests::scripted::ScriptedJob;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 const FORM_1: &str = include_str!("../fixtures/records/form-1.json");
 const FORM_2: &str = include_str!("../fixtures/records/form-2.json");
 const FORM_3: &str = include_str!("../fixtures/records/form-3.json");
