@@ -3,8 +3,8 @@
 use crate::BINARY;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_tests::POSTS;
+use moondrop_tests::processes::{command, fed_jobs, find_all, find_one};
 use moondrop_tests::rows::{assert_all_rows, good_file};
-use moondrop_tests::world::{command, fed_jobs, find_all, find_one};
 use secrecy::SecretString;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

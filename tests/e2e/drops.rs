@@ -3,11 +3,11 @@
 use crate::BINARY;
 use moondrop_local::local_stack::{Api, LocalStackConfig};
 use moondrop_shared::drop::DropState;
+use moondrop_tests::env::{Env, assert_state};
+use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::{assert_all_rows, good_file, read, with_error};
-use moondrop_tests::world::{World, assert_state};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
 
 /// Jobs that take an hour, until the sandbox's clock is advanced.
 fn slow_jobs(config: &mut LocalStackConfig) {
@@ -17,10 +17,10 @@ fn slow_jobs(config: &mut LocalStackConfig) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part_has_one_job() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 40).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 40).await;
     let (a, b) = (good_file(100), good_file(130));
-    let one = world.drop_file("incoming/one.csv", a.clone()).await;
-    let two = world.drop_file("incoming/hate-policy/two.csv", b.clone()).await;
+    let one = world.drop_file("incoming/one.csv", a.clone()).await.id;
+    let two = world.drop_file("incoming/hate-policy/two.csv", b.clone()).await.id;
     let (one, two) = (world.end_of(&one).await, world.end_of(&two).await);
     for (ended, source, parts) in [(&one, &a, 3), (&two, &b, 4)] {
         assert_state(ended, DropState::Completed);
@@ -40,16 +40,16 @@ async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part
         let said = events.iter().filter(|e| e["detail-type"] == kind).map(|e| e["detail"]["drop"].to_string());
         assert_eq!(said.collect::<BTreeSet<_>>().len(), 2, "{kind}");
     }
-    let left: Vec<String> = world.keys().await.into_iter().filter(|key| key.starts_with("work/")).collect();
+    let left: Vec<String> = world.keys("").await.into_iter().filter(|key| key.starts_with("work/")).collect();
     assert!(left.is_empty(), "work files are left: {left:?}");
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_with_blanks_plus_percent_and_other_scripts_are_carried_as_they_are() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     for name in ["a b+c.csv", "per%2Fcent %41.csv", "Übung 世界.csv", "dir/with & sign=1/x.CSV"] {
-        let ended = world.carry(&format!("incoming/{name}"), good_file(3)).await;
+        let ended = world.process(&format!("incoming/{name}"), good_file(3)).await;
         assert_state(&ended, DropState::Completed);
         let path = &name[..name.len() - 4];
         let files = &ended.status.files;
@@ -60,12 +60,12 @@ async fn keys_with_blanks_plus_percent_and_other_scripts_are_carried_as_they_are
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_of_five_megabytes_and_newlines_at_a_parts_boundary_come_out_to_the_byte() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
     let large = "x y\n".repeat(5 * 1024 * 1024 / 4);
     let mut file = String::from("ref_id,type,content\n");
     file.push_str("1,text,plain\n2,text,\"ends\nwith,\n\"\n3,text,\"\n\nbegins\"\n");
     file.push_str(&format!("4,text,\"{large}\"\n5,text,\"\n\"\"\n\"\n6,text,last"));
-    let ended = world.carry("incoming/large.csv", file.clone()).await;
+    let ended = world.process("incoming/large.csv", file.clone()).await;
     assert_state(&ended, DropState::Completed);
     assert_all_rows(file.as_bytes(), ended.results());
     let boundaries: Vec<u64> = ended.status.parts.iter().map(|part| part.first_line).collect();
@@ -75,10 +75,10 @@ async fn fields_of_five_megabytes_and_newlines_at_a_parts_boundary_come_out_to_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_kept() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let reordered =
         "\u{feff}lang,content,type,\"my, column\",ref_id\r\nde,\"Grüß Gott\",text,\" a \",r1\r\n\r\nen,hi there ,text,,r2\r\n";
-    let ended = world.carry("incoming/reordered.csv", reordered).await;
+    let ended = world.process("incoming/reordered.csv", reordered).await;
     assert_state(&ended, DropState::Completed);
     let text = String::from_utf8(ended.results().to_vec()).unwrap();
     let expected = "ref_id,type,labels,content,error,lang,\"my, column\"\n\
@@ -86,7 +86,7 @@ async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_k
     assert_eq!(text, expected);
 
     let spaced = "ref_id, type, content\n1, text, hello\n2, text, \"a, b\"\n";
-    let ended = world.carry("incoming/spaced.csv", spaced).await;
+    let ended = world.process("incoming/spaced.csv", spaced).await;
     assert_state(&ended, DropState::Completed);
     let text = String::from_utf8(ended.results().to_vec()).unwrap();
     assert_eq!(text, "ref_id,type,labels,content,error\n1,text,[],hello,\n2,text,[],\"a, b\",\n");
@@ -95,10 +95,10 @@ async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_k
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ref_id_doubled_across_parts_is_rejected_where_it_stands_again() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 3).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 3).await;
     let mut file = good_file(8);
     file.extend_from_slice(b"r1,text,again\nr9,text,fine\nr1,text,and again\n");
-    let ended = world.carry("incoming/doubled.csv", file.clone()).await;
+    let ended = world.process("incoming/doubled.csv", file.clone()).await;
     assert_state(&ended, DropState::CompletedWithErrors);
     let rows = assert_all_rows(&file, ended.results());
     let rejected = with_error(&rows, "rejected: E_REF_ID ");
@@ -110,9 +110,9 @@ async fn a_ref_id_doubled_across_parts_is_rejected_where_it_stands_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_dropped_again_is_another_drop_and_the_first_ones_results_stay() {
-    let world = World::start(BINARY).await;
-    let first = world.carry("incoming/posts.csv", good_file(3)).await;
-    let second = world.carry("incoming/posts.csv", good_file(4)).await;
+    let world = Deployment::start(BINARY).await;
+    let first = world.process("incoming/posts.csv", good_file(3)).await;
+    let second = world.process("incoming/posts.csv", good_file(4)).await;
     let (a, b) = (first.status.files.results.unwrap(), second.status.files.results.unwrap());
     assert_ne!(a, b);
     assert_eq!(read(&world.read(a.as_str()).await.unwrap()).len(), 3);
@@ -122,8 +122,8 @@ async fn the_same_key_dropped_again_is_another_drop_and_the_first_ones_results_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_announcement_repeated_many_times_evaluates_nothing_twice() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 5).await;
-    let id = world.drop_file("incoming/posts.csv", good_file(12)).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 5).await;
+    let id = world.drop_file("incoming/posts.csv", good_file(12)).await.id;
     for _ in 0..10 {
         world.machine.aws.announce("drops", "incoming/posts.csv").await.unwrap();
     }
@@ -132,14 +132,14 @@ async fn an_announcement_repeated_many_times_evaluates_nothing_twice() {
     assert_state(&ended, DropState::Completed);
     let fed = world.fed_jobs();
     assert_eq!(fed.len(), 3, "{fed:?}");
-    assert_eq!(world.keys().await.iter().filter(|key| key.ends_with("results.csv")).count(), 1);
+    assert_eq!(world.keys("").await.iter().filter(|key| key.ends_with("results.csv")).count(), 1);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unjoined() {
-    let world = World::start_with(BINARY, slow_jobs).await;
-    let id = world.drop_file("incoming/gone.csv", good_file(25)).await;
+    let world = Deployment::start_with(BINARY, slow_jobs).await;
+    let id = world.drop_file("incoming/gone.csv", good_file(25)).await.id;
     world.wait_for(&id, "its jobs to run", |meta| meta.state == DropState::Evaluating).await;
     world.machine.aws.s3().delete_object().bucket("drops").key("incoming/gone.csv").send().await.unwrap();
     world.machine.sandbox.as_ref().unwrap().advance_clock(Duration::from_secs(7200));
@@ -158,10 +158,10 @@ async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unj
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_overwritten_while_its_jobs_run_ends_its_own_drop_and_begins_another() {
-    let world = World::start_with(BINARY, slow_jobs).await;
-    let first = world.drop_file("incoming/over.csv", good_file(5)).await;
+    let world = Deployment::start_with(BINARY, slow_jobs).await;
+    let first = world.drop_file("incoming/over.csv", good_file(5)).await.id;
     world.wait_for(&first, "its job to run", |meta| meta.state == DropState::Evaluating).await;
-    let second = world.drop_file("incoming/over.csv", good_file(7)).await;
+    let second = world.drop_file("incoming/over.csv", good_file(7)).await.id;
     world.wait_for(&second, "its job to run", |meta| meta.state == DropState::Evaluating).await;
     world.machine.sandbox.as_ref().unwrap().advance_clock(Duration::from_secs(7200));
     let (first, second) = (world.end_of(&first).await, world.end_of(&second).await);
@@ -175,11 +175,11 @@ async fn a_file_overwritten_while_its_jobs_run_ends_its_own_drop_and_begins_anot
 
 #[tokio::test(flavor = "multi_thread")]
 async fn content_and_keys_are_in_no_log() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let file = "ref_id,type,content\n1,text,MARKER-content\n2,video,MARKER-bad\n3,image_url,MARKER-url\n";
-    let ended = world.carry("incoming/marked.csv", file).await;
+    let ended = world.process("incoming/marked.csv", file).await;
     assert_state(&ended, DropState::CompletedWithErrors);
-    let bad = world.carry("incoming/bad.csv", "ref_id,type,content\n1,text,\"MARKER-open\n").await;
+    let bad = world.process("incoming/bad.csv", "ref_id,type,content\n1,text,\"MARKER-open\n").await;
     assert_state(&bad, DropState::Rejected);
     let logs = world.logs();
     assert!(logs.contains("the part is uploaded"), "there are logs to look at");

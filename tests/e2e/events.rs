@@ -2,13 +2,13 @@
 
 use crate::BINARY;
 use moondrop_shared::drop::DropState;
-use moondrop_tests::direct::Direct;
+use moondrop_tests::env::{Env, assert_state};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::InProcess;
+use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Answer, Call};
-use moondrop_tests::world::{World, assert_state};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
 
 /// The events of one kind about a drop. One said twice has to be the same word for word.
 fn events(all: &[Value], kind: &str, drop: &str) -> Vec<Value> {
@@ -35,11 +35,11 @@ fn source(key: &str, file: &[u8], seen: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let key = "incoming/hate/mixed.csv";
     let mut file = good_file(3);
     file.extend_from_slice(b"x,video,of no known type\n");
-    let ended = world.carry(key, file.clone()).await;
+    let ended = world.process(key, file.clone()).await;
     assert_state(&ended, DropState::CompletedWithErrors);
     let status = serde_json::to_value(&ended.status).unwrap();
     let all = world.machine.aws.events();
@@ -79,9 +79,9 @@ async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_drop_is_told_of_with_the_reason() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let (key, file) = ("incoming/bad.csv", b"ref_id,type,content\n1,text,\"MARKER\n");
-    let ended = world.carry(key, file).await;
+    let ended = world.process(key, file).await;
     let all = world.machine.aws.events();
     let rejected = event(&all, "Drop Rejected", &ended.status.drop);
     let folder = ended.status.files.status.as_str().strip_suffix("status.json").unwrap();
@@ -115,7 +115,7 @@ async fn a_refused_drop_is_told_of_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_that_failed_is_told_of_with_its_file_and_its_rows() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let file = good_file(6);
     let refusal = || Answer::refusal(400, 3, "scripted");
     world.api.next(Call::Create, [Answer::faithful(), Answer::faithful(), refusal(), refusal()]);

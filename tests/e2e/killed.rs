@@ -1,8 +1,8 @@
 //! `moondrop run`, killed again and again, ends with the same bytes and one fed job a part.
 
 use crate::BINARY;
+use moondrop_tests::processes::{command, fed_jobs, find_one};
 use moondrop_tests::rows::assert_all_rows;
-use moondrop_tests::world::{command, fed_jobs, find_one};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};

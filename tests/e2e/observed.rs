@@ -7,17 +7,17 @@ use moondrop_local::local_stack::LocalStackConfig;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_tests::direct::{DAY, Direct, submit};
 use moondrop_tests::emf;
+use moondrop_tests::env::{Env, assert_state};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::{DAY, InProcess, submit};
 use moondrop_tests::logs;
+use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Answer, Call};
-use moondrop_tests::world::{World, assert_state};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
 
 /// Metrics as on AWS, and parts of five rows.
 fn observed(config: &mut LocalStackConfig) {
@@ -26,7 +26,7 @@ fn observed(config: &mut LocalStackConfig) {
 }
 
 /// The functions' log, once it says this: an invocation's metrics are written after all else it does.
-async fn log_with(world: &World, is: impl Fn(&str) -> bool) -> String {
+async fn log_with(world: &Deployment, is: impl Fn(&str) -> bool) -> String {
     let since = Instant::now();
     loop {
         let log = world.logs();
@@ -45,8 +45,8 @@ fn sum(log: &str, metric: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
-    let world = World::start_with(BINARY, observed).await;
-    let good = world.drop_file("incoming/good.csv", good_file(12)).await;
+    let world = Deployment::start_with(BINARY, observed).await;
+    let good = world.drop_file("incoming/good.csv", good_file(12)).await.id;
     // Announced again and again: counted once.
     for _ in 0..5 {
         world.machine.aws.announce("drops", "incoming/good.csv").await.unwrap();
@@ -54,8 +54,8 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
     let good = world.end_of(&good).await;
     let mut mixed = good_file(7);
     mixed.extend_from_slice(b"x,video,of no known type\n,text,of no name\n");
-    let mixed = world.carry("incoming/mixed.csv", mixed).await;
-    let bad = world.carry("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
+    let mixed = world.process("incoming/mixed.csv", mixed).await;
+    let bad = world.process("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     assert_state(&good, DropState::Completed);
     assert_state(&mixed, DropState::CompletedWithErrors);
     assert_state(&bad, DropState::Rejected);
@@ -87,12 +87,12 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tick_says_what_is_open_and_how_old_it_is() {
-    let world = World::start_with(BINARY, |config| {
+    let world = Deployment::start_with(BINARY, |config| {
         observed(config);
         config.api = moondrop_local::local_stack::Api::Sandbox { job_time: Duration::from_secs(3600) };
     })
     .await;
-    let id = world.drop_file("incoming/posts.csv", good_file(12)).await;
+    let id = world.drop_file("incoming/posts.csv", good_file(12)).await.id;
     let open = |line: &emf::Line| line.values.get("OpenJobs") == Some(&3);
     let log = log_with(&world, |log| emf::lines(log).iter().any(|l| open(l) && l.values["OldestJobAge"] >= 1)).await;
     let lines = emf::lines(&log);
@@ -116,8 +116,8 @@ async fn every_tick_says_what_is_open_and_how_old_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_log_have_the_request_the_drop_the_part_and_the_job_at_their_root() {
-    let world = World::start_with(BINARY, observed).await;
-    let id = world.drop_file("incoming/posts.csv", good_file(12)).await;
+    let world = Deployment::start_with(BINARY, observed).await;
+    let id = world.drop_file("incoming/posts.csv", good_file(12)).await.id;
     world.end_of(&id).await;
     let log = log_with(&world, |log| sum(log, "DropsCompleted") == 1).await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
@@ -145,14 +145,14 @@ async fn lines_of_log_have_the_request_the_drop_the_part_and_the_job_at_their_ro
 }
 
 /// What was measured since the last time, with the functions called in this process.
-fn measured(world: &Direct) -> emf::Line {
+fn measured(world: &InProcess) -> emf::Line {
     let line = String::from_utf8(world.services.metrics.take_line("r-1")).unwrap();
     emf::lines(&line).remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_is_counted_where_it_is_decided() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
     world.api.next(Call::Create, [Answer::status(429), Answer::status(429)]);
     assert!(world.submit(&dropped).await);
@@ -186,7 +186,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     assert_eq!(measured(&world).values["ResultsUnreadable"], 1);
     world.api.change(&jobs[2], |job| job.results = None);
 
-    let key = ObjectKey::results(&world.meta(&dropped.id).await.folder).to_string();
+    let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
     world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"another's".to_vec().into()).send().await.unwrap();
     for _ in 0..2 {
         world.collect(&dropped.id, 3).await.unwrap();
@@ -201,7 +201,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let refusal = || Answer::refusal(400, 3, "no such policy");
     world.api.next(Call::Create, [Answer::faithful(), refusal(), refusal()]);
@@ -224,12 +224,12 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_whose_end_could_not_be_told_counts_as_open_until_it_is() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     // Nothing listens there.
     let deaf = world.with_bus_at("http://127.0.0.1:1");
     assert_eq!(submit(&deaf, &[&dropped.message], DAY).await.len(), 1);
-    assert_eq!(world.meta(&dropped.id).await.state, DropState::Rejected, "its end is recorded");
+    assert_eq!(world.record(&dropped.id).await.state, DropState::Rejected, "its end is recorded");
     world.poll_in(73 * 60).await;
     let line = measured(&world);
     assert_eq!((line.values["OpenDrops"], line.values["OldestDropAge"] / 3600), (1, 73), "the 72 h alarm sees it");
@@ -247,11 +247,11 @@ fn line_of(dropped: &str, message: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let bad = world.drop_file("incoming/forum/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     assert!(world.submit(&bad).await);
     let line = line_of(bad.id.as_str(), "the drop has reached its end");
-    let meta = world.meta(&bad.id).await;
+    let meta = world.record(&bad.id).await;
     let problem = meta.problem.unwrap();
     assert_eq!((&line["key"], &line["folder"]), (&"incoming/forum/bad.csv".into(), &meta.folder.into()));
     assert_eq!(

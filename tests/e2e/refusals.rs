@@ -2,14 +2,14 @@
 
 use crate::BINARY;
 use moondrop_shared::drop::DropState;
+use moondrop_tests::env::{Env, assert_state};
+use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use moondrop_tests::world::{World, assert_state};
 use serde_json::json;
-
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is_made() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let cases: [(&str, &[u8], &str, &str); 9] = [
         ("empty", b"", "E_EMPTY", "1,0,,E_EMPTY,"),
         ("header-only", b"ref_id,type,content\n", "E_EMPTY", "1,0,,E_EMPTY,"),
@@ -22,7 +22,7 @@ async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is
         ("nul", b"ref_id,type,content\n1,text,x\0y\n", "E_ENCODING", "2,20,,E_ENCODING,"),
     ];
     for (name, file, code, line) in cases {
-        let ended = world.carry(&format!("incoming/{name}.csv"), file).await;
+        let ended = world.process(&format!("incoming/{name}.csv"), file).await;
         assert_state(&ended, DropState::Rejected);
         assert!(ended.results.is_none(), "{name}");
         let problem = ended.status.problem.as_ref().unwrap();
@@ -51,8 +51,8 @@ const BAD_ROWS: &str = "ref_id,type,content\n\
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_rows_stand_at_their_place_with_their_reason_and_the_others_are_evaluated() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
-    let ended = world.carry("incoming/bad.csv", BAD_ROWS).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let ended = world.process("incoming/bad.csv", BAD_ROWS).await;
     assert_state(&ended, DropState::CompletedWithErrors);
     let rows = assert_all_rows(BAD_ROWS.as_bytes(), ended.results());
     let starts = [
@@ -78,22 +78,22 @@ async fn bad_rows_stand_at_their_place_with_their_reason_and_the_others_are_eval
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_rows_hold_back_the_file_if_the_setting_says_so() {
-    let world = World::start_with(BINARY, |config| config.reject_file = true).await;
-    let ended = world.carry("incoming/bad.csv", BAD_ROWS).await;
+    let world = Deployment::start_with(BINARY, |config| config.reject_file = true).await;
+    let ended = world.process("incoming/bad.csv", BAD_ROWS).await;
     assert_state(&ended, DropState::Rejected);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_ROWS");
     assert_eq!(ended.rejected().lines().count(), 6);
     assert!(ended.results.is_none() && world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
-    let good = world.carry("incoming/good.csv", good_file(3)).await;
+    let good = world.process("incoming/good.csv", good_file(3)).await;
     assert_state(&good, DropState::Completed);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     let file = "ref_id,type,content\n1,video,x\n2,text, \n";
-    let ended = world.carry("incoming/bad.csv", file).await;
+    let ended = world.process("incoming/bad.csv", file).await;
     assert_state(&ended, DropState::Failed);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_NOTHING");
     let rows = assert_all_rows(file.as_bytes(), ended.results());
@@ -108,13 +108,13 @@ async fn a_file_without_a_policy_is_refused_in_clear_words() {
         config.settings.insert("DEFAULT_POLICY".to_owned(), String::new());
         config.settings.insert("POLICY_ALIASES".to_owned(), r#"{"hate":"policy-7"}"#.to_owned());
     };
-    let world = World::start_with(BINARY, no_default).await;
-    let ended = world.carry("incoming/posts.csv", good_file(2)).await;
+    let world = Deployment::start_with(BINARY, no_default).await;
+    let ended = world.process("incoming/posts.csv", good_file(2)).await;
     assert_state(&ended, DropState::Rejected);
     let problem = ended.status.problem.as_ref().unwrap();
     assert_eq!(problem.code.as_str(), "E_POLICY");
     assert!(problem.message.contains("folder"), "{problem:?}");
-    let aliased = world.carry("incoming/hate/posts.csv", good_file(2)).await;
+    let aliased = world.process("incoming/hate/posts.csv", good_file(2)).await;
     assert_state(&aliased, DropState::Completed);
     assert_eq!(aliased.status.policy.as_deref(), Some("policy-7"));
     world.stop().await;
@@ -122,9 +122,9 @@ async fn a_file_without_a_policy_is_refused_in_clear_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
-    let world = World::start_with(BINARY, |config| config.rows_per_job = 2).await;
+    let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
     let file = "ref_id,type,content\n1,text,a\n2,text,b\n3,video,c\n4,text,d\n";
-    let ended = world.carry("incoming/invalid-policy/posts.csv", file).await;
+    let ended = world.process("incoming/invalid-policy/posts.csv", file).await;
     assert_state(&ended, DropState::Failed);
     let rows = assert_all_rows(file.as_bytes(), ended.results());
     assert_eq!(with_error(&rows, "failed: the API refuses to create a job: INVALID_POLICY").len(), 3);
@@ -135,9 +135,9 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_so() {
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     // What the queue delivers late: the object that was announced is not the one that stands there now.
-    world.carry("incoming/posts.csv", good_file(2)).await;
+    world.process("incoming/posts.csv", good_file(2)).await;
     let mut late = world.source("incoming/posts.csv").await;
     late.etag = "0123456789abcdef0123456789abcdef".to_owned();
     let event = json!({"bucket": {"name": "drops"}, "object": {"key": late.key, "size": late.size, "etag": late.etag,
@@ -152,9 +152,9 @@ async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_no_event_becomes_a_dead_letter_and_the_others_go_on() {
-    let world = World::start_with(BINARY, |config| config.redelivery.max_receives = 2).await;
+    let world = Deployment::start_with(BINARY, |config| config.redelivery.max_receives = 2).await;
     world.put_event("Drop Stalled", &json!({"bucket": "nonsense"})).await;
-    let ended = world.carry("incoming/posts.csv", good_file(2)).await;
+    let ended = world.process("incoming/posts.csv", good_file(2)).await;
     assert_state(&ended, DropState::Completed);
     while world.machine.aws.dead_letters().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -4,10 +4,10 @@
 
 use crate::BINARY;
 use moondrop_local::aws::Function;
+use moondrop_tests::env::Env;
+use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::assert_all_rows;
-use moondrop_tests::world::World;
 use std::collections::BTreeMap;
-
 
 /// What a function's process may take, in MiB, whatever the file: some 37 of it the program itself in a debug build, and for
 /// collect the answers of one part and the pieces of the upload under way.
@@ -36,7 +36,7 @@ fn source(rows: usize) -> Vec<u8> {
 }
 
 /// The most memory each process has had, in MiB, by function.
-fn peaks(world: &World) -> BTreeMap<&'static str, f64> {
+fn peaks(world: &Deployment) -> BTreeMap<&'static str, f64> {
     let mut peaks = BTreeMap::new();
     for function in Function::ALL {
         for id in world.machine.aws.process_ids(function) {
@@ -54,9 +54,9 @@ fn peaks(world: &World) -> BTreeMap<&'static str, f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded_memory() {
     let rows: usize = std::env::var("MOONDROP_SCALE_ROWS").map_or(100_000, |text| text.parse().unwrap());
-    let world = World::start(BINARY).await;
+    let world = Deployment::start(BINARY).await;
     // Two parts of full size, published in several pieces, show the fixed amount.
-    world.carry("incoming/first.csv", source(50_000)).await;
+    world.process("incoming/first.csv", source(50_000)).await;
     let before = peaks(&world);
     let file = source(rows);
     let path = world.dir().join("many.csv");
@@ -69,7 +69,7 @@ async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded
     assert_eq!((outcomes.evaluated + outcomes.failed, outcomes.missing), (rows as u64, 0));
     assert_eq!(ended.status.parts.len(), rows.div_ceil(25_000));
     assert_all_rows(&file, ended.results());
-    assert_eq!(world.keys().await.iter().filter(|key| key.contains("many") && key.ends_with("results.csv")).count(), 1);
+    assert_eq!(world.keys("").await.iter().filter(|key| key.contains("many") && key.ends_with("results.csv")).count(), 1);
 
     let after = peaks(&world);
     println!("{rows} rows, {} bytes; peak memory in MiB: {before:.1?} after 50,000 rows, {after:.1?} after all", file.len());

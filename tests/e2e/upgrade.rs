@@ -12,10 +12,11 @@ use moondrop_shared::event::{ObjectCreatedDetail, OutgoingEvent};
 use moondrop_shared::form::SCHEMA;
 use moondrop_shared::part::PartState;
 use moondrop_shared::source::DropId;
-use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::FakeJob;
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::ScriptedJob;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,8 +47,8 @@ fn records(text: &str) -> Vec<Item> {
 }
 
 /// A drop in flight, by these records: a part collected, one with its job, one still to be sent.
-async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (Direct, Dropped) {
-    let world = Direct::start(BINARY).await;
+async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (InProcess, Dropped) {
+    let world = InProcess::start(BINARY).await;
     for mut item in records(form) {
         change(&mut item);
         world.stack.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
@@ -81,7 +82,7 @@ async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (Direct, Drop
             .await
             .unwrap();
     }
-    world.api.put_job(ScriptedJob {
+    world.api.put_job(FakeJob {
         id: "job-b".to_owned(),
         name: format!("moondrop:faults:{DROP}:00002"),
         state: "QUEUED".to_owned(),
@@ -107,7 +108,7 @@ async fn a_drop_in_flight_is_brought_to_its_end_from_records_of_this_form() {
     let states = world.states(&dropped.id).await;
     assert_eq!(states, [PartState::Collected, PartState::Uploaded, PartState::Planned]);
     assert!(world.submit(&dropped).await);
-    assert_eq!(world.meta(&dropped.id).await.state, DropState::Evaluating);
+    assert_eq!(world.record(&dropped.id).await.state, DropState::Evaluating);
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
     let label = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
@@ -176,7 +177,7 @@ async fn records_of_another_form_hold_back_no_other_drop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_of_a_drop_and_of_a_part_says_its_form() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(3)).await;
     assert!(world.submit(&dropped).await);
     let form = AttributeValue::N(SCHEMA.to_string());

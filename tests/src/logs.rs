@@ -1,6 +1,6 @@
 //! What the functions log while they run in this process, as they would on AWS.
 
-use crate::wire::locked;
+use crate::raw_http::locked;
 use std::io::Write;
 use std::sync::{Mutex, Once};
 use tracing_subscriber::EnvFilter;

@@ -2,9 +2,10 @@
 
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
-use moondrop_tests::front::Fault;
+use moondrop_tests::crash::{CrashHarness, Published};
+use moondrop_tests::env::Env;
+use moondrop_tests::fault_proxy::Fault;
 use moondrop_tests::rows::assert_all_rows;
-use moondrop_tests::stage::{Published, Stage};
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ const SOURCE: &str = "note,ref_id,type,content\n\
 
 /// A drop that is carried, and what was seen of it that should not be.
 pub(crate) struct Carried<'a> {
-    stage: &'a Stage,
+    stage: &'a CrashHarness,
     expected: Option<&'a Published>,
     /// Its announcement.
     pub(crate) event: Value,
@@ -43,8 +44,9 @@ pub(crate) struct Carried<'a> {
 
 impl<'a> Carried<'a> {
     /// Drops the file.
-    pub(crate) async fn dropped(stage: &'a Stage, name: &str, expected: Option<&'a Published>) -> Carried<'a> {
-        let (event, id) = stage.put(&format!("incoming/{name}.csv"), SOURCE.as_bytes()).await;
+    pub(crate) async fn dropped(stage: &'a CrashHarness, name: &str, expected: Option<&'a Published>) -> Carried<'a> {
+        let dropped = stage.drop_file(&format!("incoming/{name}.csv"), SOURCE).await;
+        let (event, id) = (dropped.event(), dropped.id);
         Carried { stage, expected, event, id, half_visible: Mutex::new(Vec::new()) }
     }
 
@@ -52,7 +54,7 @@ impl<'a> Carried<'a> {
     pub(crate) async fn look(&self) {
         let Some(expected) = self.expected else { return };
         if let Some(meta) = self.stage.ledger.drop_record(&self.id).await.unwrap()
-            && let Some(results) = self.stage.published(&meta).await
+            && let Some(results) = self.stage.read(meta.results_key().as_str()).await
             && results != expected.results
         {
             self.half_visible.lock().unwrap().push("results.csv was seen with other bytes".to_owned());
@@ -75,7 +77,7 @@ impl<'a> Carried<'a> {
 }
 
 /// One whole way of a drop: delivered, delivered again to two at once, driven to its end, swept.
-pub(crate) async fn carry(stage: &Stage, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
+pub(crate) async fn carry(stage: &CrashHarness, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
     let carried = Carried::dropped(stage, name, expected).await;
     stage.process("submit").await.submit(&carried.event).await;
     carried.look().await;
@@ -86,13 +88,13 @@ pub(crate) async fn carry(stage: &Stage, name: &str, expected: Option<&Published
 
 /// How a drop comes out when nothing goes wrong, and how many requests that takes.
 pub(crate) async fn undisturbed() -> (Published, u64) {
-    let stage = Stage::set(&SETTINGS, Duration::ZERO).await;
+    let stage = CrashHarness::set(&SETTINGS, Duration::ZERO).await;
     stage.plan.arm(&[]);
     let (id, broken) = carry(&stage, "drop", None).await;
     assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
     let requests = stage.plan.count();
     let meta = stage.ledger.drop_record(&id).await.unwrap().unwrap();
-    let results = stage.published(&meta).await.unwrap();
+    let results = stage.read(meta.results_key().as_str()).await.unwrap();
     assert_all_rows(SOURCE.as_bytes(), &results);
     let rejected = stage.read(&format!("{}/rejected.csv", meta.folder)).await.unwrap();
     let published = Published { state: DropState::CompletedWithErrors, results, rejected };
@@ -117,7 +119,7 @@ pub(crate) struct Ran<Case> {
 pub(crate) fn run<Case, Perform>(cases: Vec<Case>, expected: &Published, perform: Perform) -> Vec<Ran<Case>>
 where
     Case: Clone + Send + Sync + 'static,
-    Perform: AsyncFn(&Stage, &str, &Case, &Published) -> Vec<String> + Copy + Send + 'static,
+    Perform: AsyncFn(&CrashHarness, &str, &Case, &Published) -> Vec<String> + Copy + Send + 'static,
 {
     let (cases, ran) = (Arc::new(cases), Arc::new(Mutex::new(Vec::new())));
     let next = Arc::new(AtomicUsize::new(0));
@@ -128,13 +130,13 @@ where
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    let mut stage = Stage::set(&SETTINGS, job_time).await;
+                    let mut stage = CrashHarness::set(&SETTINGS, job_time).await;
                     let mut used = 0;
                     loop {
                         let number = next.fetch_add(1, Ordering::SeqCst);
                         let Some(case) = cases.get(number) else { break };
                         if used == CASES_A_STAGE {
-                            (stage, used) = (Stage::set(&SETTINGS, job_time).await, 0);
+                            (stage, used) = (CrashHarness::set(&SETTINGS, job_time).await, 0);
                         }
                         used += 1;
                         let broken = perform(&stage, &format!("case-{number}"), case, &expected).await;

@@ -2,7 +2,7 @@
 
 use crate::asked;
 use crate::carry::{Ran, carry, run, undisturbed};
-use moondrop_tests::front::Fault;
+use moondrop_tests::fault_proxy::Fault;
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::source::DropId;
-use moondrop_tests::front::Fault;
-use moondrop_tests::stage::{Published, Stage};
+use moondrop_tests::crash::{CrashHarness, Published};
+use moondrop_tests::fault_proxy::Fault;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ impl Act {
         }
     }
 
-    async fn done(self, stage: &Stage, event: &Value, id: &DropId) {
+    async fn done(self, stage: &CrashHarness, event: &Value, id: &DropId) {
         let process = stage.process(match self {
             Act::Submit => "submit",
             Act::Poll(_) => "poll",
@@ -54,7 +54,7 @@ impl Act {
     }
 }
 
-async fn perform(stage: &Stage, name: &str, seed: u64, expected: &Published) -> Vec<String> {
+async fn perform(stage: &CrashHarness, name: &str, seed: u64, expected: &Published) -> Vec<String> {
     let mut rng = Rng::with_seed(seed);
     let faults: Vec<_> = (0..rng.usize(2..=6)).map(|_| (rng.u64(1..=REACH), Fault::ALL[rng.usize(0..8)])).collect();
     stage.plan.arm(&faults);

@@ -4,23 +4,24 @@ use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use moondrop_tests::scripted::{Answer, Call};
 
 const HOUR: i64 = 60;
 
 /// A fed drop of so many parts of one row.
-async fn fed(parts: usize) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+async fn fed(parts: usize) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
 }
 
 /// Ticks every twenty minutes for so many hours.
-async fn tick_for(world: &Direct, hours: std::ops::Range<i64>) {
+async fn tick_for(world: &InProcess, hours: std::ops::Range<i64>) {
     for minutes in (hours.start * HOUR..hours.end * HOUR).step_by(20) {
         let _ = world.poll_at(Timestamp::now() + SignedDuration::from_mins(minutes)).await;
     }

@@ -6,24 +6,25 @@ use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::plan::PlannedPart;
 use moondrop_shared::services::lambda::{Deadline, LAST_STRETCH};
-use moondrop_tests::direct::{DAY, Direct, Dropped};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
+use moondrop_tests::in_process::{DAY, InProcess};
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Answer, Call, ScriptedJob};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-async fn fed(parts: usize) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+async fn fed(parts: usize) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
 }
 
 /// A drop of so many parts whose jobs are under way, written straight into the ledger.
-async fn open(jobs: u32, state: &str) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+async fn open(jobs: u32, state: &str) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(1)).await;
     assert!(world.submit(&dropped).await);
     let plan = world.parts(&dropped.id).await[0].plan.clone();
@@ -38,7 +39,7 @@ async fn open(jobs: u32, state: &str) -> (Direct, Dropped) {
     });
     world.services.ledger.put_parts(parts.collect(), Timestamp::now()).await.unwrap();
     for number in 2..=jobs {
-        world.api.put_job_unseen(ScriptedJob {
+        world.api.put_job_unseen(FakeJob {
             id: format!("many-{number}"),
             name: name.to_string(),
             state: state.to_owned(),
@@ -138,10 +139,10 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("does not let the API key do this"), "{error:#}");
     assert_eq!(completed(&world.states(&dropped.id).await), 39);
-    assert_eq!(world.meta(&dropped.id).await.problem, None, "the key is good for the others");
+    assert_eq!(world.record(&dropped.id).await.problem, None, "the key is good for the others");
     // Alone, with a witness that the key may read.
     world.poll_at(Timestamp::now()).await.unwrap_err();
-    assert_eq!(world.meta(&dropped.id).await.problem, None);
+    assert_eq!(world.record(&dropped.id).await.problem, None);
     assert!(world.parts(&dropped.id).await.iter().all(|part| part.absent_at.is_none()));
 
     let (world, dropped) = fed(40).await;
@@ -153,7 +154,7 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     // Four calls are under way at once, and each that is answered before the witness makes another; all of them would be 80.
     let calls = world.api.count(Call::Get) - before;
     assert!(calls <= 16, "the witness tells soon: {calls}");
-    let problem = world.meta(&dropped.id).await.problem.expect("the key or its rights");
+    let problem = world.record(&dropped.id).await.problem.expect("the key or its rights");
     assert!(problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"), "{problem:?}");
     assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 40]);
 }
@@ -190,7 +191,7 @@ async fn one_429_pauses_all_calls() {
 }
 
 /// One tick of a process that lives no longer than that, and is cold at the next.
-async fn short_tick(world: &Direct, time: Duration) -> Option<String> {
+async fn short_tick(world: &InProcess, time: Duration) -> Option<String> {
     let services = world.cold();
     let tick = Box::pin(moondrop_poll::handle(&services, Timestamp::now(), Deadline::after(time + LAST_STRETCH)));
     tick.await.err().map(|error| format!("{error:#}"))

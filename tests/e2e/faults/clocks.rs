@@ -4,9 +4,10 @@ use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::direct::Direct;
+use moondrop_tests::env::Env;
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::rows::{assert_all_rows, good_file};
-use moondrop_tests::scripted::{Answer, Call};
 
 /// By how many minutes a clock is ahead.
 const OFF: [i64; 2] = [-10, 10];
@@ -14,7 +15,7 @@ const OFF: [i64; 2] = [-10, 10];
 #[tokio::test(flavor = "multi_thread")]
 async fn with_polls_clock_ten_minutes_off_a_drop_comes_to_the_same_end() {
     for off in OFF {
-        let world = Direct::start(BINARY).await;
+        let world = InProcess::start(BINARY).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         assert!(world.submit(&dropped).await);
         for state in ["INITIALIZED", "QUEUED", "COMPLETED"] {
@@ -41,7 +42,7 @@ async fn with_polls_clock_ten_minutes_off_a_drop_comes_to_the_same_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_clock_ten_minutes_off_no_address_is_used_once_it_has_run_out() {
     for off in OFF {
-        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
+        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         world.api.always(Call::Upload, Some(Answer::status(500)));
         let mut used_until = 0;
@@ -65,7 +66,7 @@ async fn with_a_clock_ten_minutes_off_no_address_is_used_once_it_has_run_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_be_fed() {
     for off in OFF {
-        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
+        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
         assert!(!world.submit(&dropped).await);

@@ -5,17 +5,18 @@ use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::PartState;
-use moondrop_tests::direct::{Direct, Dropped, Ended, collect};
+use moondrop_tests::env::{Dropped, Ended, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
+use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{Row, assert_all_rows, good_file, read};
-use moondrop_tests::scripted::{Answer, Call};
-use moondrop_tests::wire::Gate;
 
 const GOOD: &str = r#"[{"label":"spam","score":0.5}]"#;
 
 /// A drop of one part of four rows, fed.
-async fn fed() -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+async fn fed() -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -120,7 +121,7 @@ async fn two_collects_of_one_part_at_once_store_it_once_and_publish_once() {
     assert_published_once(&world, &dropped, &good_file(4)).await;
 }
 
-async fn assert_published_once(world: &Direct, dropped: &Dropped, source: &[u8]) {
+async fn assert_published_once(world: &InProcess, dropped: &Dropped, source: &[u8]) {
     let ended = world.ended(&dropped.id).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(source, ended.results());
@@ -133,7 +134,7 @@ async fn assert_published_once(world: &Direct, dropped: &Dropped, source: &[u8])
 #[tokio::test(flavor = "multi_thread")]
 async fn two_collects_finishing_the_last_two_parts_at_once_publish_one_file() {
     for _ in 0..5 {
-        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
         assert!(world.submit(&dropped).await);
         world.api.complete_all();
@@ -196,7 +197,7 @@ async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed() {
     let (world, dropped) = fed().await;
-    let key = ObjectKey::results(&world.meta(&dropped.id).await.folder).to_string();
+    let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
     let put = world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"someone's".to_vec().into());
     put.send().await.unwrap();
     let ended = world.end(&dropped).await;

@@ -6,18 +6,19 @@ use moondrop_local::aws::RESULTS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::{HeldResults, PartState};
 use moondrop_shared::services::ledger::FailedAttempt;
-use moondrop_tests::direct::{Direct, Dropped, collect};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call, results_of};
+use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use moondrop_tests::scripted::{Answer, Call, results_of};
 use serde_json::json;
 
 const HEADER: &str = "ref_id,type,labels,content,error\n";
 const LABELS: &str = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
 
 /// A drop of one part of four rows whose job has completed with these results.
-async fn completed(results: &str) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+async fn completed(results: &str) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     world.api.change("job-1", |job| job.results = Some(results.as_bytes().to_vec()));
@@ -27,7 +28,7 @@ async fn completed(results: &str) -> (Direct, Dropped) {
 }
 
 /// Its part, held.
-async fn held(results: &str) -> (Direct, Dropped, HeldResults) {
+async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
     let (world, dropped) = completed(results).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
@@ -114,7 +115,7 @@ async fn under_rows_the_well_formed_records_are_used_and_the_rest_are_missing() 
     let tick = moondrop_poll::handle(
         &rows,
         Timestamp::now(),
-        moondrop_shared::services::lambda::Deadline::after(moondrop_tests::direct::DAY),
+        moondrop_shared::services::lambda::Deadline::after(moondrop_tests::in_process::DAY),
     );
     Box::pin(tick).await.unwrap();
     assert_eq!(world.events("Job Completed", &dropped.id).len(), announced + 1);
@@ -297,7 +298,7 @@ async fn results_of_another_job_are_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_with_other_texts_than_were_sent_are_held_from_twenty_on_and_else_counted() {
     for (count, is_held) in [(19, false), (20, true)] {
-        let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "100")]).await;
+        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "100")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(count)).await;
         assert!(world.submit(&dropped).await);
         let lines: Vec<String> = (0..count).map(|i| format!("r{i},text,{LABELS},quite another text {i},")).collect();

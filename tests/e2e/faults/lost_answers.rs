@@ -1,16 +1,17 @@
 //! The ledger's answer to a write is lost, and the AWS client sends the write again: what was done counts as done, once.
 
 use moondrop_shared::part::PartState;
-use moondrop_tests::front::Fault;
+use moondrop_tests::crash::CrashHarness;
+use moondrop_tests::env::Env;
+use moondrop_tests::fault_proxy::Fault;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::stage::Stage;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Runs `act` again and again, each time with the answer to another of its writes lost; gives each write, and what was measured.
 /// `act` says when its writes begin.
-async fn with_each_lost_answer(act: impl AsyncFn(&Stage, &dyn Fn(&Stage)) -> Value) -> Vec<(String, Value)> {
-    let stage = || Stage::set(&[("ROWS_PER_JOB", "4"), ("UPLOADS_AT_ONCE", "1")], Duration::from_secs(3_600));
+async fn with_each_lost_answer(act: impl AsyncFn(&CrashHarness, &dyn Fn(&CrashHarness)) -> Value) -> Vec<(String, Value)> {
+    let stage = || CrashHarness::set(&[("ROWS_PER_JOB", "4"), ("UPLOADS_AT_ONCE", "1")], Duration::from_secs(3_600));
     let whole = stage().await;
     act(&whole, &|stage| stage.plan.arm(&[])).await;
     let steps = whole.plan.steps();
@@ -28,8 +29,9 @@ fn count(measured: &Value, metric: &str) -> u64 {
     measured[metric].as_u64().unwrap_or(0)
 }
 
-async fn dropped(stage: &Stage) -> (Value, moondrop_shared::source::DropId) {
-    stage.put("incoming/posts.csv", &good_file(4)).await
+async fn dropped(stage: &CrashHarness) -> (Value, moondrop_shared::source::DropId) {
+    let dropped = stage.drop_file("incoming/posts.csv", good_file(4)).await;
+    (dropped.event(), dropped.id)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::direct::{Direct, Dropped, submit};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::logs;
+use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use moondrop_tests::scripted::{Answer, Call};
-use moondrop_tests::wire::Gate;
 use serde_json::json;
 
 const HOUR: i64 = 60;
@@ -19,8 +20,8 @@ fn file() -> Vec<u8> {
 }
 
 /// A drop of two parts, whose jobs have their rows; those of this state wait on.
-async fn uploaded(waiting: &[&str]) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+async fn uploaded(waiting: &[&str]) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     assert!(world.submit(&dropped).await);
     for job in waiting {
@@ -30,7 +31,7 @@ async fn uploaded(waiting: &[&str]) -> (Direct, Dropped) {
 }
 
 /// Ages both marks of a part's upload.
-async fn age(world: &Direct, dropped: &Dropped, part: u32, created: i64, began: i64) {
+async fn age(world: &InProcess, dropped: &Dropped, part: u32, created: i64, began: i64) {
     world.age_part(&dropped.id, part, "created_at", created).await;
     world.age_part(&dropped.id, part, "upload_began_at", began).await;
 }
@@ -156,7 +157,7 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let gate = Gate::default();
     world.api.next(Call::Upload, [Answer::faithful().behind(&gate)]);
@@ -169,7 +170,7 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     let (done, ()) = tokio::join!(uploading, marked);
     assert!(done);
 
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
@@ -178,7 +179,7 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Created, 0), "not given up");
     // And it is lost as such: its rows may have been evaluated.
-    world.api.put_job(moondrop_tests::scripted::ScriptedJob { id: "witness".to_owned(), ..world.api.job("job-1") });
+    world.api.put_job(moondrop_tests::fake_batch_api::FakeJob { id: "witness".to_owned(), ..world.api.job("job-1") });
     world.api.forget("job-1");
     world.absent_for(&dropped.id, 1, 24).await;
     let other = world.drop_file("incoming/other.csv", file()).await;
@@ -190,11 +191,11 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_be_read_for_now_do_not_count_as_sent() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "9")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "9")]).await;
     let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
     assert_eq!(submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(20)).await, ["0"], "only planned");
     // The list of rejected rows cannot be had.
-    let key = format!("{}/rejected.csv", world.meta(&dropped.id).await.folder);
+    let key = format!("{}/rejected.csv", world.record(&dropped.id).await.folder);
     let list = world.read(&key).await.unwrap();
     world.stack.s3().delete_object().bucket(RESULTS).key(&key).send().await.unwrap();
     assert!(!world.submit(&dropped).await);
@@ -206,7 +207,7 @@ async fn rows_that_cannot_be_read_for_now_do_not_count_as_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_file_gone_rows_that_may_have_been_sent_are_not_failed() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
@@ -218,8 +219,8 @@ async fn with_the_file_gone_rows_that_may_have_been_sent_are_not_failed() {
 }
 
 /// A job to which nothing was sent, since its URL's host is not allowed.
-async fn unsent() -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+async fn unsent() -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);

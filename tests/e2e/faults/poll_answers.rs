@@ -5,16 +5,17 @@ use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_tests::direct::{DAY, Direct, Dropped, collect};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::{DAY, InProcess, collect};
 use moondrop_tests::logs;
+use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file};
-use moondrop_tests::scripted::{Answer, Call};
-use moondrop_tests::wire::Gate;
 use serde_json::{Value, json};
 
 /// A fed drop of so many parts of one row.
-async fn fed(parts: usize) -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+async fn fed(parts: usize) -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -25,7 +26,7 @@ fn completed(states: &[PartState]) -> usize {
 }
 
 /// No GET without ids, but for the sweep's, which asks for one state only.
-fn assert_every_get_names_jobs(world: &Direct) {
+fn assert_every_get_names_jobs(world: &InProcess) {
     for request in world.api.requests(Call::Get) {
         assert!(request.query.contains("batchJobIds=job-"), "a GET of the whole account: {request:?}");
         assert!(request.query.len() < 8_000, "an address of {} bytes", request.query.len());
@@ -34,7 +35,7 @@ fn assert_every_get_names_jobs(world: &Direct) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_job_open_the_api_is_not_called_at_all() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     world.poll().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     world.api.always(Call::Create, Some(Answer::status(500)));
@@ -248,7 +249,7 @@ async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_d
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_stays_told_while_the_api_is_away_and_goes_when_it_takes_the_key() {
     let (world, dropped) = fed(1).await;
-    let code = async || world.meta(&dropped.id).await.problem.map(|problem| problem.code.to_string());
+    let code = async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     for (answer, told) in [(Some(401), true), (Some(500), true), (None, false)] {
         world.api.always(Call::Get, answer.map(Answer::status));
         assert_eq!(world.poll_at(Timestamp::now()).await.is_err(), told);

@@ -5,11 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::job::JobName;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_tests::direct::{DAY, Direct, submit};
+use moondrop_tests::env::Env;
+use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
+use moondrop_tests::in_process::{DAY, InProcess, submit};
 use moondrop_tests::logs;
+use moondrop_tests::raw_http::{Handler, Reply, Request, serve};
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Answer, Call, ScriptedJob};
-use moondrop_tests::wire::{Handler, Reply, Request, serve};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +47,7 @@ impl Handler for Picky {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_else() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(3)).await;
     let stalled = world.drop_file("incoming/stalled.csv", good_file(1)).await;
     assert!(world.submit(&dropped).await);
@@ -72,7 +73,7 @@ async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let picky = Arc::new(Picky { refusals: AtomicUsize::new(1), taken: Mutex::default() });
     let bus = serve(|_| picky.clone()).await;
@@ -98,8 +99,8 @@ async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() 
 }
 
 /// A job of ours that waits for rows, made so many minutes ago.
-fn waiting(id: &str, name: &JobName, minutes: i64) -> ScriptedJob {
-    ScriptedJob {
+fn waiting(id: &str, name: &JobName, minutes: i64) -> FakeJob {
+    FakeJob {
         id: id.to_owned(),
         name: name.to_string(),
         state: "INITIALIZED".to_owned(),
@@ -112,7 +113,7 @@ fn waiting(id: &str, name: &JobName, minutes: i64) -> ScriptedJob {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     // Known to the ledger, and told as waiting by an API that lags.
@@ -123,8 +124,8 @@ async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept
     let ours = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
     world.api.put_job(waiting("orphan", &ours, 6 * 60));
     world.api.put_job(waiting("others", &JobName { stack: "another".to_owned(), ..ours.clone() }, 6 * 60));
-    world.api.put_job(ScriptedJob { state: "QUEUED".to_owned(), ..waiting("started", &ours, 6 * 60) });
-    world.api.put_job(ScriptedJob { name: "by hand".to_owned(), ..waiting("foreign", &ours, 6 * 60) });
+    world.api.put_job(FakeJob { state: "QUEUED".to_owned(), ..waiting("started", &ours, 6 * 60) });
+    world.api.put_job(FakeJob { name: "by hand".to_owned(), ..waiting("foreign", &ours, 6 * 60) });
     world.poll_in(5 * 60).await;
     assert_eq!(world.api.count(Call::Cancel), 0, "no sweep is due");
     world.poll_in(5 * 60 + 11).await;
@@ -138,7 +139,7 @@ async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orphan_too_young_for_the_sweep_is_swept_when_it_is_old() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     // Made a quarter of an hour into the invocation, or so says a clock that is ahead.
@@ -152,7 +153,7 @@ async fn an_orphan_too_young_for_the_sweep_is_swept_when_it_is_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_whose_cancel_fails_is_made_again() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     let ours = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
@@ -166,7 +167,7 @@ async fn a_sweep_whose_cancel_fails_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_over_48_hours_is_warned_of_and_over_72_hours_alarmed() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     assert!(world.submit(&dropped).await);
     let said =
@@ -182,7 +183,7 @@ async fn a_drop_over_48_hours_is_warned_of_and_over_72_hours_alarmed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_part_that_no_one_collects_is_announced_again_and_again() {
-    let world = Direct::start(BINARY).await;
+    let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     assert!(world.submit(&dropped).await);
     world.api.complete_all();

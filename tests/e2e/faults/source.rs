@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
 use moondrop_shared::services::s3::drops_bucket::{DropsBucket, is_gone};
 use moondrop_shared::source::Source;
-use moondrop_tests::wire::{Handler, Reply, Request, serve};
+use moondrop_tests::raw_http::{Handler, Reply, Request, serve};
 use std::sync::Arc;
 
 /// An S3 that answers every GET so, and every HEAD with its status alone.

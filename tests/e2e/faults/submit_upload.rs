@@ -4,9 +4,10 @@ use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call};
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::rows::{assert_all_rows, good_file};
-use moondrop_tests::scripted::{Answer, Call};
 use serde_json::json;
 
 fn file() -> Vec<u8> {
@@ -14,8 +15,8 @@ fn file() -> Vec<u8> {
 }
 
 /// A drop of one part.
-async fn start() -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+async fn start() -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     (world, dropped)
 }
@@ -140,7 +141,7 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let elsewhere = json!({"batchJobId": "job-x", "inputFileUploadUrl": "https://uploads.example.net/in?X-Amz-Signature=s"});
     world.api.next(Call::Create, [Answer::body(elsewhere.to_string())]);

@@ -3,20 +3,21 @@
 use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::job::JobName;
-use moondrop_tests::direct::{Direct, Dropped};
+use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
-use moondrop_tests::scripted::{Answer, Call, ScriptedJob};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// A fed drop of one part, and an orphan of it.
-async fn with_orphan() -> (Direct, Dropped) {
-    let world = Direct::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+async fn with_orphan() -> (InProcess, Dropped) {
+    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     let name = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
-    world.api.put_job(ScriptedJob {
+    world.api.put_job(FakeJob {
         id: "orphan".to_owned(),
         name: name.to_string(),
         state: "INITIALIZED".to_owned(),
@@ -29,11 +30,11 @@ async fn with_orphan() -> (Direct, Dropped) {
 }
 
 /// How many looks there were: GETs by state.
-fn looks(world: &Direct) -> usize {
+fn looks(world: &InProcess) -> usize {
     world.api.requests(Call::Get).iter().filter(|request| request.query.contains("states=")).count()
 }
 
-async fn tick(world: &Direct, minutes: i64) {
+async fn tick(world: &InProcess, minutes: i64) {
     let _ = world.poll_at(Timestamp::now() + SignedDuration::from_mins(minutes)).await;
 }
 

@@ -169,7 +169,7 @@ async fn converse(stream: &mut BufReader<TcpStream>, handler: &dyn Handler) -> s
     if reply.lost {
         return Ok(false);
     }
-    let mut head = format!("HTTP/1.1 {} Scripted\r\n", reply.status);
+    let mut head = format!("HTTP/1.1 {} FakeBatchApi\r\n", reply.status);
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -1,15 +1,13 @@
-//! A whole Moondrop: the three functions as processes, S3, DynamoDB, EventBridge and the Batch API behind real sockets.
+//! The functions as processes of their own, with the sandbox of the Batch API: what `moondrop up` runs.
 
+use crate::env::{Ended, Env};
 use anyhow::{Context, Result};
-use aws_sdk_s3::primitives::ByteStream;
-use moondrop_local::aws::{DROPS, RESULTS};
+use moondrop_local::aws::AwsEmulator;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_local::local_stack::{Api, LocalStack, LocalStackConfig};
-use moondrop_shared::drop::status::Status;
-use moondrop_shared::drop::{DropRecord, DropState};
-use moondrop_shared::event::ObjectCreated;
-use moondrop_shared::object_key::ObjectKey;
-use moondrop_shared::source::{DropId, Source};
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::services::ledger::Ledger;
+use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,51 +20,35 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A running Moondrop in a folder of its own.
-pub struct World {
-    /// The machine.
+pub struct Deployment {
     pub machine: LocalStack,
     dir: TempDir,
 }
 
-/// A drop at its end.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its `status.json`.
-    pub status: Status,
-    /// Its `results.csv`, if there is one.
-    pub results: Option<Vec<u8>>,
-    /// Its `rejected.csv`, if there is one.
-    pub rejected: Option<Vec<u8>>,
-}
-
-impl Ended {
-    /// `results.csv`; fails the test if there is none.
-    #[must_use]
-    pub fn results(&self) -> &[u8] {
-        self.results.as_deref().unwrap_or_else(|| panic!("no results.csv: {:?}", self.status))
+impl Env for Deployment {
+    fn aws(&self) -> &AwsEmulator {
+        &self.machine.aws
     }
 
-    /// `rejected.csv`, as text; fails the test if there is none.
-    #[must_use]
-    pub fn rejected(&self) -> &str {
-        std::str::from_utf8(self.rejected.as_deref().expect("a rejected.csv")).unwrap()
+    fn ledger(&self) -> &Ledger {
+        &self.machine.ledger
     }
 }
 
-impl World {
+impl Deployment {
     /// Starts a Moondrop whose functions are `binary`, in a hurry.
-    pub async fn start(binary: &str) -> World {
+    pub async fn start(binary: &str) -> Deployment {
         Self::start_with(binary, |_| {}).await
     }
 
     /// Starts a Moondrop with other settings.
-    pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> World {
+    pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> Deployment {
         let dir = TempDir::new().unwrap();
         let mut config = LocalStackConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
         config.function_command = vec![binary.into(), "function".into()];
         config.poll_every = Duration::from_millis(50);
         change(&mut config);
-        World { machine: LocalStack::start(config).await.unwrap(), dir }
+        Deployment { machine: LocalStack::start(config).await.unwrap(), dir }
     }
 
     /// Its folder.
@@ -75,24 +57,11 @@ impl World {
         self.dir.path()
     }
 
-    /// Drops a file; gives the drop.
-    pub async fn drop_file(&self, key: &str, body: impl Into<Vec<u8>>) -> DropId {
-        let put = self.machine.aws.s3().put_object().bucket(DROPS).key(key);
-        put.body(ByteStream::from(body.into())).send().await.unwrap();
-        self.source(key).await.id()
-    }
-
-    /// The object under a key, as it was announced.
-    pub async fn source(&self, key: &str) -> Source {
-        let event = self.machine.aws.announcement(DROPS, key).await.unwrap();
-        ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap()
-    }
-
     /// Waits until a drop is as it should be.
     pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&DropRecord) -> bool) -> DropRecord {
         let since = Instant::now();
         loop {
-            if let Some(meta) = self.machine.ledger.drop_record(id).await.unwrap()
+            if let Some(meta) = self.ledger().drop_record(id).await.unwrap()
                 && is(&meta)
             {
                 return meta;
@@ -104,32 +73,14 @@ impl World {
 
     /// Waits for a drop's end.
     pub async fn end_of(&self, id: &DropId) -> Ended {
-        let meta = self.wait_for(id, "the drop's end", |meta| meta.closed_at.is_some()).await;
-        let folder = meta.folder.as_str();
-        let status = self.read(&ObjectKey::status(folder).to_string()).await.expect("a status.json");
-        Ended {
-            status: serde_json::from_slice(&status).unwrap(),
-            results: self.read(&ObjectKey::results(folder).to_string()).await,
-            rejected: self.read(&ObjectKey::rejected(folder).to_string()).await,
-        }
+        self.wait_for(id, "the drop's end", |drop| drop.closed_at.is_some()).await;
+        self.ended(id).await
     }
 
     /// Drops a file and waits for its end.
-    pub async fn carry(&self, key: &str, body: impl Into<Vec<u8>>) -> Ended {
-        let id = self.drop_file(key, body).await;
-        self.end_of(&id).await
-    }
-
-    /// An object of the results bucket.
-    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let got = self.machine.aws.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
-        Some(got.body.collect().await.unwrap().to_vec())
-    }
-
-    /// The keys of the results bucket.
-    pub async fn keys(&self) -> Vec<String> {
-        let listed = self.machine.aws.s3().list_objects_v2().bucket(RESULTS).send().await.unwrap();
-        listed.contents().iter().filter_map(|o| o.key()).map(str::to_owned).collect()
+    pub async fn process(&self, key: &str, body: impl Into<Vec<u8>>) -> Ended {
+        let dropped = self.drop_file(key, body).await;
+        self.end_of(&dropped.id).await
     }
 
     /// Asserts that every row of the results carries what the API answered for it, and no other row's labels.
@@ -163,15 +114,23 @@ impl World {
         logs.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 
+    /// Puts an event on Moondrop's bus, as the functions do.
+    pub async fn put_event(&self, kind: &str, detail: &serde_json::Value) {
+        let entry = serde_json::json!({"EventBusName": "moondrop", "Source": "moondrop", "DetailType": kind,
+            "Detail": detail.to_string()});
+        let put = reqwest::Client::new()
+            .post(&self.machine.aws.endpoints().events)
+            .header("x-amz-target", "AWSEvents.PutEvents")
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(serde_json::json!({"Entries": [entry]}).to_string());
+        let answer = put.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
     /// Ends it all.
     pub async fn stop(self) {
         self.machine.stop().await;
     }
-}
-
-/// Asserts a state, with the whole status where it is another.
-pub fn assert_state(ended: &Ended, state: DropState) {
-    assert_eq!(ended.status.state, state, "{}", serde_json::to_string_pretty(&ended.status).unwrap());
 }
 
 /// Runs the command `binary` to its end; gives its exit code and what it printed on standard output and standard error.
@@ -228,19 +187,4 @@ pub fn find_all_ending(dir: &Path, end: &str) -> Vec<std::path::PathBuf> {
     }
     found.sort();
     found
-}
-
-impl World {
-    /// Puts an event on Moondrop's bus, as the functions do.
-    pub async fn put_event(&self, kind: &str, detail: &serde_json::Value) {
-        let entry = serde_json::json!({"EventBusName": "moondrop", "Source": "moondrop", "DetailType": kind,
-            "Detail": detail.to_string()});
-        let put = reqwest::Client::new()
-            .post(&self.machine.aws.endpoints().events)
-            .header("x-amz-target", "AWSEvents.PutEvents")
-            .header("content-type", "application/x-amz-json-1.1")
-            .body(serde_json::json!({"Entries": [entry]}).to_string());
-        let answer = put.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-    }
 }

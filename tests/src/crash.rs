@@ -1,23 +1,20 @@
-//! A stage: the servers, and functions that are called one by one, each a process of its own in all that matters: its own
-//! clients, its own connections, and a death at which nothing more of it is done.
+//! The functions called one by one, each a process of its own in all that matters: its own clients, its own connections, whose
+//! requests a [`FaultProxy`] may fail, and a death at which nothing more of it is done.
 
-use crate::front::{Behind, Front, Plan};
+use crate::env::{self, Env};
+use crate::fault_proxy::{Behind, FaultProxy, Plan, Shared};
 use anyhow::Result;
-use aws_credential_types::Credentials;
 use aws_sdk_s3::config::SharedHttpClient;
-use aws_sdk_s3::primitives::ByteStream;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::aws::{AwsConfig, AwsEmulator, BUS, DROPS, Processes, REGION, RESULTS, TABLE};
+use moondrop_local::aws::{AwsEmulator, TABLE};
 use moondrop_local::batch_api::{JobState, Sandbox, SandboxConfig};
-use moondrop_shared::drop::{DropRecord, DropState};
-use moondrop_shared::event::ObjectCreated;
-use moondrop_shared::object_key::ObjectKey;
+use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
+use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::http::HttpClients;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::ledger::Ledger;
 use moondrop_shared::services::settings::Settings;
-use moondrop_shared::services::{AwsClients, Services};
 use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -27,13 +24,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-const SECRET: &str = "moondrop/api-key";
 const KEY: &str = "MARKER-api-key";
 /// The stack's name in the jobs' names.
 const STACK: &str = "stage";
 
 /// The servers, with no function running on its own.
-pub struct Stage {
+pub struct CrashHarness {
     /// S3, DynamoDB, EventBridge, Secrets Manager.
     pub stack: AwsEmulator,
     /// The Batch API.
@@ -45,9 +41,8 @@ pub struct Stage {
     // Shared by the processes, whose fronts are at addresses of their own: so are their connections.
     http: SharedHttpClient,
     web: HttpClients,
-    behind: Behind,
-    dead: watch::Sender<u64>,
-    storage: Front,
+    shared: Shared,
+    storage: FaultProxy,
     settings: BTreeMap<&'static str, String>,
     told: std::sync::Mutex<usize>,
     _dir: TempDir,
@@ -56,20 +51,26 @@ pub struct Stage {
 /// One process of a function.
 pub struct Process {
     /// Its way to the world.
-    pub front: Front,
+    pub front: FaultProxy,
     services: Services,
 }
 
-impl Stage {
+impl Env for CrashHarness {
+    fn aws(&self) -> &AwsEmulator {
+        &self.stack
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl CrashHarness {
     /// Sets the stage; `settings` are the functions' own, over the defaults, and jobs take `job_time`.
-    pub async fn set(settings: &[(&'static str, &str)], job_time: Duration) -> Stage {
+    pub async fn set(settings: &[(&'static str, &str)], job_time: Duration) -> CrashHarness {
         let dir = TempDir::new().unwrap();
         // `poll` always has a process; this one waits until its standard input ends.
-        let mut config = AwsConfig::new(dir.path(), vec!["sh".into(), "-c".into(), "cat".into()]);
-        config.processes = Processes { submit: 0, collect: 0 };
-        config.poll_every = Duration::from_secs(86_400);
-        config.secrets = BTreeMap::from([(SECRET.to_owned(), SecretString::from(KEY))]);
-        let stack = AwsEmulator::start(config).await.unwrap();
+        let stack = AwsEmulator::start(env::quiet_aws(dir.path(), &["sh", "-c", "cat"], KEY)).await.unwrap();
         let mut config = SandboxConfig::new(dir.path().join("sandbox"), SecretString::from(KEY));
         config.job_time = job_time;
         let sandbox = Sandbox::start(config).await.unwrap();
@@ -80,30 +81,22 @@ impl Stage {
             events: endpoints.events.clone(),
             api: sandbox.url(),
         };
-        let mut all = BTreeMap::from([
-            ("STACK", STACK.to_owned()),
-            ("RESULTS_BUCKET", RESULTS.to_owned()),
-            ("TABLE", TABLE.to_owned()),
-            ("EVENT_BUS", BUS.to_owned()),
-            ("API_KEY_SECRET", SECRET.to_owned()),
-            ("DEFAULT_POLICY", "policy".to_owned()),
-            // Each tick is five minutes on, and no one repeats an invocation that died, as Lambda does.
-            ("REMIND_AFTER_SECONDS", "240".to_owned()),
-        ]);
+        // Each tick is five minutes on, and no one repeats an invocation that died, as Lambda does.
+        let defaults = env::settings(STACK).into_iter().chain([("REMIND_AFTER_SECONDS", "240")]);
+        let mut all: BTreeMap<_, _> = defaults.map(|(name, value)| (name, value.to_owned())).collect();
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let ledger = Ledger::new(stack.dynamodb(), TABLE.to_owned());
         let plan = Arc::new(Plan::default());
-        let dead = watch::Sender::new(0);
-        let storage = Front::new("storage", &behind, &plan, &dead, None).await;
-        Stage {
+        let shared = Shared { behind, plan: Arc::clone(&plan), all: watch::Sender::new(0) };
+        let storage = FaultProxy::new("storage", &shared, None).await;
+        CrashHarness {
             stack,
             sandbox,
             plan,
             ledger,
             http: aws_smithy_http_client::Builder::new().build_http(),
             web: HttpClients::new().unwrap(),
-            behind,
-            dead,
+            shared,
             storage,
             settings: all,
             told: std::sync::Mutex::new(0),
@@ -113,22 +106,13 @@ impl Stage {
 
     /// A new process, as cold as Lambda starts one.
     pub async fn process(&self, who: &str) -> Process {
-        let front = Front::new(who, &self.behind, &self.plan, &self.dead, Some(&self.storage.api)).await;
+        let front = FaultProxy::new(who, &self.shared, Some(&self.storage.api)).await;
         let settings = Settings::read(|name| match name {
             "API_URL" => Some(front.api.clone()),
             name => self.settings.get(name).cloned(),
         });
-        let services = Services::new(settings.unwrap(), clients(&front, &self.http), self.web.clone());
+        let services = Services::new(settings.unwrap(), env::clients(&front.endpoints(), &self.http), self.web.clone());
         Process { front, services }
-    }
-
-    /// Puts a file into the drop bucket; gives what S3 announces of it.
-    pub async fn put(&self, key: &str, body: &[u8]) -> (Value, DropId) {
-        let put = self.stack.s3().put_object().bucket(DROPS).key(key);
-        put.body(ByteStream::from(body.to_vec())).send().await.unwrap();
-        let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let source = ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap();
-        (event, source.id())
     }
 
     /// Cancels a job at the Batch API, as someone else would.
@@ -181,17 +165,6 @@ impl Stage {
         self.process("poll").await.poll(Timestamp::now() + SignedDuration::from_hours(6)).await;
     }
 
-    /// An object of the results bucket.
-    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let got = self.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
-        Some(got.body.collect().await.unwrap().to_vec())
-    }
-
-    /// Every published `results.csv` of the folder a drop has.
-    pub async fn published(&self, meta: &DropRecord) -> Option<Vec<u8>> {
-        self.read(&meta.results_key().to_string()).await
-    }
-
     /// Holds the promises against what there is, for a drop at its end; gives what is broken.
     pub async fn broken_promises(&self, drop: &DropId, parts: usize, expected: &Published) -> Vec<String> {
         let mut broken = Vec::new();
@@ -205,12 +178,11 @@ impl Stage {
         let records = self.ledger.parts(drop).await.unwrap();
         promise(records.len() == parts, format!("{} parts", records.len()));
         promise(records.iter().all(|part| part.state == PartState::Collected), format!("{records:?}"));
-        let folder = meta.folder.as_str();
-        let results = self.published(&meta).await;
+        let results = self.read(meta.results_key().as_str()).await;
         promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
-        let rejected = self.read(&ObjectKey::rejected(folder).to_string()).await;
+        let rejected = self.read(meta.rejected_key().as_str()).await;
         promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
-        let status = self.read(&ObjectKey::status(folder).to_string()).await.unwrap_or_default();
+        let status = self.read(meta.status_key().as_str()).await.unwrap_or_default();
         let status: Value = serde_json::from_slice(&status).unwrap_or_default();
         promise(status["state"] == json!(meta.state.as_str()), format!("status.json says {}", status["state"]));
 
@@ -279,29 +251,5 @@ impl Process {
     pub async fn collect(&self, event: &Value) -> Option<Result<()>> {
         let ended = serde_json::from_value(event.clone()).unwrap();
         self.front.alive(Box::pin(moondrop_collect::handle(&self.services, &ended))).await
-    }
-}
-
-/// Clients of AWS that go through a front, and try again as the functions' do, but without waiting long.
-fn clients(front: &Front, http: &SharedHttpClient) -> AwsClients {
-    macro_rules! client {
-        ($service:ident, $endpoint:expr) => {{
-            use $service::config::{BehaviorVersion, Config, Region, retry::RetryConfig};
-            let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(5));
-            let config = Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::from_static(REGION))
-                .credentials_provider(Credentials::new("test", "test", None, None, "stage"))
-                .retry_config(retry)
-                .http_client(http.clone())
-                .endpoint_url($endpoint);
-            $service::Client::from_conf(config.build())
-        }};
-    }
-    AwsClients {
-        s3: client!(aws_sdk_s3, &front.s3),
-        dynamodb: client!(aws_sdk_dynamodb, &front.dynamodb),
-        eventbridge: client!(aws_sdk_eventbridge, &front.events),
-        secrets_manager: client!(aws_sdk_secretsmanager, &front.events),
     }
 }

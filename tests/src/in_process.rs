@@ -1,22 +1,21 @@
-//! The functions called in this process, one at a time or two at once, on real AWS protocols and a scripted Batch API. Time
+//! The functions called in this process, one at a time or two at once, with a fake Batch API that answers what the test says. Time
 //! does not pass here: records are aged instead, and poll's clock is an argument.
 
+use crate::env::{self, Dropped, Ended, Env, KEY_SECRET};
+use crate::fake_batch_api::FakeBatchApi;
 use crate::logs;
-use crate::scripted::Scripted;
 use anyhow::Result;
-use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::config::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::aws::{self, AwsConfig, AwsEmulator, DROPS, Processes, RESULTS, TABLE};
-use moondrop_shared::drop::DropRecord;
-use moondrop_shared::drop::status::Status;
-use moondrop_shared::event::{JobEnded, JobEndedDetail, ObjectCreated};
+use moondrop_local::aws::{AwsEmulator, Endpoints, TABLE};
+use moondrop_shared::event::{JobEnded, JobEndedDetail};
 use moondrop_shared::part::{PartRecord, PartState};
+use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::http::HttpClients;
 use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::ledger::Ledger;
 use moondrop_shared::services::settings::Settings;
-use moondrop_shared::services::{AwsClients, Services};
 use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -26,71 +25,62 @@ use tempfile::TempDir;
 
 /// The key that the API takes at first.
 pub const KEY: &str = "key-one";
-const KEY_SECRET: &str = "moondrop/api-key";
 /// How long the functions wait for an answer of the API here; by default it is longer.
 pub const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the functions are called.
-pub struct Direct {
+pub struct InProcess {
     /// The scripted Batch API.
-    pub api: Scripted,
+    pub api: FakeBatchApi,
     /// AWS.
     pub stack: AwsEmulator,
     /// What the functions work with, warm.
     pub services: Services,
     settings: BTreeMap<String, String>,
+    http: SharedHttpClient,
     _dir: TempDir,
 }
 
-/// A file that was dropped, and the message that says so.
-#[derive(Debug, Clone)]
-pub struct Dropped {
-    /// The drop.
-    pub id: DropId,
-    /// The message's body.
-    pub message: String,
+impl Env for InProcess {
+    fn aws(&self) -> &AwsEmulator {
+        &self.stack
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.services.ledger
+    }
 }
 
-impl Direct {
+impl InProcess {
     /// With the default settings, but for two rows a job.
-    pub async fn start(binary: &str) -> Direct {
+    pub async fn start(binary: &str) -> InProcess {
         Self::start_with(binary, &[]).await
     }
 
     /// With these settings, or others in place of the default ones.
-    pub async fn start_with(binary: &str, changes: &[(&str, &str)]) -> Direct {
+    pub async fn start_with(binary: &str, changes: &[(&str, &str)]) -> InProcess {
         logs::keep();
-        let (dir, api) = (TempDir::new().unwrap(), Scripted::start(KEY).await);
-        let mut settings: BTreeMap<String, String> = [
-            ("STACK", "faults"),
-            ("RESULTS_BUCKET", RESULTS),
-            ("TABLE", TABLE),
-            ("EVENT_BUS", aws::BUS),
-            ("API_KEY_SECRET", KEY_SECRET),
-            ("API_URL", api.url()),
-            ("DEFAULT_POLICY", "policy"),
-            ("ROWS_PER_JOB", "2"),
-        ]
-        .into_iter()
-        .chain(changes.iter().copied())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+        let (dir, api) = (TempDir::new().unwrap(), FakeBatchApi::start(KEY).await);
+        let mut settings: BTreeMap<String, String> = env::settings("faults")
+            .into_iter()
+            .chain([("API_URL", api.url()), ("ROWS_PER_JOB", "2")])
+            .chain(changes.iter().copied())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         // An empty one counts as absent.
         settings.retain(|_, value| !value.is_empty());
-        let mut config = AwsConfig::new(dir.path(), vec![binary.into(), "function".into()]);
+        let mut config = env::quiet_aws(dir.path(), &[binary, "function"], KEY);
         config.environment.clone_from(&settings);
-        config.secrets.insert(KEY_SECRET.to_owned(), SecretString::from(KEY));
-        config.processes = Processes { submit: 0, collect: 0 };
-        config.poll_every = Duration::from_secs(86_400);
         let stack = AwsEmulator::start(config).await.unwrap();
-        let services = services(&stack, &settings, &stack.endpoints().events);
-        Direct { api, stack, services, settings, _dir: dir }
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let services = services(stack.endpoints(), &settings, &http);
+        InProcess { api, stack, services, settings, http, _dir: dir }
     }
 
     /// What a function started anew works with.
     #[must_use]
     pub fn cold(&self) -> Services {
-        services(&self.stack, &self.settings, &self.stack.endpoints().events)
+        services(self.stack.endpoints(), &self.settings, &self.http)
     }
 
     /// What a function started anew works with when a setting has changed.
@@ -98,27 +88,19 @@ impl Direct {
     pub fn cold_with(&self, name: &str, value: &str) -> Services {
         let mut settings = self.settings.clone();
         settings.insert(name.to_owned(), value.to_owned());
-        services(&self.stack, &settings, &self.stack.endpoints().events)
+        services(self.stack.endpoints(), &settings, &self.http)
     }
 
     /// What a function works with whose EventBridge is elsewhere.
     #[must_use]
     pub fn with_bus_at(&self, url: &str) -> Services {
-        services(&self.stack, &self.settings, url)
+        let endpoints = Endpoints { events: url.to_owned(), ..self.stack.endpoints().clone() };
+        services(&endpoints, &self.settings, &self.http)
     }
 
     /// The key in its secret gets a new value.
     pub fn rotate_key(&self, key: &str) {
         self.stack.set_secret(KEY_SECRET, SecretString::from(key.to_owned()));
-    }
-
-    /// Drops a file.
-    pub async fn drop_file(&self, key: &str, body: impl Into<Vec<u8>>) -> Dropped {
-        let put = self.stack.s3().put_object().bucket(DROPS).key(key);
-        put.body(ByteStream::from(body.into())).send().await.unwrap();
-        let event = self.stack.announcement(DROPS, key).await.unwrap();
-        let source = ObjectCreated::read(&event.to_string()).unwrap().detail.source().unwrap();
-        Dropped { id: source.id(), message: event.to_string() }
     }
 
     /// Delivers a drop's message to submit; whether it was done with.
@@ -167,58 +149,14 @@ impl Direct {
         self.ended(&dropped.id).await
     }
 
-    /// A drop at its end.
-    pub async fn ended(&self, id: &DropId) -> Ended {
-        let meta = self.meta(id).await;
-        assert!(meta.closed_at.is_some(), "the drop has not ended: {meta:?} {:?}", self.parts(id).await);
-        let results = self.read(&meta.results_key().to_string()).await;
-        Ended { status: self.status(id).await, results }
-    }
-
-    /// A drop's record.
-    pub async fn meta(&self, id: &DropId) -> DropRecord {
-        self.services.ledger.drop_record(id).await.unwrap().expect("the drop's record")
-    }
-
-    /// Its parts.
-    pub async fn parts(&self, id: &DropId) -> Vec<PartRecord> {
-        self.services.ledger.parts(id).await.unwrap()
-    }
-
     /// Its parts' states.
     pub async fn states(&self, id: &DropId) -> Vec<PartState> {
         self.parts(id).await.iter().map(|part| part.state).collect()
     }
 
-    /// Its `status.json`.
-    pub async fn status(&self, id: &DropId) -> Status {
-        let meta = self.meta(id).await;
-        let status = self.read(&meta.status_key().to_string()).await.expect("a status.json");
-        serde_json::from_slice(&status).unwrap()
-    }
-
     /// The code of the problem that its `status.json` tells of.
     pub async fn problem(&self, id: &DropId) -> Option<String> {
         self.status(id).await.problem.map(|problem| problem.code.to_string())
-    }
-
-    /// An object of the results bucket.
-    pub async fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let got = self.stack.s3().get_object().bucket(RESULTS).key(key).send().await.ok()?;
-        Some(got.body.collect().await.unwrap().to_vec())
-    }
-
-    /// The keys of the results bucket below a prefix.
-    pub async fn keys(&self, prefix: &str) -> Vec<String> {
-        let listed = self.stack.s3().list_objects_v2().bucket(RESULTS).prefix(prefix).send().await.unwrap();
-        listed.contents().iter().filter_map(|object| object.key()).map(str::to_owned).collect()
-    }
-
-    /// The details of the events of one kind about a drop.
-    #[must_use]
-    pub fn events(&self, kind: &str, id: &DropId) -> Vec<Value> {
-        let events = self.stack.events().into_iter().filter(|e| e["detail-type"] == kind);
-        events.map(|mut e| e["detail"].take()).filter(|detail| detail["drop"] == id.as_str()).collect()
     }
 
     /// Sets an attribute of a part's record to a time so many minutes ago.
@@ -266,23 +204,6 @@ impl Direct {
     }
 }
 
-/// A drop at its end.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its `status.json`.
-    pub status: Status,
-    /// Its `results.csv`, if there is one.
-    pub results: Option<Vec<u8>>,
-}
-
-impl Ended {
-    /// `results.csv`; fails the test if there is none.
-    #[must_use]
-    pub fn results(&self) -> &[u8] {
-        self.results.as_deref().unwrap_or_else(|| panic!("no results.csv: {:?}", self.status))
-    }
-}
-
 /// Longer than any test.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -306,29 +227,9 @@ pub async fn collect(services: &Services, id: &DropId, part: u32) -> Result<()> 
     Box::pin(moondrop_collect::handle(services, &ended)).await
 }
 
-fn services(stack: &AwsEmulator, settings: &BTreeMap<String, String>, events: &str) -> Services {
+fn services(endpoints: &Endpoints, settings: &BTreeMap<String, String>, http: &SharedHttpClient) -> Services {
     let settings = Settings::read(|name| settings.get(name).cloned()).unwrap();
-    let credentials = || Credentials::new("test", "test", None, None, "faults");
-    let region = || aws_sdk_s3::config::Region::from_static(aws::REGION);
-    let events = aws_sdk_eventbridge::Config::builder()
-        .behavior_version(aws_sdk_eventbridge::config::BehaviorVersion::latest())
-        .region(region())
-        .credentials_provider(credentials())
-        .endpoint_url(events)
-        .build();
-    let secrets = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
-        .region(region())
-        .credentials_provider(credentials())
-        .endpoint_url(&stack.endpoints().secrets_manager)
-        .build();
-    let clients = AwsClients {
-        s3: stack.s3(),
-        dynamodb: stack.dynamodb(),
-        eventbridge: aws_sdk_eventbridge::Client::from_conf(events),
-        secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
-    };
-    let mut web = HttpClients::new().unwrap();
-    web.api_timeout = API_TIMEOUT;
-    Services::new(settings, clients, web)
+    let mut api_http = HttpClients::new().unwrap();
+    api_http.api_timeout = API_TIMEOUT;
+    Services::new(settings, env::clients(endpoints, http), api_http)
 }

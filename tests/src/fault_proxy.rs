@@ -1,7 +1,8 @@
-//! A front before the servers: everything a function sends goes through it and is counted, and one request meets a fault.
+//! A proxy before the servers: everything a function sends goes through it and is counted, and some requests meet a fault.
 //!
-//! It is a reverse proxy over real sockets. It keeps the `Host` header, so that signatures hold, and puts its own address into
-//! the Batch API's signed URLs, so that uploads and downloads pass through it as well.
+//! It is built on hyper, since it has to pass on what real clients and servers say; [`crate::raw_http`] is HTTP by hand, since it has to
+//! say what no real server says. It is a reverse proxy over real sockets. It keeps the `Host` header, so that signatures hold, and puts its own address into
+//! the Batch API's pre-signed URLs, so that uploads and downloads pass through it as well.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -12,6 +13,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use moondrop_local::aws::Endpoints;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -53,7 +55,7 @@ impl Fault {
     ];
 }
 
-/// What all the fronts of a stage share: how many requests there were, and which of them meet which fault.
+/// What all the proxies of a test share: how many requests there were, and which of them meet which fault.
 #[derive(Debug, Default)]
 pub struct Plan {
     count: AtomicU64,
@@ -119,8 +121,8 @@ fn step(who: &str, method: &str, path: &str, target: &str) -> String {
         ("s3", path) if path.starts_with("/drops/") => format!("{function}: {method} the source"),
         ("s3", path) if path.starts_with("/results/work/") => format!("{function}: {method} a work file"),
         ("s3", _) => format!("{function}: {method} {file}"),
-        (_, path) if path.starts_with("/upload/") => "submit: PUT to the signed address".to_owned(),
-        (_, path) if path.starts_with("/download/") => "collect: GET from the signed address".to_owned(),
+        (_, path) if path.starts_with("/upload/") => "submit: PUT to the pre-signed URL".to_owned(),
+        (_, path) if path.starts_with("/download/") => "collect: GET from the pre-signed URL".to_owned(),
         (_, path) if path.ends_with("/cancel") => format!("{function}: {method} a job's cancel"),
         _ => format!("{function}: {method} {path}"),
     }
@@ -128,7 +130,7 @@ fn step(who: &str, method: &str, path: &str, target: &str) -> String {
 
 /// The addresses one function's process reaches the world by, and the way it dies.
 #[derive(Debug)]
-pub struct Front {
+pub struct FaultProxy {
     /// S3.
     pub s3: String,
     /// DynamoDB.
@@ -144,7 +146,7 @@ pub struct Front {
     _servers: JoinSet<()>,
 }
 
-/// The servers behind a front.
+/// The servers behind a proxy.
 #[derive(Debug, Clone)]
 pub struct Behind {
     /// S3.
@@ -157,11 +159,21 @@ pub struct Behind {
     pub api: String,
 }
 
-impl Front {
-    /// Sets up a front for the process called `who`. Signed URLs point to `storage`, a front that outlives the processes, as
-    /// the storage behind them does; without it, to this front. A request that its sender does not survive ends that process;
-    /// one to the storage, which does not know its sender, ends all of them, by `all`.
-    pub async fn new(who: &str, behind: &Behind, plan: &Arc<Plan>, all: &watch::Sender<u64>, storage: Option<&str>) -> Front {
+/// What all proxies of a test share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub behind: Behind,
+    pub plan: Arc<Plan>,
+    /// Changes when all processes die.
+    pub all: watch::Sender<u64>,
+}
+
+impl FaultProxy {
+    /// Sets up a proxy for the process called `who`. Pre-pre-signed URLs point to `storage`, a proxy that outlives the processes, as
+    /// the storage behind them does; without it, to this proxy. A request that its sender does not survive ends that process;
+    /// one to the storage, which does not know its sender, ends all of them.
+    pub async fn new(who: &str, shared: &Shared, storage: Option<&str>) -> FaultProxy {
+        let Shared { behind, plan, all } = shared;
         let own = if storage.is_some() { watch::Sender::new(0) } else { all.clone() };
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
@@ -182,7 +194,14 @@ impl Front {
             addresses.push(address);
         }
         let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
-        Front { s3, dynamodb, events, api, own, all: all.clone(), _servers: servers }
+        FaultProxy { s3, dynamodb, events, api, own, all: all.clone(), _servers: servers }
+    }
+
+    /// Where the process finds AWS.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        let events = self.events.clone();
+        Endpoints { s3: self.s3.clone(), dynamodb: self.dynamodb.clone(), secrets_manager: events.clone(), events }
     }
 
     /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.

@@ -1,7 +1,7 @@
 //! A Batch API whose answers a test can set, call by call; what is not set is answered as the contract says. It records
 //! every request.
 
-use crate::wire::{Gate, Handler, Reply, Request, Server, locked, serve};
+use crate::raw_http::{Gate, Handler, Reply, Request, Server, locked, serve};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -145,7 +145,7 @@ impl Answer {
 
 /// A job.
 #[derive(Debug, Clone)]
-pub struct ScriptedJob {
+pub struct FakeJob {
     /// Its id.
     pub id: String,
     /// Its name.
@@ -164,7 +164,7 @@ pub struct ScriptedJob {
 
 /// The scripted API. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Scripted {
+pub struct FakeBatchApi {
     inner: Arc<Inner>,
     server: Arc<Server>,
 }
@@ -178,7 +178,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     key: String,
-    jobs: Vec<ScriptedJob>,
+    jobs: Vec<FakeJob>,
     script: BTreeMap<Call, VecDeque<Answer>>,
     always: BTreeMap<Call, Answer>,
     requests: Vec<(Call, Request)>,
@@ -191,9 +191,9 @@ struct State {
     addresses: u32,
 }
 
-impl Scripted {
+impl FakeBatchApi {
     /// Starts one that takes this key.
-    pub async fn start(key: &str) -> Scripted {
+    pub async fn start(key: &str) -> FakeBatchApi {
         let mut inner = None;
         let server = serve(|url| {
             let state = Mutex::new(State { key: key.to_owned(), ..State::default() });
@@ -202,7 +202,7 @@ impl Scripted {
             made
         })
         .await;
-        Scripted { inner: inner.unwrap(), server: Arc::new(server) }
+        FakeBatchApi { inner: inner.unwrap(), server: Arc::new(server) }
     }
 
     /// Its base address.
@@ -257,36 +257,36 @@ impl Scripted {
 
     /// Its jobs, oldest first.
     #[must_use]
-    pub fn jobs(&self) -> Vec<ScriptedJob> {
+    pub fn jobs(&self) -> Vec<FakeJob> {
         locked(&self.inner.state).jobs.clone()
     }
 
     /// One job.
     #[must_use]
-    pub fn job(&self, id: &str) -> ScriptedJob {
+    pub fn job(&self, id: &str) -> FakeJob {
         self.jobs().into_iter().find(|job| job.id == id).unwrap_or_else(|| panic!("no job {id}"))
     }
 
     /// The jobs that ever received rows.
     #[must_use]
-    pub fn fed(&self) -> Vec<ScriptedJob> {
+    pub fn fed(&self) -> Vec<FakeJob> {
         self.jobs().into_iter().filter(|job| !job.uploads.is_empty()).collect()
     }
 
     /// Adds a job, or takes another in its place.
-    pub fn put_job(&self, job: ScriptedJob) {
+    pub fn put_job(&self, job: FakeJob) {
         let mut state = locked(&self.inner.state);
         state.jobs.retain(|known| known.id != job.id);
         state.jobs.push(job);
     }
 
     /// Adds a job that is known to be new.
-    pub fn put_job_unseen(&self, job: ScriptedJob) {
+    pub fn put_job_unseen(&self, job: FakeJob) {
         locked(&self.inner.state).jobs.push(job);
     }
 
     /// Changes a job.
-    pub fn change(&self, id: &str, change: impl FnOnce(&mut ScriptedJob)) {
+    pub fn change(&self, id: &str, change: impl FnOnce(&mut FakeJob)) {
         let mut state = locked(&self.inner.state);
         change(state.jobs.iter_mut().find(|job| job.id == id).unwrap_or_else(|| panic!("no job {id}")));
     }
@@ -405,7 +405,7 @@ impl State {
         let asked: Value = serde_json::from_slice(&request.body).unwrap();
         let id = format!("job-{}", self.jobs.len() + 1);
         let name = asked["name"].as_str().unwrap().to_owned();
-        self.jobs.push(ScriptedJob {
+        self.jobs.push(FakeJob {
             id: id.clone(),
             name: name.clone(),
             state: "INITIALIZED".to_owned(),
