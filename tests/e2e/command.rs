@@ -49,7 +49,7 @@ fn the_example_file_comes_out_row_for_row_with_a_summary_and_exit_code_0() {
 }
 
 #[test]
-fn a_refused_file_gives_exit_code_3_and_the_other_file_is_carried_all_the_same() {
+fn a_refused_file_gives_exit_code_3_and_the_other_file_is_processed() {
     let dir = folder_with(&[("good.csv", &good_file(3)), ("bad.csv", b"ref_id,type\n1,text\n")]);
     let (code, out, err) = run(dir.path(), &["good.csv", "bad.csv"]);
     assert_eq!(code, 3, "{out}{err}");
@@ -67,7 +67,7 @@ fn bad_rows_hold_the_file_back_where_the_option_says_so() {
 }
 
 #[test]
-fn what_cannot_be_carried_out_gives_exit_code_2_and_says_why() {
+fn what_cannot_be_done_gives_exit_code_2_and_says_why() {
     let dir = folder_with(&[("a/x.csv", &good_file(1)), ("b/x.csv", &good_file(1))]);
     let cases: [(&[&str], &str); 9] = [
         (&["run"], "FILE"),
@@ -89,7 +89,7 @@ fn what_cannot_be_carried_out_gives_exit_code_2_and_says_why() {
 }
 
 #[test]
-fn a_finished_file_is_a_new_drop_only_if_its_bytes_or_its_policy_changed_or_with_again() {
+fn a_finished_file_is_a_new_drop_if_bytes_or_policy_changed_or_with_again() {
     let dir = folder_with(&[("posts.csv", &good_file(3))]);
     let drops = |path: &Path| find_all(&path.join(".moondrop/s3/results"), "results.csv").len();
     let state = dir.path();

@@ -16,7 +16,7 @@ fn slow_jobs(config: &mut LocalStackConfig) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part_has_one_job() {
+async fn two_files_dropped_at_once_come_out_in_order_with_one_job_per_part() {
     let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 40).await;
     let (a, b) = (good_file(100), good_file(130));
     let one = world.drop_file("incoming/one.csv", a.clone()).await.id;
@@ -46,7 +46,7 @@ async fn every_row_of_two_files_dropped_at_once_comes_out_in_order_and_each_part
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_with_blanks_plus_percent_and_other_scripts_are_carried_as_they_are() {
+async fn keys_with_spaces_plus_percent_and_other_scripts_are_kept_as_they_are() {
     let world = Deployment::start(BINARY).await;
     for name in ["a b+c.csv", "per%2Fcent %41.csv", "Übung 世界.csv", "dir/with & sign=1/x.CSV"] {
         let ended = world.process(&format!("incoming/{name}"), good_file(3)).await;
@@ -74,7 +74,7 @@ async fn fields_of_five_megabytes_and_newlines_at_a_parts_boundary_come_out_to_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_kept() {
+async fn columns_in_any_order_extra_ones_crlf_bom_and_spaces_are_accepted_and_kept() {
     let world = Deployment::start(BINARY).await;
     let reordered =
         "\u{feff}lang,content,type,\"my, column\",ref_id\r\nde,\"Grüß Gott\",text,\" a \",r1\r\n\r\nen,hi there ,text,,r2\r\n";
@@ -94,7 +94,7 @@ async fn columns_in_any_order_extra_ones_crlf_bom_and_blanks_are_all_taken_and_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ref_id_doubled_across_parts_is_rejected_where_it_stands_again() {
+async fn a_duplicate_ref_id_in_another_part_is_rejected() {
     let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 3).await;
     let mut file = good_file(8);
     file.extend_from_slice(b"r1,text,again\nr9,text,fine\nr1,text,and again\n");
@@ -137,7 +137,7 @@ async fn an_announcement_repeated_many_times_evaluates_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_deleted_while_its_jobs_run_still_gives_its_results_marked_as_unjoined() {
+async fn a_file_deleted_while_its_jobs_run_gives_results_marked_source_missing() {
     let world = Deployment::start_with(BINARY, slow_jobs).await;
     let id = world.drop_file("incoming/gone.csv", good_file(25)).await.id;
     world.wait_for(&id, "its jobs to run", |meta| meta.state == DropState::Evaluating).await;

@@ -34,7 +34,7 @@ fn source(key: &str, file: &[u8], seen: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
+async fn a_drop_is_announced_when_it_is_accepted_and_when_it_is_done() {
     let world = Deployment::start(BINARY).await;
     let key = "incoming/hate/mixed.csv";
     let mut file = good_file(3);
@@ -78,7 +78,7 @@ async fn a_drop_is_told_of_when_it_is_accepted_and_when_it_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_drop_is_told_of_with_the_reason() {
+async fn a_refused_drop_is_announced_with_its_problem() {
     let world = Deployment::start(BINARY).await;
     let (key, file) = ("incoming/bad.csv", b"ref_id,type,content\n1,text,\"MARKER\n");
     let ended = world.process(key, file).await;
@@ -114,7 +114,7 @@ async fn a_refused_drop_is_told_of_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_job_that_failed_is_told_of_with_its_file_and_its_rows() {
+async fn each_job_that_failed_is_announced_with_its_file_and_its_rows() {
     let world = InProcess::start(BINARY).await;
     let file = good_file(6);
     let refusal = || Answer::refusal(400, 3, "scripted");

@@ -43,7 +43,7 @@ async fn run_and_kill(dir: &Path, args: &[String], moment: Duration) -> Option<S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_a_dozen_times_at_random_moments_a_run_ends_with_the_same_bytes_and_one_started_job_a_part() {
+async fn killed_a_dozen_times_a_run_ends_with_the_same_bytes_and_one_job_per_part() {
     let (undisturbed, killed) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = |number: usize| format!("posts-{number}.csv");
     std::fs::write(undisturbed.path().join(file(0)), source()).unwrap();

@@ -223,7 +223,7 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_whose_end_could_not_be_told_counts_as_open_until_it_is() {
+async fn a_drop_whose_end_could_not_be_announced_counts_as_open_until_it_is() {
     let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     // Nothing listens there.

@@ -8,7 +8,7 @@ use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_read_is_refused_with_class_and_line_and_no_job_is_made() {
+async fn a_file_that_cannot_be_read_is_refused_with_code_and_line_and_no_job_is_made() {
     let world = Deployment::start(BINARY).await;
     let cases: [(&str, &[u8], &str, &str); 9] = [
         ("empty", b"", "E_EMPTY", "1,0,,E_EMPTY,"),
@@ -50,7 +50,7 @@ const BAD_ROWS: &str = "ref_id,type,content\n\
     e,image_url,https://example.com/x.png\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_rows_stand_at_their_place_with_their_reason_and_the_others_are_evaluated() {
+async fn rejected_rows_keep_their_place_with_their_error_and_the_others_are_evaluated() {
     let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
     let ended = world.process("incoming/bad.csv", BAD_ROWS).await;
     assert_state(&ended, DropState::CompletedWithErrors);

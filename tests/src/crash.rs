@@ -218,7 +218,6 @@ fn drop_result(_: Option<Result<()>>) {}
 /// What a drop is to come out as.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// Its end.
     pub state: DropState,
     /// `results.csv`.
     pub results: Vec<u8>,

@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Its method.
     pub method: String,
     /// Its path, without the query.
     pub path: String,
@@ -33,11 +32,9 @@ impl Request {
 /// An answer to be sent.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// Its status.
     pub status: u16,
     /// Its headers, but for the length.
     pub headers: Vec<(String, String)>,
-    /// Its body.
     pub body: Vec<u8>,
     /// Waited before it is sent.
     pub delay: Duration,
@@ -111,7 +108,6 @@ pub trait Handler: Send + Sync + 'static {
 /// A server, up until it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Its base address.
     pub url: String,
     accept: JoinHandle<()>,
 }

@@ -1,7 +1,7 @@
 //! Several faults at once, while submits, polls and collects overlap in an order that a seed draws.
 
 use crate::asked;
-use crate::carry::{Carried, PARTS, run, undisturbed};
+use crate::case::{DropUnderFaults, PARTS, run, undisturbed};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -59,19 +59,19 @@ async fn perform(stage: &CrashHarness, name: &str, seed: u64, expected: &Publish
     let faults: Vec<_> = (0..rng.usize(2..=6)).map(|_| (rng.u64(1..=REACH), Fault::ALL[rng.usize(0..8)])).collect();
     stage.plan.arm(&faults);
     stage.plan.note(format!("seed {seed}: {faults:?}"));
-    let carried = Carried::dropped(stage, name, Some(expected)).await;
+    let drop = DropUnderFaults::dropped(stage, name, Some(expected)).await;
     for _ in 0..rng.usize(3..=8) {
         let acts: Vec<Act> = (0..rng.usize(1..=3)).map(|_| Act::drawn(&mut rng)).collect();
         stage.plan.note(format!("at once: {acts:?}"));
-        join_all(acts.iter().map(|act| Box::pin(act.done(stage, &carried.event, &carried.id)))).await;
-        carried.look().await;
+        join_all(acts.iter().map(|act| Box::pin(act.done(stage, &drop.event, &drop.id)))).await;
+        drop.look().await;
     }
     // The queue delivers until a submit has taken the drop into the ledger; from there on it is driven to its end.
     loop {
         stage.plan.note("the announcement is delivered again".to_owned());
-        stage.redeliver_at_once(&carried.event).await;
-        if stage.ledger.drop_record(&carried.id).await.unwrap().is_some() {
-            return carried.ended().await;
+        stage.redeliver_at_once(&drop.event).await;
+        if stage.ledger.drop_record(&drop.id).await.unwrap().is_some() {
+            return drop.ended().await;
         }
     }
 }

@@ -198,7 +198,7 @@ async fn short_tick(world: &InProcess, time: Duration) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_whose_time_is_over_has_recorded_what_it_learnt_and_the_next_begins_with_the_others() {
+async fn a_tick_out_of_time_keeps_what_it_learnt_and_the_next_begins_with_the_others() {
     let (world, dropped) = open(2_000, "SUBMITTED").await;
     world.api.always(Call::Get, Some(Answer::faithful().after(Duration::from_millis(200))));
     let mut asked: Vec<BTreeSet<String>> = Vec::new();

@@ -40,7 +40,7 @@ async fn with_polls_clock_ten_minutes_off_a_drop_comes_to_the_same_end() {
 
 /// The address lives four hours by the API's clock; the job's age is told by ours, at both ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_clock_ten_minutes_off_no_address_is_used_once_it_has_run_out() {
+async fn with_a_clock_ten_minutes_off_no_url_is_used_once_it_has_expired() {
     for off in OFF {
         let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
@@ -64,7 +64,7 @@ async fn with_a_clock_ten_minutes_off_no_address_is_used_once_it_has_run_out() {
 
 /// An upload that began before the address ran out may be under way for as long as an invocation lives.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_be_fed() {
+async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_get_rows() {
     for off in OFF {
         let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;

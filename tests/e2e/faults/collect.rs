@@ -85,7 +85,7 @@ async fn huge_labels_go_out_whole_and_do_not_outgrow_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_missing_foreign_doubled_and_shuffled_come_out_once_each_in_order() {
+async fn missing_unexpected_duplicate_and_shuffled_rows_come_out_once_each_in_order() {
     let (ended, rows) = end_with(&results(&[
         ("r3", "[]", ""),
         ("stranger", GOOD, ""),
@@ -164,7 +164,7 @@ async fn with_the_source_gone_results_come_out_in_the_apis_order_and_are_flagged
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_source_gone_foreign_doubled_and_missing_rows_still_let_the_drop_end() {
+async fn with_the_source_missing_odd_results_still_let_the_drop_end() {
     let (world, dropped) = fed().await;
     world.drop_file("incoming/posts.csv", good_file(1)).await;
     let odd =

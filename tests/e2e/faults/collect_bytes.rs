@@ -44,7 +44,7 @@ async fn assert_fetched_later(downloads: Vec<Answer>, why: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_address_that_has_run_out_is_replaced_by_a_fresh_one_at_the_next_try() {
+async fn a_results_url_that_has_expired_is_replaced_at_the_next_try() {
     assert_fetched_later(vec![Answer::status(403)], "403").await;
 }
 

@@ -67,7 +67,7 @@ fn with(odd: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_that_are_not_well_formed_are_held_whole_and_told_of() {
+async fn results_that_are_not_well_formed_are_held_whole_and_reported() {
     let cases = [
         (with("r1,text,,\"x,the image is gone"), 4, "an unclosed quote"),
         (with("r1,text,[],x \"y\" z,"), 3, "a stray quote"),

@@ -35,7 +35,7 @@ async fn dropped(stage: &CrashHarness) -> (Value, moondrop_shared::source::DropI
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_whose_recording_is_not_answered_is_fed_counted_once_and_not_cancelled() {
+async fn a_job_whose_recording_is_not_answered_is_counted_once_and_not_cancelled() {
     let all = with_each_lost_answer(async |stage, arm| {
         let (event, id) = dropped(stage).await;
         let submit = stage.process("submit").await;

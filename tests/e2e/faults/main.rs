@@ -12,7 +12,7 @@ mod held;
 mod lost_answers;
 mod not_started;
 mod poll_answers;
-mod poll_heals;
+mod poll_recovers;
 mod secrets;
 mod source;
 mod submit_create;

@@ -30,20 +30,20 @@ async fn uploaded(waiting: &[&str]) -> (InProcess, Dropped) {
     (world, dropped)
 }
 
-/// Ages both marks of a part's upload.
-async fn age(world: &InProcess, dropped: &Dropped, part: u32, created: i64, began: i64) {
+/// Ages both marks of a part's upload: when its job was created, and when the upload began, in minutes.
+async fn age(world: &InProcess, dropped: &Dropped, part: u32, (created, began): (i64, i64)) {
     world.age_part(&dropped.id, part, "created_at", created).await;
     world.age_part(&dropped.id, part, "upload_began_at", began).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_uploaded_job_that_waits_for_an_hour_is_told_of_once_and_goes_on_when_it_starts() {
+async fn a_job_that_waits_for_an_hour_is_reported_once_and_continues_when_it_starts() {
     let (world, dropped) = uploaded(&["job-1"]).await;
     assert!(world.parts(&dropped.id).await[0].upload_url.is_some(), "the URL is kept until the job is seen started");
-    age(&world, &dropped, 1, 59, 59).await;
+    age(&world, &dropped, 1, (59, 59)).await;
     world.poll().await;
     assert!(world.events("Drop Needs Action", &dropped.id).is_empty());
-    age(&world, &dropped, 1, 62, 61).await;
+    age(&world, &dropped, 1, (62, 61)).await;
     for _ in 0..3 {
         world.poll().await;
     }
@@ -70,7 +70,7 @@ async fn an_uploaded_job_that_waits_for_an_hour_is_told_of_once_and_goes_on_when
 #[tokio::test(flavor = "multi_thread")]
 async fn its_rows_are_uploaded_once_more_if_others_start_and_the_url_is_good() {
     let (world, dropped) = uploaded(&["job-1"]).await;
-    age(&world, &dropped, 1, 3 * HOUR + 2, 3 * HOUR + 1).await;
+    age(&world, &dropped, 1, (3 * HOUR + 2, 3 * HOUR + 1)).await;
     world.poll().await;
     assert!(world.parts(&dropped.id).await[0].repeat_due_at.is_some(), "job-2 was seen started since");
     assert_eq!(world.api.count(Call::Upload), 2, "poll uploads nothing");
@@ -91,11 +91,11 @@ async fn its_rows_are_uploaded_once_more_if_others_start_and_the_url_is_good() {
 async fn a_repeat_that_fails_is_the_only_one_and_none_is_made_too_early_or_too_late() {
     let (world, dropped) = uploaded(&["job-1"]).await;
     for (created, began) in [(3 * HOUR, 2 * HOUR + 59), (3 * HOUR + 46, 3 * HOUR + 1)] {
-        age(&world, &dropped, 1, created, began).await;
+        age(&world, &dropped, 1, (created, began)).await;
         world.poll().await;
         assert!(world.parts(&dropped.id).await[0].repeat_due_at.is_none(), "{created} {began}");
     }
-    age(&world, &dropped, 1, 3 * HOUR + 2, 3 * HOUR + 1).await;
+    age(&world, &dropped, 1, (3 * HOUR + 2, 3 * HOUR + 1)).await;
     world.poll().await;
     world.api.next(Call::Upload, [Answer::lost()]);
     for _ in 0..3 {
@@ -108,7 +108,7 @@ async fn a_repeat_that_fails_is_the_only_one_and_none_is_made_too_early_or_too_l
 async fn an_api_that_starts_nothing_is_one_problem_and_gets_no_repeat() {
     let (world, dropped) = uploaded(&["job-1", "job-2"]).await;
     for part in [1, 2] {
-        age(&world, &dropped, part, 3 * HOUR + 2, 3 * HOUR + 1).await;
+        age(&world, &dropped, part, (3 * HOUR + 2, 3 * HOUR + 1)).await;
     }
     world.poll().await;
     let parts = world.parts(&dropped.id).await;
@@ -122,10 +122,10 @@ async fn an_api_that_starts_nothing_is_one_problem_and_gets_no_repeat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled() {
     let (world, dropped) = uploaded(&["job-1"]).await;
-    age(&world, &dropped, 1, 27 * HOUR, 26 * HOUR).await;
+    age(&world, &dropped, 1, (27 * HOUR, 26 * HOUR)).await;
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Uploaded, 0));
-    age(&world, &dropped, 1, 28 * HOUR + 1, 28 * HOUR).await;
+    age(&world, &dropped, 1, (28 * HOUR + 1, 28 * HOUR)).await;
     // Its cancel is refused, or answered 200 with an error, or lost: it stays.
     let error = json!({"error": {"errorCode": "BATCH_JOB_ERROR_UNSPECIFIED", "errorMessage": "not now"}});
     world.api.next(Call::Cancel, [Answer::status(400), Answer::body(error.to_string())]);
@@ -143,7 +143,7 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
     assert!(world.submit(&dropped).await);
     // The second job does not start either: it stays, and ends when the API says so.
     world.api.set_state("job-3", "INITIALIZED");
-    age(&world, &dropped, 1, 30 * HOUR, 30 * HOUR).await;
+    age(&world, &dropped, 1, (30 * HOUR, 30 * HOUR)).await;
     for _ in 0..3 {
         world.poll().await;
     }
@@ -229,7 +229,7 @@ async fn unsent() -> (InProcess, Dropped) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_ends_before_anything_was_sent_fails_its_rows_or_is_replaced_twice_at_most() {
+async fn a_job_that_ends_unsent_fails_its_rows_or_is_replaced_twice_at_most() {
     // By someone else, within the URL's life; or with the API's words.
     let (world, dropped) = unsent().await;
     world.api.set_state("job-1", "CANCELLED");
@@ -264,7 +264,7 @@ async fn a_job_that_ends_before_anything_was_sent_fails_its_rows_or_is_replaced_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_to_which_nothing_was_sent_is_replaced_though_its_cancel_is_refused_for_ever() {
+async fn a_job_to_which_nothing_was_sent_is_replaced_though_its_cancel_is_refused() {
     let (world, dropped) = unsent().await;
     world.age_part(&dropped.id, 1, "created_at", 4 * HOUR + 31).await;
     world.api.always(Call::Cancel, Some(Answer::status(400)));

@@ -166,7 +166,7 @@ async fn a_state_that_goes_backwards_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn completed_without_an_address_is_not_completed_yet() {
+async fn completed_without_a_url_is_not_completed_yet() {
     for none in [json!(""), json!(null)] {
         let (world, dropped) = fed(1).await;
         world.api.set_state("job-1", "COMPLETED");
@@ -181,7 +181,7 @@ async fn completed_without_an_address_is_not_completed_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_and_doubled_jobs_in_an_answer_are_passed_over() {
+async fn unexpected_and_duplicate_jobs_in_an_answer_are_ignored() {
     let (world, dropped) = fed(2).await;
     let url = format!("{}/output/job-1", world.api.url());
     let job = |id: &str, state: &str| -> Value {
@@ -226,7 +226,7 @@ async fn an_answer_that_is_no_json_or_none_at_all_moves_nothing() {
 async fn an_error_for_one_job_makes_the_tick_fail_and_holds_back_no_other_job() {
     let (world, dropped) = fed(150).await;
     world.api.complete_all();
-    world.api.fail_to_tell_of("job-1");
+    world.api.leave_out("job-1");
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("500"), "{error:#}");
     assert_eq!(completed(&world.states(&dropped.id).await), 149);
@@ -247,7 +247,7 @@ async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_key_stays_told_while_the_api_is_away_and_goes_when_it_takes_the_key() {
+async fn a_refused_key_stays_reported_until_the_api_takes_the_key() {
     let (world, dropped) = fed(1).await;
     let code = async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     for (answer, told) in [(Some(401), true), (Some(500), true), (None, false)] {
@@ -287,7 +287,7 @@ async fn two_polls_at_once_move_and_announce_without_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_whose_answer_comes_late_does_not_reopen_a_part_that_was_lost_and_collected_meanwhile() {
+async fn a_late_answer_to_poll_does_not_reopen_a_part_that_was_lost_and_collected() {
     let (world, dropped) = fed(2).await;
     // The slow poll is told that the job has completed, before another poll finds it absent for over a day.
     world.api.set_state("job-1", "COMPLETED");
@@ -313,7 +313,7 @@ async fn a_poll_whose_answer_comes_late_does_not_reopen_a_part_that_was_lost_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_key_stops_the_asking_but_not_the_healing() {
+async fn a_refused_key_stops_the_queries_but_not_the_recovery() {
     let (world, dropped) = fed(2).await;
     world.api.set_state("job-1", "COMPLETED");
     world.poll().await;

@@ -30,7 +30,7 @@ async fn a_key_rotated_in_mid_run_is_taken_up_by_every_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_told() {
+async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
     for bad in ["", "two\nlines-KEYMARKER", "with blanks KEYMARKER"] {
         let world = InProcess::start(BINARY).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
@@ -47,7 +47,7 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn content_key_and_signed_addresses_stand_in_no_log_event_status_or_record() {
+async fn content_key_and_pre_signed_urls_are_in_no_log_event_status_or_record() {
     const CONTENT: &str = "CONTENTMARKER";
     const KEY: &str = "APIKEYMARKER";
     let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;

@@ -72,7 +72,7 @@ async fn create_answered_429_with_retry_after_as_a_date_waits_until_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_answered_429_with_an_absurd_retry_after_gives_the_drop_back_to_the_queue_at_once() {
+async fn create_answered_429_with_an_absurd_retry_after_requeues_the_drop_at_once() {
     let begun = std::time::Instant::now();
     assert_waits_then_resumes(Answer::status(429).header("Retry-After", "9999999"), "E_API_BUSY").await;
     assert!(begun.elapsed() < Duration::from_secs(30), "it is not waited for: {:?}", begun.elapsed());
@@ -103,7 +103,7 @@ async fn create_answered_401_has_the_key_reloaded_once_and_goes_on_with_a_rotate
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_answered_401_or_403_with_a_key_that_stays_refused_waits_and_says_that_the_key_needs_renewal() {
+async fn create_answered_401_or_403_waits_and_asks_for_a_new_key() {
     assert_waits_then_resumes(Answer::status(401), "E_API_KEY").await;
     assert_waits_then_resumes(Answer::status(403), "E_API_KEY").await;
 }
@@ -141,7 +141,7 @@ async fn assert_rows_fail_at_the_second_refusal(answer: Answer, error: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_answered_with_an_error_that_blames_the_request_twice_ends_the_parts_rows_as_failed() {
+async fn create_answered_twice_with_an_error_that_blames_the_request_fails_the_rows() {
     let answer = Answer::refusal(400, 3, "no such policy");
     assert_rows_fail_at_the_second_refusal(answer, "failed: the API refuses to create a job: 400 no such policy").await;
     for code in ["INVALID_POLICY", "INVALID_POLICY_VERSION", "INVALID_PRIORITY"] {
@@ -265,7 +265,7 @@ async fn create_that_times_out_is_not_tried_again_at_once_since_its_outcome_is_u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_whose_answer_is_lost_or_cut_leaves_an_orphan_that_is_never_fed_and_swept() {
+async fn create_without_an_answer_leaves_an_orphan_that_gets_no_rows_and_is_swept() {
     assert_outcome_unknown(Answer::lost(), 1).await;
     assert_outcome_unknown(Answer::faithful().cut(20), 1).await;
 }

@@ -31,7 +31,7 @@ async fn a_message_delivered_again_while_its_jobs_run_and_after_its_end_changes_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_deliveries_at_once_one_job_is_fed_and_the_other_cancelled_unfed() {
+async fn of_two_deliveries_at_once_one_job_gets_the_rows_and_the_other_is_cancelled() {
     let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let (gate, other) = (Gate::default(), world.cold());
@@ -93,7 +93,7 @@ async fn a_losers_cancel_that_fails_leaves_the_job_to_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_versions_delivered_out_of_order_are_two_drops_and_the_overwritten_one_says_that_it_is_gone() {
+async fn two_versions_out_of_order_are_two_drops_and_the_overwritten_one_says_it_is_gone() {
     let world = InProcess::start(BINARY).await;
     let first = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let second = world.drop_file("incoming/posts.csv", good_file(3)).await;
@@ -109,7 +109,7 @@ async fn two_versions_delivered_out_of_order_are_two_drops_and_the_overwritten_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_overwritten_between_plan_and_upload_ends_its_rows_and_cancels_its_jobs_unfed() {
+async fn a_file_overwritten_before_its_upload_ends_its_rows_and_cancels_its_jobs() {
     let world = InProcess::start(BINARY).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert_eq!(submit(&world.services, &[&dropped.message], NO_TIME).await, ["0"]);
@@ -223,7 +223,7 @@ async fn a_poison_message_beside_good_ones_is_the_only_one_that_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_drop_in_trouble_does_not_hold_back_the_others_in_its_batch() {
+async fn one_drop_with_a_problem_does_not_hold_back_the_others_in_its_batch() {
     let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
     let one = world.drop_file("incoming/one.csv", good_file(2)).await;
     let two = world.drop_file("incoming/two.csv", good_file(2)).await;

@@ -38,18 +38,18 @@ async fn assert_uploaded_again_to_the_same_job(answer: Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_answered_403_is_repeated_to_the_recorded_address() {
+async fn an_upload_answered_403_is_repeated_to_the_recorded_url() {
     assert_uploaded_again_to_the_same_job(Answer::status(403)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_answered_500_is_repeated_to_the_recorded_address_whether_it_took_effect_or_not() {
+async fn an_upload_answered_500_is_repeated_to_the_recorded_url_with_or_without_effect() {
     assert_uploaded_again_to_the_same_job(Answer::status(500)).await;
     assert_uploaded_again_to_the_same_job(Answer::status(500).with_effect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_cut_midway_or_whose_answer_is_lost_is_repeated_to_the_recorded_address() {
+async fn an_upload_cut_midway_or_not_answered_is_repeated_to_the_recorded_url() {
     assert_uploaded_again_to_the_same_job(Answer::break_after(30)).await;
     assert_uploaded_again_to_the_same_job(Answer::break_after(0)).await;
     assert_uploaded_again_to_the_same_job(Answer::lost()).await;
@@ -79,7 +79,7 @@ async fn an_upload_that_is_redirected_goes_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_older_than_three_hours_and_three_quarters_is_never_used() {
+async fn an_upload_url_older_than_three_hours_and_three_quarters_is_never_used() {
     let (world, dropped) = start().await;
     world.api.next(Call::Upload, [Answer::status(500)]);
     assert!(!world.submit(&dropped).await);
@@ -92,7 +92,7 @@ async fn an_address_older_than_three_hours_and_three_quarters_is_never_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_never_fed_is_claimed_cancelled_and_replaced_and_the_new_one_is_fed() {
+async fn a_job_to_which_nothing_was_sent_is_claimed_cancelled_and_replaced() {
     let (world, dropped) = start().await;
     world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);

@@ -31,8 +31,8 @@ const SOURCE: &str = "note,ref_id,type,content\n\
     g,r7,text,last but one\n\
     h,r8,text,last\n";
 
-/// A drop that is carried, and what was seen of it that should not be.
-pub(crate) struct Carried<'a> {
+/// A drop that is processed, and what was seen of it that should not be.
+pub(crate) struct DropUnderFaults<'a> {
     stage: &'a CrashHarness,
     expected: Option<&'a Published>,
     /// Its announcement.
@@ -42,12 +42,12 @@ pub(crate) struct Carried<'a> {
     half_visible: Mutex<Vec<String>>,
 }
 
-impl<'a> Carried<'a> {
+impl<'a> DropUnderFaults<'a> {
     /// Drops the file.
-    pub(crate) async fn dropped(stage: &'a CrashHarness, name: &str, expected: Option<&'a Published>) -> Carried<'a> {
+    pub(crate) async fn dropped(stage: &'a CrashHarness, name: &str, expected: Option<&'a Published>) -> DropUnderFaults<'a> {
         let dropped = stage.drop_file(&format!("incoming/{name}.csv"), SOURCE).await;
         let (event, id) = (dropped.event(), dropped.id);
-        Carried { stage, expected, event, id, half_visible: Mutex::new(Vec::new()) }
+        DropUnderFaults { stage, expected, event, id, half_visible: Mutex::new(Vec::new()) }
     }
 
     /// Looks whether results can be seen that are not the whole of them.
@@ -77,20 +77,20 @@ impl<'a> Carried<'a> {
 }
 
 /// One whole way of a drop: delivered, delivered again to two at once, driven to its end, swept.
-pub(crate) async fn carry(stage: &CrashHarness, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
-    let carried = Carried::dropped(stage, name, expected).await;
-    stage.process("submit").await.submit(&carried.event).await;
-    carried.look().await;
-    stage.redeliver_at_once(&carried.event).await;
-    carried.look().await;
-    (carried.id.clone(), carried.ended().await)
+pub(crate) async fn process(stage: &CrashHarness, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
+    let drop = DropUnderFaults::dropped(stage, name, expected).await;
+    stage.process("submit").await.submit(&drop.event).await;
+    drop.look().await;
+    stage.redeliver_at_once(&drop.event).await;
+    drop.look().await;
+    (drop.id.clone(), drop.ended().await)
 }
 
 /// How a drop comes out when nothing goes wrong, and how many requests that takes.
 pub(crate) async fn undisturbed() -> (Published, u64) {
     let stage = CrashHarness::set(&SETTINGS, Duration::ZERO).await;
     stage.plan.arm(&[]);
-    let (id, broken) = carry(&stage, "drop", None).await;
+    let (id, broken) = process(&stage, "drop", None).await;
     assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
     let requests = stage.plan.count();
     let meta = stage.ledger.drop_record(&id).await.unwrap().unwrap();
