@@ -1,14 +1,14 @@
-//! Errors in words.
+//! Errors with all their causes, on one line.
 
 /// An error with all its causes on one line. The SDK's own errors show little but "service error": theirs are followed too.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
-    let mut words: Vec<String> = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        if words.last() != Some(&text) {
-            words.push(text);
+        if causes.last() != Some(&text) {
+            causes.push(text);
         }
     }
-    words.join(": ")
+    causes.join(": ")
 }

@@ -45,7 +45,7 @@ impl ObjectKey {
         ObjectKey(format!("{folder}/status.json"))
     }
 
-    /// A part's joined rows, until the drop is published. Each attempt writes its own, told apart by its time; the ledger says
+    /// A part's joined rows, until the drop is published. Each attempt writes its own, distinguished by its time; the ledger says
     /// whose counts.
     #[must_use]
     pub fn work(drop_id: &DropId, part: u32, attempt: Timestamp) -> Self {

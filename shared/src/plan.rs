@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a part ends: at either limit, whichever is met first. A part has one row at the least.
+/// Where a part ends: at either limit, whichever is met first. A part has at least one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartLimits {
-    /// Rows a part, rejected ones included.
+    /// Rows per part, rejected ones included.
     pub rows: u64,
-    /// Bytes a part, of the source and of the upload alike.
+    /// Bytes per part, of the source and of the upload alike.
     pub bytes: u64,
 }
 
@@ -23,7 +23,7 @@ impl Default for PartLimits {
 pub struct PlannedPart {
     /// Counted from 1.
     pub number: u32,
-    /// The line its first row stands on.
+    /// The line of its first row.
     pub first_line: u64,
     /// The byte offset of its first row.
     pub offset: u64,

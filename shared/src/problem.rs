@@ -23,7 +23,7 @@ enum Effect {
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $effect:ident, $next:literal;)+) => {
-        /// The stable word for each thing that can be wrong.
+        /// The stable code of each thing that can be wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(from = "String", into = "&'static str")]
         pub enum Code {
@@ -34,7 +34,7 @@ macro_rules! codes {
             /// Every code, in the order of the documentation.
             pub const ALL: &[Code] = &[$(Code::$name),+];
 
-            /// The word as users see it, such as `E_QUOTE`.
+            /// The code as users see it, such as `E_QUOTE`.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -70,7 +70,7 @@ codes! {
     Quote = "E_QUOTE", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
     /// A row has more or fewer fields than the header.
     Fields = "E_FIELDS", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// The row's `ref_id` is empty, too long, or stands on an earlier row.
+    /// The row's `ref_id` is empty, too long, or is on an earlier row.
     RefId = "E_REF_ID", RejectsRow, "Fix the row and drop it in another file.";
     /// The row's `type` is neither `text` nor `image_url`.
     Type = "E_TYPE", RejectsRow, "Fix the row and drop it in another file.";
@@ -118,14 +118,14 @@ codes! {
     ResultsContent = "E_RESULTS_CONTENT", HoldsPart, "Action required: look at the kept results.";
     /// No row was evaluated.
     Nothing = "E_NOTHING", EndsDrop, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
-    /// Another `results.csv` stands in the drop's place.
+    /// Another `results.csv` is in the drop's place.
     Conflict = "E_CONFLICT", EndsDrop, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
     /// A code that this release does not know: a newer one wrote it.
     Unknown = "E_UNKNOWN", Retried, "See the documentation of the release that wrote this record.";
 }
 
 impl Code {
-    /// The code that has this word.
+    /// The code that is written so.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         Code::ALL.iter().copied().find(|code| code.as_str() == text)
@@ -174,10 +174,10 @@ impl From<Code> for &'static str {
     }
 }
 
-/// What is wrong with a drop or a part, for a person.
+/// What is wrong with a drop or a part, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The stable word for it.
+    /// Its stable code.
     pub code: Code,
     /// What is wrong; never content, keys or URLs.
     pub message: String,
@@ -220,16 +220,16 @@ impl Problem {
 
     /// The API blames the request to create a job; it is asked once more before rows end as failed.
     #[must_use]
-    pub fn create_invalid(words: &str) -> Self {
-        Problem::create_refused(words).with_next_step(
+    pub fn create_invalid(message: &str) -> Self {
+        Problem::create_refused(message).with_next_step(
             "It will be asked once more in a while. If it refuses again, the rows end as failed: then check the policy's id.",
         )
     }
 
-    /// The API refuses to create a job, in these words.
+    /// The API refuses to create a job, with this message.
     #[must_use]
-    pub fn create_refused(words: &str) -> Self {
-        Problem::new(Code::ApiRefused, format!("the API refuses to create a job: {words}"))
+    pub fn create_refused(message: &str) -> Self {
+        Problem::new(Code::ApiRefused, format!("the API refuses to create a job: {message}"))
     }
 
     /// Too many requests.
@@ -268,7 +268,7 @@ impl Problem {
         Problem::new(Code::CheckSize, format!("the file is too large for submit: {limit}"))
     }
 
-    /// The file cannot be used, for what stands on this line.
+    /// The file cannot be used, for what is on this line.
     #[must_use]
     pub fn file_refused(code: Code, line: u64, message: &str) -> Self {
         Problem::new(code, format!("line {line}: {message}"))
@@ -308,7 +308,7 @@ impl Problem {
         Problem::new(Code::ResultsSize, message)
     }
 
-    /// Another object stands where the results were to be.
+    /// Another object is where the results were to be.
     #[must_use]
     pub fn conflict() -> Self {
         Problem::new(Code::Conflict, "another results.csv stands in this drop's place; it was not overwritten")

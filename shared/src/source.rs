@@ -28,7 +28,7 @@ impl DropId {
         &self.0
     }
 
-    /// Enough of it to tell two drops apart, eight digits.
+    /// Enough of it to distinguish two drops, eight digits.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..8).unwrap_or(&self.0)
@@ -58,8 +58,8 @@ pub struct Source {
     pub version_id: Option<String>,
     /// The ETag, which every read is held to; without quotes.
     pub etag: String,
-    /// S3's number for this upload among those of its key: tells the same bytes dropped twice into an unversioned bucket
-    /// from one drop announced twice.
+    /// S3's number for this upload among those of its key: distinguishes the same bytes dropped twice into an unversioned
+    /// bucket from one drop announced twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
     /// Its size in bytes.

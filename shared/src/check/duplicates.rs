@@ -1,8 +1,8 @@
-//! Whether each `ref_id` stands once, in memory that a file of any size can afford.
+//! Whether each `ref_id` is unique, in memory that a file of any size can afford.
 //!
-//! The first pass keeps an 8-byte hash a row (7.6 MiB a million rows), in blocks that are never moved or doubled, so that
-//! growing costs nothing on top. RefIdHashes that stand twice are candidates; if there are any, a second pass at the file keeps the
-//! candidates' `ref_id`s themselves and tells true duplicates from chance.
+//! The first pass keeps an 8-byte hash per row (7.6 MiB per million rows), in blocks that are never moved or copied, so that
+//! growing costs nothing on top. Rows whose hash comes twice are candidates; if there are any, a second pass over the file keeps the
+//! candidates' `ref_id`s themselves and finds the true duplicates among them.
 
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;

@@ -3,7 +3,7 @@
 use crate::csv::error::InputError;
 use crate::problem::Code;
 
-/// Bytes enough to tell an archive or UTF-16 from text.
+/// Bytes enough to recognise an archive or UTF-16.
 pub(super) const HEAD_BYTES: usize = 8;
 
 /// The text behind a byte-order mark, if there is one.

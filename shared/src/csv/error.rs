@@ -1,4 +1,4 @@
-//! What can be wrong with a file or a row: a stable code, the place, and words for a person. Never the value itself.
+//! What can be wrong with a file or a row: a stable code, the place, and a message for people. Never the value itself.
 
 use crate::problem::Code;
 
@@ -12,7 +12,7 @@ pub struct InputError {
     pub line: u64,
     /// The byte offset of the row in the file, counted from 0.
     pub offset: u64,
-    /// What is wrong, with the column and the limit, for a person; without the value.
+    /// What is wrong, with the column and the limit, for people; without the value.
     pub message: String,
 }
 

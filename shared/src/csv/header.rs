@@ -16,17 +16,17 @@ pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "e
 pub struct Header {
     /// How many columns the file has.
     pub columns: usize,
-    /// Where `ref_id` stands, counted from 0.
+    /// The place of `ref_id`, counted from 0.
     pub ref_id: usize,
-    /// Where `type` stands.
+    /// The place of `type`.
     pub kind: usize,
-    /// Where `content` stands.
+    /// The place of `content`.
     pub content: usize,
-    /// Where the extra columns stand, in their order.
+    /// The places of the extra columns, in their order.
     pub extra: Vec<usize>,
     /// Whether the header has spaces after its commas: then the whole file is read so.
     pub skip_spaces: bool,
-    /// The header's fields as they stand in the file, for the extra columns of the results.
+    /// The header's fields as they are in the file, for the extra columns of the results.
     pub raw: Vec<Vec<u8>>,
 }
 

@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The API's word for it.
+    /// Its name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -124,7 +124,7 @@ fn check_image_url(content: &[u8]) -> Result<(), String> {
     if text.bytes().any(|b| b.is_ascii_whitespace()) {
         return Err("it has spaces or newlines in it".to_owned());
     }
-    // `Url` reports kinds of error, never the address.
+    // `Url` reports kinds of error, never the URL.
     let url = Url::parse(text).map_err(|e| e.to_string())?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some_and(|h| !h.is_empty()) => Ok(()),

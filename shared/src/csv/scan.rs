@@ -5,7 +5,7 @@
 //! end. This scanner refuses each of these, and remembers where every row and field began, so that a row can be pointed at,
 //! fetched again, and copied to the byte.
 //!
-//! It is fed with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and looks at a byte twice only
+//! It takes bytes with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and reads a byte twice only
 //! if it is asked to with [`Scanner::resync`].
 
 use super::fields::{Field, Row};
@@ -31,7 +31,7 @@ enum State {
     SkipLine,
 }
 
-/// What a look at one more byte came to.
+/// How far the scan came.
 enum Step {
     Row { end: usize, next: usize },
     NeedMore,
@@ -45,7 +45,7 @@ pub struct Scanner {
     base: u64,
     /// Where the current row begins in `buffer`.
     start: usize,
-    /// The next byte to look at.
+    /// The next byte to read.
     position: usize,
     line: u64,
     state: State,
@@ -101,7 +101,7 @@ impl Scanner {
 
     /// Goes on at the line behind the one on which the row last given or refused began. To be called before the next push.
     ///
-    /// Called for any number of rows, it has no byte looked at more than twice: a row of several lines ends on a line that has
+    /// Called for any number of rows, no byte is read more than twice: a row of several lines ends on a line that has
     /// an odd number of quotes, those between have an even one, and so are rows of one line each when they are read again.
     pub fn resync(&mut self) {
         let (row, line) = self.last;
@@ -135,7 +135,7 @@ impl Scanner {
     /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
     ///
     /// # Errors
-    /// The first error in the file's form. After `E_ENCODING` the scanner stands behind the row, whose end is known; after any
+    /// The first error in the file's form. After `E_ENCODING` the scanner is behind the row, whose end is known; after any
     /// other error it is of no more use, but for [`Scanner::resync`].
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
         let step = self.scan();
@@ -167,7 +167,7 @@ impl Scanner {
 
     fn scan(&mut self) -> Result<Step, InputError> {
         loop {
-            // Behind the longest row nothing is looked at: what is wrong there must not depend on how the bytes came.
+            // Behind the longest row nothing is read: what is wrong there must not depend on how the bytes came.
             let window = &self.buffer[..self.buffer.len().min(self.start.saturating_add(self.max_row).saturating_add(1))];
             let Some(&byte) = window.get(self.position) else { return self.at_end() };
             match self.state {
@@ -324,7 +324,7 @@ impl Scanner {
         self.error_at(self.position, code, what)
     }
 
-    /// An error at `buffer[at]`: the line it stands on, the row's offset, and the field's number in the message.
+    /// An error at `buffer[at]`: its line, the row's offset, and the field's number in the message.
     fn error_at(&self, at: usize, code: Code, what: &str) -> InputError {
         let within = &self.buffer[self.start..at.min(self.buffer.len())];
         let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;

@@ -3,9 +3,9 @@
 /// Appends a field, quoted if a reader would need it: for commas, quotes and newlines (RFC 4180), and for spaces at either
 /// end, which a reader that trims would otherwise take away.
 pub fn write_field(out: &mut Vec<u8>, value: &[u8]) {
-    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let is_space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
     let special = value.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'));
-    if !special && !blank(value.first()) && !blank(value.last()) {
+    if !special && !is_space(value.first()) && !is_space(value.last()) {
         out.extend_from_slice(value);
         return;
     }

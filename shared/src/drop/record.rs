@@ -8,7 +8,7 @@ use crate::source::{DropId, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where a drop stands. The last four are ends.
+/// The state of a drop. The last four are ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropState {
@@ -35,7 +35,7 @@ impl DropState {
         !matches!(self, DropState::Checking | DropState::Uploading | DropState::Evaluating)
     }
 
-    /// The state's word, as in the ledger and `status.json`.
+    /// The state's name, as in the ledger and `status.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,7 +111,7 @@ pub struct DropRecord {
     pub limits: PartLimits,
     /// The setting it was dropped under.
     pub on_bad_rows: OnBadRows,
-    /// Where it stands.
+    /// Its state.
     pub state: DropState,
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,7 +187,7 @@ impl DropRecord {
         ObjectKey::status(&self.folder)
     }
 
-    /// Whether its end is recorded, and not yet told.
+    /// Whether its end is recorded, and not yet reported.
     #[must_use]
     pub fn is_to_be_concluded(&self) -> bool {
         self.state.is_final() && self.closed_at.is_none()

@@ -57,7 +57,7 @@ impl From<&Source> for ObjectCreatedDetail {
 }
 
 impl CreatedObject {
-    /// The version; none where S3 says that there is none by the word `null`, as in a bucket whose versioning is suspended.
+    /// The version; none where S3 says so by `null`, as in a bucket whose versioning is suspended.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version_id.as_deref().filter(|version| !version.is_empty() && *version != "null")
@@ -95,7 +95,7 @@ impl ObjectCreated {
     /// Reads the body of a queue's message.
     ///
     /// # Errors
-    /// If it is no such event; the message shows where it stopped, not what stood there.
+    /// If it is no such event; the error shows where reading stopped, not what was there.
     pub fn read(body: &str) -> Result<Self> {
         serde_json::from_str(body)
             .map_err(|e| anyhow::anyhow!("line {}, column {}", e.line(), e.column()))
@@ -103,7 +103,7 @@ impl ObjectCreated {
     }
 }
 
-/// A job's end, as collect is told of it.
+/// A job's end, as it is announced to collect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct JobEnded {
     /// Which job.

@@ -16,11 +16,11 @@ pub const EVENT_SOURCE: &str = "moondrop";
 /// The name and version of the form of the events' details.
 pub const EVENT_SCHEMA: &str = "moondrop.event/2";
 
-/// What Moondrop tells on its bus. The `detail` of each event has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields
-/// are only ever added. Any of them may come twice; the drop, with the part, tells which is the same.
+/// What Moondrop announces on its bus. The `detail` of each event has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields
+/// are only ever added. Any of them may come twice; the drop, with the part, identifies it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutgoingEvent {
-    /// A job's results can be collected. Said again until they are. For collect: users are told of the drop's end.
+    /// A job's results can be collected. Announced again until they are. For collect: for users there is the drop's end.
     JobCompleted {
         /// Its drop.
         drop: DropId,
@@ -29,7 +29,7 @@ pub enum OutgoingEvent {
         /// The job; a part without a row to send has none.
         job: Option<String>,
     },
-    /// A job failed, was cancelled or is gone: its rows end without results. Said again until they are stored.
+    /// A job failed, was cancelled or is gone: its rows end without results. Announced again until they are stored.
     JobFailed(Box<JobFailed>),
     /// A part cannot go on without an act of the user's: its results are held, or its job does not start.
     DropNeedsAction(Box<NeedsAction>),
@@ -46,10 +46,10 @@ pub enum OutgoingEvent {
     DropCompleted(Box<DropEvent>),
 }
 
-/// What users are told of a drop. Its fields are those of `status.json`, as far as a rule has use for them.
+/// What users learn of a drop. Its fields are those of `status.json`, as far as a rule has use for them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DropEvent {
-    /// The drop; with the event's type, what tells an event said twice.
+    /// The drop; with the event's type, what identifies an event that comes twice.
     pub drop: DropId,
     /// Its object: bucket, key, version, ETag, size in bytes.
     pub source: Source,
@@ -113,7 +113,7 @@ pub struct EventPart {
     pub job: Option<String>,
 }
 
-/// What users are told of a job that gave no results.
+/// What users learn of a job that gave no results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobFailed {
     /// The part, whose rows have no results now.
@@ -124,11 +124,11 @@ pub struct JobFailed {
     pub job_state: Option<String>,
     /// Whether the API no longer knows the job: its rows end as missing, else as failed.
     pub lost: bool,
-    /// Why, for a person; it stands in the `error` of every row.
+    /// Why, for people; it is in the `error` of every row.
     pub reason: String,
 }
 
-/// What users are told of a part that needs an act of theirs.
+/// What users learn of a part that needs an act of theirs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NeedsAction {
     /// The part, whose rows wait.
@@ -170,7 +170,7 @@ impl EventPart {
 }
 
 impl NeedsAction {
-    /// What is to be told of a part; `None` if nothing keeps it from going on.
+    /// The event about a part; `None` if nothing keeps it from continuing.
     #[must_use]
     pub fn of(part: &PartRecord, meta: Option<&DropRecord>, results_bucket: &str) -> Option<Self> {
         let held = part.held.as_ref().map(|held| HeldFile {
@@ -184,7 +184,7 @@ impl NeedsAction {
 }
 
 impl DropEvent {
-    /// What is to be told of a drop, whose rows have come to this.
+    /// The event about a drop, whose rows have come to this.
     #[must_use]
     pub fn of(meta: &DropRecord, outcomes: Outcomes, results_bucket: &str) -> Self {
         DropEvent {
@@ -202,7 +202,7 @@ impl DropEvent {
 }
 
 impl JobFailed {
-    /// What is to be told of a part that failed.
+    /// The event about a part that failed.
     #[must_use]
     pub fn of(part: &PartRecord, failure: &PartFailure, meta: Option<&DropRecord>) -> Self {
         JobFailed {

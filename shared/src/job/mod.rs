@@ -1,4 +1,4 @@
-//! A batch job as the API tells of it.
+//! A batch job as the API reports it.
 
 #![warn(missing_docs)]
 
@@ -15,7 +15,7 @@ pub use state::JobState;
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// How long a signed upload address is good for, from the job's creation (Batch API's documentation: 4 hours).
+/// How long a pre-signed upload URL is good for, from the job's creation (Batch API's documentation: 4 hours).
 pub const UPLOAD_URL_LIFE: Duration = Duration::from_secs(4 * 3600);
 /// The age up to which it is used: 15 minutes before it runs out, so that a long upload still ends in time.
 pub const UPLOAD_URL_USED_FOR: SignedDuration = SignedDuration::from_mins(3 * 60 + 45);

@@ -24,9 +24,9 @@ impl JobName {
     /// Reads a job's name; `None` for one that is not ours.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let mut words = name.split(':');
+        let mut fields = name.split(':');
         let (Some("moondrop"), Some(stack), Some(drop), Some(part), None) =
-            (words.next(), words.next(), words.next(), words.next(), words.next())
+            (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
         else {
             return None;
         };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A job as the API reports it. Proto3 JSON may have any field as `null`, an empty URL as `""`, and an enum's value that the
-/// gateway has no name for as a number: one odd job must not make an answer about a hundred unreadable.
+/// gateway has no name for as a number: one strange job must not make an answer about a hundred unreadable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
@@ -16,7 +16,7 @@ pub struct Job {
     /// Its name.
     #[serde(default, deserialize_with = "read_string")]
     pub name: String,
-    /// Its state; [`JobState::Unknown`] too if what stands there is no state at all.
+    /// Its state; [`JobState::Unknown`] too if the field holds no state at all.
     #[serde(default = "unspecified", deserialize_with = "read_state")]
     pub state: JobState,
     /// When it was created; `None` too if that is no time.
@@ -30,7 +30,7 @@ pub struct Job {
     pub output_file_url: Option<SignedUrl>,
 }
 
-/// An error in a job's record or in an answer. Proto3 JSON may carry one that says nothing: that is none.
+/// An error in a job's record or in an answer. Proto3 JSON may carry an empty one: that is none.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobError {
@@ -54,13 +54,13 @@ impl JobError {
         code.starts_with("INVALID_POLICY") || code.starts_with("INVALID_PRIORITY")
     }
 
-    /// What it says, for a person; `None` if it says nothing.
+    /// What it says, for people; `None` if it says nothing.
     #[must_use]
-    pub fn words(&self) -> Option<String> {
+    pub fn message(&self) -> Option<String> {
         let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
         let code = if code == "UNSPECIFIED" { "" } else { code };
-        let words = format!("{code} {}", self.error_message);
-        Some(clean(&words)).filter(|w| !w.is_empty())
+        let message = format!("{code} {}", self.error_message);
+        Some(clean(&message)).filter(|w| !w.is_empty())
     }
 }
 
@@ -95,7 +95,7 @@ fn read_state<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> 
         Value::Null => JobState::Unspecified,
         value @ (Value::String(_) | Value::Number(_)) => match string_or_number(&value) {
             word if word.is_empty() => JobState::Unspecified,
-            // A word that goes into records and logs.
+            // Fit for records and logs.
             word if word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => JobState::from(word),
             _ => JobState::Unknown("UNREADABLE".to_owned()),
         },
@@ -111,7 +111,7 @@ pub(crate) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Some(read_string(from)?).filter(|url| !url.is_empty()).map(SignedUrl::new))
 }
 
-/// An error in any form: an object, or words alone.
+/// An error in any form: an object, or a text alone.
 pub(crate) fn optional_error<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobError>, D::Error> {
     Ok(error_in(&Value::deserialize(from)?))
 }
@@ -121,12 +121,12 @@ pub(crate) fn error_in(value: &Value) -> Option<JobError> {
         Value::Object(_) => JobError::deserialize(value).unwrap_or_default(),
         value => JobError { error_message: string_or_number(value), ..JobError::default() },
     };
-    error.words().is_some().then_some(error)
+    error.message().is_some().then_some(error)
 }
 
-/// The API's words made fit to be shown: one line, 200 characters at most, without anything that may be a URL.
-pub(crate) fn clean(words: &str) -> String {
-    let shown: Vec<&str> = words.split_whitespace().map(|w| if w.contains("://") { "(address)" } else { w }).collect();
+/// The API's message made fit to be shown: one line, 200 characters at most, without anything that may be a URL.
+pub(crate) fn clean(message: &str) -> String {
+    let shown: Vec<&str> = message.split_whitespace().map(|w| if w.contains("://") { "(address)" } else { w }).collect();
     shown.join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn a_default_error_says_nothing_and_urls_are_never_shown() {
         let error = |code: &str, message: &str| JobError { error_code: code.into(), error_message: message.into() };
-        assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").words(), None);
-        let words = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").words();
+        assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").message(), None);
+        let words = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").message();
         assert_eq!(words.as_deref(), Some("INVALID_POLICY see (address) now"));
     }
 }

@@ -10,13 +10,13 @@ use std::fmt;
 pub struct SignedUrl(String);
 
 impl SignedUrl {
-    /// Takes an address as the API gave it.
+    /// A URL as the API gave it.
     #[must_use]
     pub fn new(url: String) -> Self {
         SignedUrl(url)
     }
 
-    /// The address itself, to make the request with.
+    /// The URL itself, to make the request with.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,11 +1,11 @@
-//! A batch job as the API tells of it.
+//! A batch job's state.
 
 use serde::{Deserialize, Serialize};
 
 /// A job's state (Batch API, `BatchJobState`). One we have never heard of is kept by its name and counts as still pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-#[allow(missing_docs)] // The variants are the API's own words.
+#[allow(missing_docs)] // The variants are the API's own names.
 pub enum JobState {
     Unspecified,
     Initialized,
@@ -51,7 +51,7 @@ impl JobState {
         self.rank() >= JobState::Queued.rank()
     }
 
-    /// The state's word without the API's prefix, such as `QUEUED`.
+    /// The state's name without the API's prefix, such as `QUEUED`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -60,7 +60,7 @@ impl JobState {
         }
     }
 
-    /// The state's word as the API has it.
+    /// The state's name as the API has it.
     #[must_use]
     pub fn api_name(&self) -> String {
         format!("{PREFIX}{}", self.as_str())
@@ -69,10 +69,10 @@ impl JobState {
 
 impl From<String> for JobState {
     fn from(name: String) -> Self {
-        let word = name.strip_prefix(PREFIX).unwrap_or(&name);
-        match STATES.iter().find(|(_, known, _)| *known == word) {
+        let short = name.strip_prefix(PREFIX).unwrap_or(&name);
+        match STATES.iter().find(|(_, known, _)| *known == short) {
             Some((state, ..)) => state.clone(),
-            None => JobState::Unknown(word.to_owned()),
+            None => JobState::Unknown(short.to_owned()),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What a part's record and the API's word on its job make together. Values in, a decision out.
+//! What becomes of a part, by its record and by what the API says of its job. Values in, a decision out.
 //!
 //! The API is a stranger: what it reports is used, what it leaves out is not proof. The table says what becomes of a part whose
-//! job the API reports so; "fed" is a part whose upload began, since it may have taken effect whatever was answered.
+//! job the API reports so; "sent" is a part whose upload began, since it may have taken effect whatever was answered.
 //!
-//! | job | CREATED, nothing sent | fed: CREATED, UPLOADED | ABANDONING, nothing sent | ABANDONING, fed | COMPLETED |
+//! | job | CREATED, nothing sent | sent: CREATED, UPLOADED | ABANDONING, nothing sent | ABANDONING, sent | COMPLETED |
 //! |---|---|---|---|---|---|
 //! | INITIALIZED | claimed once the URL has long run out | after 1 h not started, after 3 h repeated once, 24 h after the URL's life claimed once | cancelled; planned again after 1 h | cancelled | |
 //! | started | UPLOADED | UPLOADED | UPLOADED | UPLOADED | |
@@ -130,7 +130,7 @@ pub fn decide(part: &PartRecord, answer: &JobAnswer, when: &When) -> Action {
     }
 }
 
-/// Nothing that counts was said. What was never sent, and no longer can be, waits for no word: an API that knows no other job of
+/// The API said nothing that counts. What was never sent, and no longer can be, waits for no answer: an API that knows no other job of
 /// ours may never say that it knows this one no more.
 fn untold(part: &PartRecord, when: &When) -> Action {
     match part.state {
@@ -160,7 +160,7 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
         (JobState::Error | JobState::Cancelled, _) if further => record(job, Some(PartState::Failed), Some(failure(job))),
         // Reported again: the absence is over before anything else is done, or it would run on into the next one.
         (JobState::Initialized, _) if is_absent(part) => Action::NoteReported,
-        // What was never sent waits for no word of the API: nor for a state that we do not know.
+        // What was never sent waits for no answer of the API: nor for a state that we do not know.
         (state, PartState::Abandoning) if !fed && !state.is_started() && is_waited_for(part, when) => Action::PlanAgain,
         (state, PartState::Abandoning) if !fed && !state.is_started() => Action::Cancel,
         (state, PartState::Created) if !fed && !state.is_started() && is_given_up(part, when) => {
@@ -210,7 +210,7 @@ fn absent(part: &PartRecord, when: &When) -> Action {
     }
     let fed = part.may_be_sent();
     match part.state {
-        // A job that may yet be fed: that the API does not report it matters once it no longer may.
+        // A job that may yet get its rows: that the API does not report it matters once it no longer may.
         PartState::Created if !fed && !is_given_up(part, when) => return Action::Nothing,
         PartState::Abandoning if !fed && is_waited_for(part, when) => return Action::PlanAgain,
         _ => {}
@@ -279,9 +279,9 @@ fn has_code(job: &Job) -> bool {
 }
 
 fn failure(job: &Job) -> PartFailure {
-    let words = job.error.as_ref().and_then(|e| e.words());
+    let message = job.error.as_ref().and_then(|e| e.message());
     let what = if job.state == JobState::Error { "the job failed" } else { "the job was cancelled" };
-    let reason = words.map_or_else(|| what.to_owned(), |words| format!("{what}: {words}"));
+    let reason = message.map_or_else(|| what.to_owned(), |message| format!("{what}: {message}"));
     PartFailure { lost: false, reason }
 }
 

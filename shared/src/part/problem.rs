@@ -1,10 +1,10 @@
-//! What keeps a part from going on, in words a user understands.
+//! What keeps a part from continuing, as users read it.
 
 use super::{HeldResults, NotStarted, PartRecord, PartState};
 use crate::problem::{Code, Problem};
 
 impl PartRecord {
-    /// What keeps the part from going on, as far as its record says.
+    /// What keeps the part from continuing, as far as its record says.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         match self.state {

@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 pub struct PartFailure {
     /// The job is gone, rather than failed: its rows are missing, not failed.
     pub lost: bool,
-    /// Why, for a person: it stands in the `error` of every row.
+    /// Why, for people: it is in the `error` of every row.
     pub reason: String,
 }
 
 /// A job that has its rows and does not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStarted {
-    /// Since when it is known.
+    /// When it was first seen.
     pub since: Timestamp,
     /// No other job of the stack was seen started since the upload began: it is the API that starts nothing.
     pub none_started: bool,
@@ -75,10 +75,10 @@ pub struct CollectedPart {
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
-    /// The rows could not be joined to their source, which is gone: they stand in the API's order, without extra columns.
+    /// The rows could not be joined to their source, which is missing: they are in the API's order, without extra columns.
     #[serde(default)]
     pub source_missing: bool,
-    /// What became of them, as JSON text: labels are the API's words, which do not make good attribute names.
+    /// What became of them, as JSON text: labels are the API's names, which do not make good attribute names.
     #[serde(with = "tally_as_text")]
     pub tally: Tally,
 }
@@ -92,7 +92,7 @@ pub struct PartRecord {
     pub drop: DropId,
     /// Its range of the source.
     pub plan: PlannedPart,
-    /// Where it stands.
+    /// Its state.
     pub state: PartState,
     /// Its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

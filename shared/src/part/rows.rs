@@ -1,5 +1,5 @@
 //! A part read again: its rows in order, each with its verdict, to be uploaded or joined. Decides nothing: what is rejected
-//! stands in `rejected.csv`.
+//! is in `rejected.csv`.
 
 use crate::check::rejected::{Rejection, Rejections};
 use crate::csv::Row;

@@ -1,16 +1,16 @@
-//! Where a part stands.
+//! The state of a part.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a part stands; see the diagram in [`crate::services::ledger`].
+/// The state of a part; see the diagram in [`crate::services::ledger`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PartState {
     /// Planned; no job of its own.
     Planned,
-    /// It has a job, whose id and upload address are recorded.
+    /// It has a job, whose id and upload URL are recorded.
     Created,
-    /// Its job never started and its address has run out: the job is being cancelled, then the part is planned again.
+    /// Its job never started and its URL has expired: the job is being cancelled, then the part is planned again.
     Abandoning,
     /// Its rows are with its job.
     Uploaded,
@@ -23,7 +23,7 @@ pub enum PartState {
 }
 
 impl PartState {
-    /// The state's word, as in the ledger.
+    /// The state's name, as in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

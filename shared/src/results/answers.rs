@@ -43,7 +43,7 @@ struct Answer {
     labels: Box<str>,
     error: Box<str>,
     extra: Extra,
-    /// Where its first record stood among the file's.
+    /// The place of its first record in the file.
     place: u32,
     says: Says,
     taken: bool,

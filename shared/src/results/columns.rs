@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The names of an error column.
 const ERRORS: [&str; 3] = ["error", "errors", "errormessage"];
 
-/// Where the columns stand, counted from 0.
+/// The places of the columns, counted from 0.
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) width: usize,
@@ -23,7 +23,7 @@ impl Columns {
     /// Reads the header.
     ///
     /// # Errors
-    /// In words, that `ref_id` or `labels` is absent, or stands twice.
+    /// A message: `ref_id` or `labels` is absent, or appears twice.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, String> {
         let names: Vec<String> = (0..row.len()).map(|i| plain(&text(row, i))).collect();
         let find = |name: &'static str| names.iter().enumerate().filter_map(move |(i, n)| (n == name).then_some(i));

@@ -97,7 +97,7 @@ impl Write for Digest {
         if c.is_ascii() {
             return self.add(&[c.to_ascii_lowercase() as u8]);
         }
-        // Full case folding looks at one character at a time: `ß` becomes `ss` wherever it stands.
+        // Full case folding looks at one character at a time: `ß` becomes `ss` wherever it is.
         self.add(CASE.fold_string(c.encode_utf8(&mut [0; 4])).as_bytes())
     }
 }

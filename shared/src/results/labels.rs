@@ -3,10 +3,10 @@
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// The keys a label's name may stand under.
+/// The keys that may hold a label's name.
 const NAMES: [&str; 4] = ["label", "name", "label_name", "labelName"];
 
-/// The keys a label's score may stand under.
+/// The keys that may hold a label's score.
 const SCORES: [&str; 2] = ["score", "confidence"];
 
 /// A label of a result.
@@ -31,7 +31,7 @@ pub fn read_labels(text: &str) -> Result<Vec<Label>, ()> {
     }
     match serde_json::from_str(text) {
         Ok(Value::Array(values)) => values.iter().map(read_label).collect(),
-        // One label that stands alone, without its list.
+        // One label alone, without its list.
         Ok(value) if has_one_of(&value, &NAMES) && has_one_of(&value, &SCORES) => Err(()),
         Ok(Value::Object(map)) => {
             let label = |(name, score): (&String, &Value)| Ok(Label { name: name.clone(), score: number(score).ok_or(())? });

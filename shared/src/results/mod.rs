@@ -5,7 +5,7 @@
 //!
 //! - **Columns** are found by name. Names compare in lower case without white space and underscores. `ref_id`, `labels` and an
 //!   error column (`error`, `errors` or `error_message`; of several, any that is not empty is the error) are required; `ref_id`
-//!   and `labels` stand once. `type` and `content` are optional, and other columns are ignored.
+//!   and `labels` appear once. `type` and `content` are optional, and other columns are ignored.
 //! - **Form.** A record of another width, a stray quote, a NUL or invalid UTF-8 in any record makes the file unreadable. A file
 //!   whose end is not clean may be a cut: it is fetched again ([`Form::MayBeCut`], [`Form::NoLineEnd`]), and the same bytes twice
 //!   are no cut ([`ReadResults::confirmed`]). A last record without a line end that has no label, and whose last column is an
@@ -14,15 +14,15 @@
 //!   error, whatever its labels.
 //! - **Neither labels nor error** is no evaluation. [`BlankLabels`] says what it is; while nothing says so, such a row is missing
 //!   where other rows of the file show that `[]` means "no label", and the file is held (`E_BLANK_LABELS`) where none does.
-//! - **Two answers for one row**: an evaluation beats an error, an error beats neither, the first of two errors stands, and two
+//! - **Two answers for one row**: an evaluation beats an error, an error beats neither, the first of two errors counts, and two
 //!   different evaluations make the row failed.
-//! - **Another job's file**: [`judge`] looks at what the join counted. Results without a row for any row of the part, or with
+//! - **Another job's file**: [`judge`] decides by what the join counted. Results without a row for any row of the part, or with
 //!   other texts than were sent, are held.
 //!
 //! [`OnUnreadable::Rows`] gives up on form: each record that is well-formed is used, and every row without one is
 //! `missing: unreadable`. Behind an invalid record, reading goes on at the line behind the one it began on; behind one whose
 //! text is not UTF-8 but whose end is known, at its end. So a record that swallowed others does not lose them, and no
-//! byte is looked at more than twice.
+//! byte is read more than twice.
 //! Without an error column, only rows with at least one label are evaluated: `[]` could be a row that failed.
 //!
 //! Memory: the answers may take as many bytes as the caller says, and one record as many again.

@@ -257,7 +257,7 @@ impl Body {
         }
         match error.code {
             _ if !self.rows() || self.columns.is_none() => Next::Stop,
-            // The scanner knows where such a row ends, and stands there.
+            // The scanner knows where such a row ends, and is there.
             Code::Encoding => Next::Row,
             _ => Next::Resync,
         }

@@ -31,13 +31,13 @@ pub enum OnUnreadable {
 }
 
 impl OnUnreadable {
-    /// The value by its word in the setting.
+    /// The value that the setting names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Hold, Self::Rows].into_iter().find(|value| value.as_str() == word)
     }
 
-    /// Its word in the setting.
+    /// Its name in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,13 +57,13 @@ pub enum BlankLabels {
 }
 
 impl BlankLabels {
-    /// The value by its word in the setting.
+    /// The value that the setting names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Missing, Self::Evaluated].into_iter().find(|value| value.as_str() == word)
     }
 
-    /// Its word in the setting.
+    /// Its name in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,13 +84,13 @@ pub enum OnOtherContent {
 }
 
 impl OnOtherContent {
-    /// The value by its word in the setting.
+    /// The value that the setting names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Hold, Self::Warn].into_iter().find(|value| value.as_str() == word)
     }
 
-    /// Its word in the setting.
+    /// Its name in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

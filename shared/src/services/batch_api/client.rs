@@ -91,7 +91,7 @@ impl BatchApi {
         let body = self.call(Call::post(self.url(&["v1", "batch-jobs"]), body.into()), Retry::IfUndone).await;
         let body = body.inspect_err(|error| self.count_forbidden(error))?;
         let created = read_create(&body)?;
-        if let Some((error, words)) = created.error.and_then(|e| e.words().map(|words| (e, words))) {
+        if let Some((error, words)) = created.error.and_then(|e| e.message().map(|words| (e, words))) {
             return Err(match error {
                 error if error.blames_request() => ApiError::Invalid(words),
                 error if error.is_coded() => ApiError::Refused(words),
@@ -222,7 +222,7 @@ impl BatchApi {
             return body;
         }
         let status_body = body.ok().and_then(|body| RpcStatus::read(&body));
-        let words = status_body.as_ref().map_or_else(|| status.as_u16().to_string(), |body| body.words(status.as_u16()));
+        let words = status_body.as_ref().map_or_else(|| status.as_u16().to_string(), |body| body.message(status.as_u16()));
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Key,
             StatusCode::FORBIDDEN => ApiError::NotPermitted(words),

@@ -47,7 +47,7 @@ impl RpcStatus {
     }
 
     /// Its words, behind the HTTP status.
-    pub(super) fn words(&self, status: u16) -> String {
+    pub(super) fn message(&self, status: u16) -> String {
         clean(&format!("{status} {}", self.message))
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn read_cancel(body: &[u8]) -> Result<(), ApiError> {
         return Ok(());
     }
     let answer = object(body)?;
-    if let Some(words) = answer.get("error").and_then(error_in).and_then(|error| error.words()) {
+    if let Some(words) = answer.get("error").and_then(error_in).and_then(|error| error.message()) {
         return Err(ApiError::Refused(words));
     }
     if answer.get("code").is_some_and(|code| !matches!(code, Value::Null)) {
@@ -156,7 +156,7 @@ mod tests {
             let body = format!(r#"{{"batchJobs":[{{"batchJobId":"a","state":{odd}}}]}}"#);
             assert_eq!(read_jobs(body.as_bytes()).unwrap().jobs[0].state.as_str(), "UNREADABLE", "{odd}");
         }
-        assert_eq!(reported.jobs[0].error.as_ref().unwrap().words().as_deref(), Some("text"));
+        assert_eq!(reported.jobs[0].error.as_ref().unwrap().message().as_deref(), Some("text"));
     }
 
     #[test]
