@@ -91,19 +91,19 @@ codes! {
     /// The API does not take the key, or the key has no right to do this; or the key cannot be had from its secret.
     ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop goes on by itself within minutes.";
     /// The API refuses to create a job.
-    ApiRefused = "E_API_REFUSED", StopsUploads, "It will be tried again by itself. If it stays so for an hour, action required: ask the API's vendor.";
+    ApiRefused = "E_API_REFUSED", StopsUploads, "It will be tried again by itself. If it stays so for an hour, action required: ask the API's support.";
     /// The API takes no more requests for now.
     ApiBusy = "E_API_BUSY", StopsUploads, "It will be tried again by itself; a daily limit may take until tomorrow.";
     /// The API could not be reached, or gave no clear answer.
     Api = "E_API", StopsUploads, "It will be tried again by itself.";
     /// The API points to a host that is not to be contacted.
-    Host = "E_HOST", NeedsUser, "Action required: if that host is the API's, add it to the setting. The drop goes on by itself.";
+    Host = "E_HOST", NeedsUser, "Action required: if that host is the API's, add it to the setting SIGNED_URL_HOSTS. The drop goes on by itself.";
     /// An upload did not succeed.
     Upload = "E_UPLOAD", Retried, "It will be tried again by itself.";
     /// A part of the file could not be read or recorded.
     Part = "E_PART", Retried, "It will be tried again by itself. If it stays so for hours, look at the logs of submit.";
     /// A job has its rows and does not start.
-    NotStarted = "E_NOT_STARTED", HoldsPart, "Action required: ask the API's vendor about the job. Moondrop waits.";
+    NotStarted = "E_NOT_STARTED", HoldsPart, "Action required: ask the API's support about the job. Moondrop waits.";
     /// Results could not be fetched, read or stored.
     Results = "E_RESULTS", Retried, "It will be tried again by itself. If it stays so for hours, look at the logs of collect.";
     /// The results of a job need more memory than collect has.

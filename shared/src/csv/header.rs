@@ -8,7 +8,10 @@ use crate::problem::Code;
 /// The longest header, in bytes: it is kept in the drop's record, and a DynamoDB item holds 400 KB.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// The columns the results begin with; `labels` and `error` cannot also be columns of the source.
+/// The columns that a file needs.
+pub const INPUT_COLUMNS: [&str; 3] = ["ref_id", "type", "content"];
+
+/// The columns the results begin with; those that are no [`INPUT_COLUMNS`] cannot also be columns of a file.
 pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
 
 /// What the header says about the rows below it.
@@ -64,7 +67,7 @@ impl Header {
             }
         };
         let (ref_id, kind, content) = (find("ref_id")?, find("type")?, find("content")?);
-        for reserved in ["labels", "error"] {
+        for reserved in RESULT_COLUMNS.into_iter().filter(|name| !INPUT_COLUMNS.contains(name)) {
             if names.iter().any(|n| n == reserved) {
                 return Err(header(format!("a column is named `{reserved}`, as one of the results is: give it another name")));
             }
@@ -105,7 +108,7 @@ impl Header {
 /// A header in one field that holds the names apart from something else than a comma.
 fn other_delimiter(names: &[String]) -> Option<&'static str> {
     let [only] = names else { return None };
-    let all = ["ref_id", "type", "content"].iter().all(|n| only.contains(n));
+    let all = INPUT_COLUMNS.iter().all(|n| only.contains(n));
     [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")]
         .into_iter()
         .find_map(|(c, name)| (all && only.contains(c)).then_some(name))

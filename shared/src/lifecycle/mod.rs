@@ -5,10 +5,10 @@
 
 mod conclude;
 mod part_source;
-mod problem;
 mod report;
+mod set_problem;
 
 pub use conclude::{conclude, conclude_if_ended};
 pub use part_source::{PartSource, header};
-pub use problem::set_problem;
 pub use report::{report, report_check, try_report};
+pub use set_problem::set_problem;

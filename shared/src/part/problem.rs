@@ -47,10 +47,10 @@ fn not_started(part: &PartRecord, known: NotStarted) -> Problem {
         format!("the job of part {number} ({job}) {rows} and has not started")
     };
     let next_step = if part.replans == 0 {
-        "Action required: ask the API's vendor about the job. Moondrop waits; after a day it cancels the job, once, and gives the \
+        "Action required: ask the API's support about the job. Moondrop waits; after a day it cancels the job, once, and gives the \
          part another if the API confirms that it is cancelled."
     } else {
-        "Action required: ask the API's vendor about the job, or cancel it: its rows end as failed then. Moondrop waits."
+        "Action required: ask the API's support about the job, or cancel it: its rows end as failed then. Moondrop waits."
     };
     Problem::new(Code::NotStarted, message).with_next_step(next_step)
 }

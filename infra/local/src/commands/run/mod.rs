@@ -133,7 +133,8 @@ impl Run<'_> {
             return Ok(None);
         };
         if let Some(problem) = self.needs_user(&meta, &status) {
-            bail!("{}: {}. Fix it and run the same command again: it goes on where it was", problem.code, problem.message);
+            let Problem { code, message, next_step } = problem;
+            bail!("{code}: {message}. {next_step} Then run the same command again: it goes on where it was");
         }
         if let Some(held) = self.held_for_good(&meta, &status).await? {
             let HeldResults { code, message, key, setting, .. } = held;
