@@ -121,8 +121,10 @@ async fn a_drop_in_flight_is_brought_to_its_end_from_records_of_this_form() {
     assert!(ended.status.files.results.unwrap().as_str().starts_with(FOLDER));
 }
 
-/// Records of another form: which, how its error names it, and what makes a record such a one.
-fn other_forms() -> Vec<(&'static str, &'static str, fn(&mut Item))> {
+/// Records of another form: which, how the error names it, and what makes a record such a one.
+type OtherForm = (&'static str, &'static str, fn(&mut Item));
+
+fn other_forms() -> Vec<OtherForm> {
     let newer = |item: &mut Item| {
         item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
         item.insert("state".to_owned(), AttributeValue::S("of a newer release".to_owned()));
