@@ -172,7 +172,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     world.api.set_state(&jobs[2], "COMPLETED");
     world.poll().await;
     world.absent_for(&dropped.id, 2, 24).await;
-    world.age_part(&dropped.id, 2, "created_at", 49 * 60).await;
+    world.age_part((&dropped.id, 2), "created_at", 49 * 60).await;
     world.poll().await;
     world.poll().await;
     let line = measured(&world);

@@ -160,13 +160,13 @@ impl InProcess {
     }
 
     /// Sets an attribute of a part's record to a time so many minutes ago.
-    pub async fn age_part(&self, id: &DropId, number: u32, attribute: &str, minutes: i64) {
-        self.age(id, &format!("PART#{number:05}"), attribute, minutes).await;
+    pub async fn age_part(&self, (id, number): (&DropId, u32), attribute: &str, minutes: i64) {
+        self.age((id, &format!("PART#{number:05}")), attribute, minutes).await;
     }
 
     /// Sets an attribute of the drop's record to a time so many minutes ago.
     pub async fn age_drop(&self, id: &DropId, attribute: &str, minutes: i64) {
-        self.age(id, "META", attribute, minutes).await;
+        self.age((id, "META"), attribute, minutes).await;
     }
 
     /// Writes another record in a part's place.
@@ -181,7 +181,7 @@ impl InProcess {
 
     /// Has a part's job absent for so many hours, up to now, as ticks of poll would have noted it.
     pub async fn absent_for(&self, id: &DropId, number: u32, hours: u64) {
-        self.age_part(id, number, "absent_at", 0).await;
+        self.age_part((id, number), "absent_at", 0).await;
         let update = self.stack.dynamodb().update_item().table_name(TABLE);
         let sk = AttributeValue::S(format!("PART#{number:05}"));
         let update = update.key("pk", AttributeValue::S(format!("DROP#{id}"))).key("sk", sk);
@@ -190,7 +190,7 @@ impl InProcess {
         update.send().await.unwrap();
     }
 
-    async fn age(&self, id: &DropId, sk: &str, attribute: &str, minutes: i64) {
+    async fn age(&self, (id, sk): (&DropId, &str), attribute: &str, minutes: i64) {
         let at = Timestamp::now() - SignedDuration::from_mins(minutes);
         let update = self.stack.dynamodb().update_item().table_name(TABLE);
         let update = update.key("pk", AttributeValue::S(format!("DROP#{id}"))).key("sk", AttributeValue::S(sk.to_owned()));

@@ -49,7 +49,7 @@ async fn with_a_clock_ten_minutes_off_no_url_is_used_once_it_has_expired() {
         for age in (0..300).step_by(5) {
             if age > 0 {
                 // It was recorded by a clock that was ahead by `off`.
-                world.age_part(&dropped.id, 1, "created_at", age - off).await;
+                world.age_part((&dropped.id, 1), "created_at", age - off).await;
             }
             let before = world.api.count(Call::Upload);
             world.submit(&dropped).await;

@@ -110,7 +110,7 @@ async fn under_rows_the_well_formed_records_are_used_and_the_rest_are_missing() 
     let rows = world.cold_with("RESULTS_UNREADABLE", "rows");
     let fetched = world.api.count(Call::Download);
     // poll, too, has the setting, and announces the part at once.
-    world.age_part(&dropped.id, 1, "announced_at", 3).await;
+    world.age_part((&dropped.id, 1), "announced_at", 3).await;
     let announced = world.events("Job Completed", &dropped.id).len();
     let tick = moondrop_poll::handle(
         &rows,
@@ -361,11 +361,11 @@ async fn a_part_that_fails_again_and_again_is_tried_less_and_less_often() {
         assert_eq!(part.attempts as usize, attempt + 1);
         let wait = part.retry_at.unwrap().duration_since(Timestamp::now());
         assert_eq!((wait.as_secs() + 30) / 60, minutes, "attempt {attempt}");
-        world.age_part(&dropped.id, 1, "announced_at", 1).await;
+        world.age_part((&dropped.id, 1), "announced_at", 1).await;
         let before = announced();
         world.poll().await;
         assert_eq!(announced(), before, "not before it is due");
-        world.age_part(&dropped.id, 1, "retry_at", 0).await;
+        world.age_part((&dropped.id, 1), "retry_at", 0).await;
         world.poll().await;
         assert_eq!(announced(), before + 1, "and when it is");
     }

@@ -32,8 +32,8 @@ async fn uploaded(waiting: &[&str]) -> (InProcess, Dropped) {
 
 /// Ages both marks of a part's upload: when its job was created, and when the upload began, in minutes.
 async fn age(world: &InProcess, dropped: &Dropped, part: u32, (created, began): (i64, i64)) {
-    world.age_part(&dropped.id, part, "created_at", created).await;
-    world.age_part(&dropped.id, part, "upload_began_at", began).await;
+    world.age_part((&dropped.id, part), "created_at", created).await;
+    world.age_part((&dropped.id, part), "upload_began_at", began).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
     world.api.set_state("job-1", "INITIALIZED");
-    world.age_part(&dropped.id, 1, "created_at", 5 * HOUR).await;
+    world.age_part((&dropped.id, 1), "created_at", 5 * HOUR).await;
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Created, 0), "not given up");
     // And it is lost as such: its rows may have been evaluated.
@@ -248,7 +248,7 @@ async fn a_job_that_ends_unsent_fails_its_rows_or_is_replaced_twice_at_most() {
         let (world, dropped) = unsent().await;
         for round in 1..=2 {
             world.api.set_state(&format!("job-{round}"), state);
-            world.age_part(&dropped.id, 1, "created_at", minutes).await;
+            world.age_part((&dropped.id, 1), "created_at", minutes).await;
             world.poll().await;
             assert_eq!(world.states(&dropped.id).await, [PartState::Abandoning], "{state} {round}");
             world.poll().await;
@@ -257,7 +257,7 @@ async fn a_job_that_ends_unsent_fails_its_rows_or_is_replaced_twice_at_most() {
             assert!(!world.submit(&dropped).await);
         }
         world.api.set_state("job-3", state);
-        world.age_part(&dropped.id, 1, "created_at", minutes).await;
+        world.age_part((&dropped.id, 1), "created_at", minutes).await;
         world.poll().await;
         assert_eq!(world.states(&dropped.id).await, [PartState::Failed], "{state}");
     }
@@ -266,12 +266,12 @@ async fn a_job_that_ends_unsent_fails_its_rows_or_is_replaced_twice_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_to_which_nothing_was_sent_is_replaced_though_its_cancel_is_refused() {
     let (world, dropped) = unsent().await;
-    world.age_part(&dropped.id, 1, "created_at", 4 * HOUR + 31).await;
+    world.age_part((&dropped.id, 1), "created_at", 4 * HOUR + 31).await;
     world.api.always(Call::Cancel, Some(Answer::status(400)));
     world.poll().await;
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Abandoning]);
-    world.age_part(&dropped.id, 1, "abandoned_at", 61).await;
+    world.age_part((&dropped.id, 1), "abandoned_at", 61).await;
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Planned]);
     world.api.always(Call::Cancel, None);

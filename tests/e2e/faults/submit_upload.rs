@@ -83,10 +83,10 @@ async fn an_upload_url_older_than_three_hours_and_three_quarters_is_never_used()
     let (world, dropped) = start().await;
     world.api.next(Call::Upload, [Answer::status(500)]);
     assert!(!world.submit(&dropped).await);
-    world.age_part(&dropped.id, 1, "created_at", 3 * 60 + 46).await;
+    world.age_part((&dropped.id, 1), "created_at", 3 * 60 + 46).await;
     assert!(world.submit(&dropped).await, "there is nothing to do for submit");
     assert_eq!((world.api.count(Call::Upload), world.api.jobs().len()), (1, 1));
-    world.age_part(&dropped.id, 1, "created_at", 3 * 60 + 44).await;
+    world.age_part((&dropped.id, 1), "created_at", 3 * 60 + 44).await;
     assert!(world.submit(&dropped).await);
     assert_eq!(world.api.count(Call::Upload), 2, "a younger one is");
 }
@@ -96,10 +96,10 @@ async fn a_job_to_which_nothing_was_sent_is_claimed_cancelled_and_replaced() {
     let (world, dropped) = start().await;
     world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);
-    world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 29).await;
+    world.age_part((&dropped.id, 1), "created_at", 4 * 60 + 29).await;
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Created], 0));
-    world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 31).await;
+    world.age_part((&dropped.id, 1), "created_at", 4 * 60 + 31).await;
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Abandoning]);
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
@@ -124,10 +124,10 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
     assert!(!world.submit(&dropped).await);
     // The API's word lags: the job has its rows and is still told as waiting; and it cannot be cancelled any more.
     world.api.set_state("job-1", "INITIALIZED");
-    world.age_part(&dropped.id, 1, "created_at", 28 * 60 - 1).await;
+    world.age_part((&dropped.id, 1), "created_at", 28 * 60 - 1).await;
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Created]);
-    world.age_part(&dropped.id, 1, "created_at", 28 * 60 + 1).await;
+    world.age_part((&dropped.id, 1), "created_at", 28 * 60 + 1).await;
     world.api.next(Call::Cancel, [Answer::status(400)]);
     world.poll().await;
     assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Abandoning], 1));
@@ -156,7 +156,7 @@ async fn a_cancel_that_fails_is_tried_again_by_the_next_tick() {
     let (world, dropped) = start().await;
     world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);
-    world.age_part(&dropped.id, 1, "created_at", 4 * 60 + 31).await;
+    world.age_part((&dropped.id, 1), "created_at", 4 * 60 + 31).await;
     world.api.next(Call::Cancel, (0..5).map(|_| Answer::status(503)));
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("503"), "the tick counts as failed: {error:#}");

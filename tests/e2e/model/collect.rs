@@ -1,11 +1,12 @@
 //! The steps of collect: `part::collect` of `functions/collect/src/part.rs`.
 
-use crate::rules::{Omits, Rules, World};
+use crate::next::Next;
+use crate::rules::{Omits, Rules, Scenario, World};
 use crate::state::{At, Collect, Noted, Phase, STARTED, State};
-use crate::steps::Next;
 
 /// A collector that goes step by step, beside one that does it all at once.
-pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
+pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
+    let Scenario { rules, world } = scenario;
     let with = |collect: Collect| State { collect, ..*state };
     let record = state.record;
     let sees = sees(world, state);
@@ -86,15 +87,15 @@ fn sees(world: &World, state: &State) -> Sees {
     let rows = match record.at {
         At::Completed => record.held || phase == Phase::Completed,
         // What is lost and has no rows has none to come.
-        At::Failed if record.lost && is_fed(state) => phase == Phase::Gone || world.omits != Omits::Nothing,
+        At::Failed if record.lost && may_be_sent(state) => phase == Phase::Gone || world.omits != Omits::Nothing,
         At::Failed => true,
         _ => false,
     };
-    let lost = record.at == At::Failed && record.lost && is_fed(state) && phase != Phase::Gone;
+    let lost = record.at == At::Failed && record.lost && may_be_sent(state) && phase != Phase::Gone;
     Sees { rows, lost: record.job.filter(|_| lost) }
 }
 
-fn is_fed(state: &State) -> bool {
+fn may_be_sent(state: &State) -> bool {
     state.record.began || state.record.rank >= STARTED
 }
 

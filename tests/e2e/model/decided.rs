@@ -1,6 +1,6 @@
 //! What poll decides of a record and an answer: asked of its own code, [`moondrop_shared::part::decide`].
 
-use crate::rules::{Expiry, Rules, World};
+use crate::rules::{Expiry, Scenario, World};
 use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::job::{Job, JobState, SignedUrl};
@@ -22,7 +22,8 @@ pub(crate) enum View {
 }
 
 /// `decide` itself, and what the variants make of it.
-pub(crate) fn plan(rules: &Rules, world: &World, was: &Record, view: View, age: u8) -> Act {
+pub(crate) fn plan(scenario: &Scenario, was: &Record, view: View, age: u8) -> Act {
+    let Scenario { rules, world } = scenario;
     // A replan that is not counted.
     let known = if rules.replan_once { *was } else { Record { replans: 0, ..*was } };
     let plan = decided(world, &known, view, age);

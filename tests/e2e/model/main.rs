@@ -65,27 +65,28 @@
 
 mod collect;
 mod decided;
-mod feed;
 mod left_out;
+mod next;
 mod poll;
 mod record;
 mod rules;
 mod search;
 mod state;
-mod steps;
+mod submit;
+mod surroundings;
 
-use rules::{EVALUATED_TWICE, Omits, Rules, World};
+use rules::{EVALUATED_TWICE, Omits, Rules, Scenario, World};
 use search::{Found, search};
 
 #[track_caller]
 fn assert_safe(name: &str, world: World, at_least: usize) {
-    let rules = Rules::ALL;
-    match search(&rules, &world, None) {
+    let scenario = Scenario { rules: Rules::ALL, world };
+    match search(&scenario, None) {
         Found::Safe { states, steps, again } => {
             println!("{name}: safe; {states} states, {steps} steps, {again} of them uploads of the same bytes once more");
             assert!(states >= at_least, "only {states} states were explored");
         }
-        Found::Unsafe { what, .. } => match search(&rules, &world, Some(what)) {
+        Found::Unsafe { what, .. } => match search(&scenario, Some(what)) {
             Found::Safe { .. } => panic!("{name}: {what}"),
             Found::Unsafe { trace, .. } => panic!("{name}: {what}\n{trace}"),
         },
@@ -94,7 +95,7 @@ fn assert_safe(name: &str, world: World, at_least: usize) {
 
 #[track_caller]
 fn assert_unsafe(name: &str, rules: Rules, world: World, expected: &str) {
-    match search(&rules, &world, Some(expected)) {
+    match search(&Scenario { rules, world }, Some(expected)) {
         Found::Safe { states, .. } => panic!("{name}: found safe, in {states} states"),
         Found::Unsafe { what, trace } => {
             println!("{name}: {what}\n{trace}\n");

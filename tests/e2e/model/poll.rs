@@ -1,30 +1,32 @@
 //! The steps of a tick of poll: `open_parts`, `ask`, `decide` (the real one), and the write that follows.
 
 use crate::decided::{View, plan};
-use crate::rules::{Omits, Rules, World};
+use crate::next::Next;
+use crate::rules::{Omits, Scenario, World};
 use crate::state::{Act, At, ENDED, Job, Noted, ORPHAN, Phase, Poll, Record, Repeat, STARTED, State};
-use crate::steps::{Next, cancel};
+use crate::surroundings::cancel;
 
 /// A poll that goes step by step: it reads, and later asks and writes, and later does what comes after that write.
-pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
+pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
+    let world = &scenario.world;
     let with = |poll: Poll| State { poll, ..*state };
     match state.poll {
         Poll::Idle => {
-            if let Some((was, since)) = look(world, state) {
+            if let Some((was, since)) = read(world, state) {
                 out.push(Next::new("poll: reads the record", with(Poll::Saw { was, since })));
             }
         }
         Poll::Saw { was, since } => {
             out.push(Next::new("poll: its time is over", with(Poll::Idle)));
             // Asking and writing are one step: that GET may lag is all that can come in between.
-            for (next, then) in ask_and_write(rules, world, state, &was, since) {
+            for (next, then) in ask_and_write(scenario, state, &was, since) {
                 let poll = then.map_or(Poll::Idle, |plan| Poll::Will { plan, was, since });
                 out.push(next.then(|s| s.poll = poll));
             }
         }
         Poll::Will { plan, was, since } => {
             out.push(Next::new("poll: its time is over", with(Poll::Idle)));
-            for (next, then) in carry_out(rules, world, state, plan, &was) {
+            for (next, then) in apply(scenario, state, plan, &was) {
                 let poll = then.map_or(Poll::Idle, |plan| Poll::Will { plan, was, since });
                 out.push(next.then(|s| s.poll = poll));
             }
@@ -32,19 +34,19 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<N
     }
     // A second one, whose tick is one step. While the first is idle it would only be the first, done faster.
     if world.polls_overlap && state.poll != Poll::Idle {
-        at_once(rules, world, state, out);
+        at_once(scenario, state, out);
     }
 }
 
 /// A second poll, its tick in one step.
-fn at_once(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
-    let Some((was, since)) = look(world, state) else { return };
-    for (next, then) in ask_and_write(rules, world, state, &was, since) {
+fn at_once(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
+    let Some((was, since)) = read(&scenario.world, state) else { return };
+    for (next, then) in ask_and_write(scenario, state, &was, since) {
         let Some(then) = then else {
             out.push(Next { what: second(next.what), ..next });
             continue;
         };
-        for (last, _) in carry_out(rules, world, &next.state, then, &was) {
+        for (last, _) in apply(scenario, &next.state, then, &was) {
             let (fault, broken) = (next.fault || last.fault, next.broken.or(last.broken));
             let via = Some(next.state.record.at);
             out.push(Next { what: second(last.what), fault, broken, via, ..last });
@@ -62,7 +64,7 @@ fn second(what: &'static str) -> &'static str {
 }
 
 /// `open_parts`, of those `move_parts` asks for.
-fn look(world: &World, state: &State) -> Option<(Record, u8)> {
+fn read(world: &World, state: &State) -> Option<(Record, u8)> {
     let record = state.record;
     let asked = match record.at {
         At::Created | At::Uploaded | At::Abandoning => true,
@@ -74,14 +76,14 @@ fn look(world: &World, state: &State) -> Option<(Record, u8)> {
     Some((record.seen(), state.job(job).map_or(0, |job| job.age)))
 }
 
-fn ask_and_write(rules: &Rules, world: &World, state: &State, was: &Record, since: u8) -> Vec<(Next, Option<Act>)> {
+fn ask_and_write(scenario: &Scenario, state: &State, was: &Record, since: u8) -> Vec<(Next, Option<Act>)> {
     let job = was.job.and_then(|job| state.job(job));
     let exists = job.is_some_and(|job| job.phase != Phase::Gone);
     let mut all = Vec::new();
-    for view in views(world, job) {
+    for view in views(&scenario.world, job) {
         let left_out = exists && !matches!(view, View::Reported(_));
-        let plan = plan(rules, world, was, view, since);
-        all.extend(carry_out(rules, world, state, plan, was).into_iter().map(|(mut next, then)| {
+        let plan = plan(scenario, was, view, since);
+        all.extend(apply(scenario, state, plan, was).into_iter().map(|(mut next, then)| {
             next.fault |= left_out;
             (next, then)
         }));
@@ -107,7 +109,8 @@ fn views(world: &World, job: Option<&Job>) -> Vec<View> {
 }
 
 /// The conditional write, and what the same tick does next.
-fn carry_out(rules: &Rules, world: &World, state: &State, plan: Act, was: &Record) -> Vec<(Next, Option<Act>)> {
+fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Next, Option<Act>)> {
+    let Scenario { rules, world } = scenario;
     let Some(job) = was.job else { return Vec::new() };
     let one = |what, state| vec![(Next::new(what, state), None)];
     let truth = state.job(job).copied();

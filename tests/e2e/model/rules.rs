@@ -1,7 +1,7 @@
 //! What is checked: the protocol, the worlds it is checked in, and what must hold.
 
-use crate::state::{At, Feeding, Phase, State};
-use crate::steps::Next;
+use crate::next::Next;
+use crate::state::{At, Phase, State, Submit};
 
 /// What is done when a job's URL has run out and nothing was uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,18 +156,24 @@ impl World {
     pub(crate) const TIMELESS: World = World { stalls: true, lag: true, in_time: false, ..World::PLAIN };
 }
 
+/// What is searched: a protocol in a world.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) rules: Rules,
+    pub(crate) world: World,
+}
+
 /// The one thing that may be broken where GET lags without limit.
 pub(crate) const EVALUATED_TWICE: &str = "the rows were evaluated by two jobs";
 
 /// What the step from one state to another breaks, if anything.
-pub(crate) fn broken(rules: &Rules, world: &World, old: &State, step: &Next) -> Option<&'static str> {
-    let fed = |state: &State| state.jobs.iter().flatten().filter(|job| job.fed && job.is_live()).count();
-    let new = &step.state;
+pub(crate) fn broken(scenario: &Scenario, old: &State, step: &Next) -> Option<&'static str> {
+    let (Scenario { rules, world }, new) = (scenario, &step.state);
     let (was, at) = (old.record.at, new.record.at);
-    if new.jobs.iter().flatten().any(|job| job.fed && !job.recorded) {
+    if new.jobs.iter().flatten().any(|job| job.has_rows && !job.recorded) {
         return Some("a job that is not recorded received rows");
     }
-    if fed(new) > 1 {
+    if new.jobs.iter().flatten().filter(|job| job.has_rows && job.is_live()).count() > 1 {
         return Some("two live jobs have the part's rows");
     }
     if new.started > 2 {
@@ -201,6 +207,6 @@ pub(crate) fn broken(rules: &Rules, world: &World, old: &State, step: &Next) -> 
 /// Whether the part's story is over: it is collected, and no job is left waiting for rows.
 pub(crate) fn is_over(state: &State) -> bool {
     let waits = state.jobs.iter().flatten().any(|job| job.phase == Phase::Initialized);
-    let unrecorded = state.workers.iter().any(|w| matches!(w.step, Feeding::Made | Feeding::Loser));
+    let unrecorded = state.workers.iter().any(|w| matches!(w.step, Submit::Created | Submit::NotRecorded));
     state.record.at == At::Collected && !waits && !unrecorded
 }

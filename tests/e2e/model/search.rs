@@ -1,9 +1,9 @@
 //! The search: breadth first, every state once; then backward from the ends.
 
-use crate::rules::{Rules, World, broken, is_over};
+use crate::next::Next;
+use crate::rules::{Scenario, broken, is_over};
 use crate::state::State;
-use crate::steps::{Next, surroundings};
-use crate::{collect, feed, poll};
+use crate::{collect, poll, submit, surroundings};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 
@@ -81,7 +81,7 @@ struct Search {
 
 /// Searches all that can happen. With something `wanted` only that is looked for, and jobs and workers keep their names, for a
 /// trace that reads well.
-pub(crate) fn search(rules: &Rules, world: &World, wanted: Option<&str>) -> Found {
+pub(crate) fn search(scenario: &Scenario, wanted: Option<&str>) -> Found {
     let mut search =
         Search { states: Vec::new(), places: vec![0; 1 << 16], from: Vec::new(), fair: Vec::new(), last_to: Vec::new() };
     search.add(State::FIRST, 0, "");
@@ -91,15 +91,15 @@ pub(crate) fn search(rules: &Rules, world: &World, wanted: Option<&str>) -> Foun
         assert!(at < MOST_STATES, "the model has grown beyond {MOST_STATES} states");
         let state = search.states[at];
         next.clear();
-        all_steps(rules, world, &state, &mut next);
+        all_steps(scenario, &state, &mut next);
         for step in &mut next {
             steps += 1;
             again += usize::from(step.again);
-            let broken = [step.broken, broken(rules, world, &state, step)].into_iter().flatten();
+            let broken = [step.broken, broken(scenario, &state, step)].into_iter().flatten();
             if let Some(what) = broken.into_iter().find(|what| wanted.is_none_or(|wanted| wanted == *what)) {
                 return Found::Unsafe { what, trace: search.trace(at as u32, step.what) };
             }
-            step.state.tidy(world.stalls, wanted.is_some());
+            step.state.tidy(scenario.world.stalls, wanted.is_some());
             let reached = search.add(if wanted.is_some() { step.state } else { step.state.canonical() }, at as u32, step.what);
             if !step.fault {
                 let before = search.last_to[reached as usize].replace(search.fair.len() as u32);
@@ -114,13 +114,13 @@ pub(crate) fn search(rules: &Rules, world: &World, wanted: Option<&str>) -> Foun
     }
 }
 
-fn all_steps(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
+fn all_steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
     for me in 0..state.workers.len() {
-        feed::steps(rules, world, state, me, out);
+        submit::steps(scenario, state, me, out);
     }
-    poll::steps(rules, world, state, out);
-    collect::steps(rules, world, state, out);
-    surroundings(rules, world, state, out);
+    poll::steps(scenario, state, out);
+    collect::steps(scenario, state, out);
+    surroundings::steps(scenario, state, out);
 }
 
 impl Search {

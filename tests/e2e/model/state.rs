@@ -30,7 +30,7 @@ pub(crate) const OVERDUE: u8 = 7;
 pub(crate) struct Job {
     pub(crate) phase: Phase,
     /// It has rows.
-    pub(crate) fed: bool,
+    pub(crate) has_rows: bool,
     /// It began to evaluate them.
     pub(crate) started: bool,
     /// It stood in the record once.
@@ -47,7 +47,7 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) const NEW: Job = Job {
         phase: Phase::Initialized,
-        fed: false,
+        has_rows: false,
         started: false,
         recorded: false,
         by_us: false,
@@ -63,16 +63,16 @@ impl Job {
 
 /// How far an invocation of submit has come (`functions/submit/src`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Feeding {
+pub(crate) enum Submit {
     Idle,
     /// It read PLANNED and created a job, which is not recorded yet.
-    Made,
+    Created,
     /// Only in the variant that uploads first.
-    MadeAndFed,
+    CreatedAndSent,
     /// The answer to its recording was lost, and the client sends it again.
     Unsure,
     /// Its job is not the part's: it cancels it.
-    Loser,
+    NotRecorded,
     /// It read CREATED, and is to record that its upload begins.
     Read,
     /// That is recorded, and its upload is under way. `alone` if no other's has begun.
@@ -80,24 +80,24 @@ pub(crate) enum Feeding {
         alone: bool,
     },
     /// Its upload was accepted.
-    Fed,
+    Sent,
     /// It recorded that the one repeat begins, and that is under way.
     Repeating,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Worker {
-    pub(crate) step: Feeding,
+    pub(crate) step: Submit,
     pub(crate) job: Option<u8>,
     /// The job's age when it began with it: an invocation lives 15 minutes.
     pub(crate) since: u8,
 }
 
 impl Worker {
-    pub(crate) const IDLE: Worker = Worker { step: Feeding::Idle, job: None, since: 0 };
+    pub(crate) const IDLE: Worker = Worker { step: Submit::Idle, job: None, since: 0 };
 }
 
-/// What poll is about to do: `Move` of `functions/poll/src/decide.rs`, and what follows on it in the same tick.
+/// What poll is about to do: `Action` of `shared/src/part/decide.rs`, and what follows it in the same tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Act {
     Nothing,
@@ -206,7 +206,7 @@ impl State {
                 || matches!(self.collect, Collect::Found { job } if job == id);
             let own = self.record.job == Some(id);
             let Some(job) = &mut self.jobs[id as usize] else { continue };
-            let idle = !job.is_live() || (job.phase == Phase::Error && !job.fed);
+            let idle = !job.is_live() || (job.phase == Phase::Error && !job.has_rows);
             if !held && !own && idle {
                 *job = Job { phase: Phase::Gone, age: ORPHAN, ..Job::NEW };
                 if !for_trace || self.jobs.iter().all(Option::is_some) {

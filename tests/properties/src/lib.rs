@@ -73,13 +73,14 @@ fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Che
 fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
     let header = Header::parse(&checked.header.line()).expect("the header in the drop's record reads back");
     assert_eq!(header, checked.header, "the header in the drop's record reads back the same");
+    let whole = Whole { file, header: &header, rejected };
     let (mut end, mut rejected_end) = (0, REJECTED_HEADER.len() as u64);
     let (mut ref_ids, mut tally, mut results) = (HashSet::new(), Tally::default(), results_header(&header));
     for (i, part) in checked.parts.iter().enumerate() {
         assert_eq!((part.number as usize, part.rejected_offset), (i + 1, rejected_end));
         assert!(part.offset >= end && part.end > part.offset && part.rows >= 1, "parts overlap, or are empty: {part:?}");
         (end, rejected_end) = (part.end, rejected_end + part.rejected_bytes);
-        let uploaded = upload(file, &header, part, rejected);
+        let uploaded = upload(&whole, part);
         let mut answers = b"\xef\xbb\xbferror,labels,ref_id\n".to_vec();
         for row in &uploaded {
             assert!(ref_ids.insert(row[0].clone()), "a ref_id is sent twice");
@@ -89,10 +90,10 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
         }
         let read = read_results(&answers, Reading::default(), usize::MAX);
         assert_eq!(read.form, Form::Whole, "the answers read back");
-        tally.add(&join(file, &header, part, rejected, PartResult::Answered(read.answers), &mut results));
+        tally.add(&join(&whole, part, PartResult::Answered(read.answers), &mut results));
         let fates = [PartResult::Failed("why".to_owned()), PartResult::Lost("why".to_owned())];
         for (fate, lost) in fates.into_iter().zip([false, true]) {
-            let rows = join(file, &header, part, rejected, fate, &mut Vec::new()).rows;
+            let rows = join(&whole, part, fate, &mut Vec::new()).rows;
             let counted = if lost { rows.missing } else { rows.failed };
             assert_eq!((counted, rows.rejected), (part.accepted, part.rows - part.accepted));
         }
@@ -106,13 +107,22 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
     same_rows(file, &header, &results);
 }
 
+/// A file that was checked.
+struct Whole<'a> {
+    file: &'a [u8],
+    header: &'a Header,
+    /// Its `rejected.csv`.
+    rejected: &'a [u8],
+}
+
 fn rejections(part: &PlannedPart, rejected: &[u8]) -> Rejections {
     let lines = part.rejected_offset as usize..(part.rejected_offset + part.rejected_bytes) as usize;
     Rejections::read(&rejected[lines]).expect("rejected.csv reads back")
 }
 
 /// The rows as they are sent, by the `csv` crate.
-fn upload(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8]) -> Vec<[Vec<u8>; 3]> {
+fn upload(whole: &Whole<'_>, part: &PlannedPart) -> Vec<[Vec<u8>; 3]> {
+    let Whole { file, header, rejected } = *whole;
     let mut encoder = UploadEncoder::new(header.clone(), part.clone(), rejections(part, rejected));
     let mut sent = Vec::new();
     for bytes in file[part.offset as usize..part.end as usize].chunks(7) {
@@ -125,8 +135,9 @@ fn upload(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8]) -> 
     rows
 }
 
-fn join(file: &[u8], header: &Header, part: &PlannedPart, rejected: &[u8], fate: PartResult, results: &mut Vec<u8>) -> Tally {
-    let mut join = Join::new(header.clone(), part.clone(), rejections(part, rejected), fate);
+fn join(whole: &Whole<'_>, part: &PlannedPart, result: PartResult, results: &mut Vec<u8>) -> Tally {
+    let Whole { file, header, rejected } = *whole;
+    let mut join = Join::new(header.clone(), part.clone(), rejections(part, rejected), result);
     for bytes in file[part.offset as usize..part.end as usize].chunks(5) {
         results.extend(join.push(bytes).expect("what was checked can be joined"));
     }
@@ -210,7 +221,8 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     let (checked, rejected) = check_in_pieces(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
     let [(tally, out), again] = [whole.answers, pieces.answers].map(|answers| {
         let mut out = results_header(&checked.header);
-        let tally = join(SOURCE, &checked.header, &checked.parts[0], &rejected, PartResult::Answered(answers), &mut out);
+        let whole = Whole { file: SOURCE, header: &checked.header, rejected: &rejected };
+        let tally = join(&whole, &checked.parts[0], PartResult::Answered(answers), &mut out);
         (tally, out)
     });
     assert_eq!((&tally, &out), (&again.0, &again.1), "the answers hang on how the bytes come in");

@@ -1,10 +1,12 @@
 //! The steps of one invocation of submit: `feed_part`, `create`, `upload` and `cancel` of `functions/submit/src`.
 
-use crate::rules::{Expiry, Mark, Rules, World};
-use crate::state::{At, EXPIRED, Feeding, Job, OLD, Phase, Record, Repeat, STARTED, State, Worker};
-use crate::steps::{Next, cancel};
+use crate::next::Next;
+use crate::rules::{Expiry, Mark, Scenario, World};
+use crate::state::{At, EXPIRED, Job, OLD, Phase, Record, Repeat, STARTED, State, Submit, Worker};
+use crate::surroundings::cancel;
 
-pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
+pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
+    let Scenario { rules, world } = scenario;
     let Worker { step, job, .. } = state.workers[me];
     let mut at = *state;
     let go = |mut state: State, step| {
@@ -15,37 +17,37 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
         state.workers[me] = Worker::IDLE;
         state
     };
-    let Some(id) = job else { return begin(rules, world, state, me, out) };
+    let Some(id) = job else { return begin(scenario, state, me, out) };
     out.push(Next::fault("dies", idle(*state)));
     match step {
-        Feeding::Idle => {}
-        Feeding::Made if !rules.record_first => {
+        Submit::Idle => {}
+        Submit::Created if !rules.record_first => {
             put(&mut at, id);
-            out.push(Next::new("uploads before it records", go(at, Feeding::MadeAndFed)));
+            out.push(Next::new("uploads before it records", go(at, Submit::CreatedAndSent)));
         }
         // `Ledger::record_job`: refused, it is answered with the old item, in which another's job stands, or none
-        Feeding::Made | Feeding::MadeAndFed => {
+        Submit::Created | Submit::CreatedAndSent => {
             let free = state.record.at == At::Planned && state.record.job.is_none();
             if free || !rules.conditional {
                 record_job(&mut at, id);
                 out.push(Next::new("records its job: CREATED", idle(at)));
                 if world.lost_writes {
-                    let again = if rules.know_writer { Feeding::Unsure } else { Feeding::Loser };
+                    let again = if rules.know_writer { Submit::Unsure } else { Submit::NotRecorded };
                     let what = "records its job: CREATED, but is answered that the condition failed";
                     out.push(Next::fault(what, go(at, again)));
                 }
             } else {
-                out.push(Next::new("does not get its job recorded", go(at, Feeding::Loser)));
+                out.push(Next::new("does not get its job recorded", go(at, Submit::NotRecorded)));
             }
         }
-        Feeding::Unsure if state.record.job == Some(id) => out.push(Next::new("sees its job recorded", idle(at))),
-        Feeding::Unsure => out.push(Next::new("does not see its job recorded", go(at, Feeding::Loser))),
+        Submit::Unsure if state.record.job == Some(id) => out.push(Next::new("sees its job recorded", idle(at))),
+        Submit::Unsure => out.push(Next::new("does not see its job recorded", go(at, Submit::NotRecorded))),
         // `cancel`
-        Feeding::Loser => {
+        Submit::NotRecorded => {
             out.extend(cancel(world, at, id).into_iter().map(|next| next.then(|s| s.workers[me] = Worker::IDLE)));
         }
         // `Ledger::begin_upload`
-        Feeding::Read => {
+        Submit::Read => {
             let current = state.is(At::Created, id);
             if current {
                 at.record.began |= rules.mark != Mark::None;
@@ -53,20 +55,20 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
             if current || rules.mark != Mark::Conditional {
                 let alone = !state.record.began;
                 at.workers.iter_mut().filter(|w| w.job == Some(id)).for_each(no_longer_alone);
-                out.push(Next::new("records that its upload begins", go(at, Feeding::Sending { alone })));
+                out.push(Next::new("records that its upload begins", go(at, Submit::Sending { alone })));
             } else {
                 out.push(Next::new("may not begin its upload", idle(at)));
             }
         }
-        Feeding::Sending { alone } => send(rules, world, state, me, (id, alone), out),
+        Submit::Sending { .. } => send(scenario, state, me, out),
         // `Ledger::record_upload`; whether it was the one to record it does not matter
-        Feeding::Fed => {
+        Submit::Sent => {
             if state.is(At::Created, id) {
                 at.record.at = At::Uploaded;
             }
             out.push(Next::new("records the upload, if CREATED stands", idle(at)));
         }
-        Feeding::Repeating => {
+        Submit::Repeating => {
             let again = put(&mut at, id);
             if let Some(job) = &mut at.jobs[id as usize] {
                 job.repeats += 1;
@@ -77,14 +79,15 @@ pub(crate) fn steps(rules: &Rules, world: &World, state: &State, me: usize, out:
 }
 
 fn no_longer_alone(worker: &mut Worker) {
-    if let Feeding::Sending { alone } = &mut worker.step {
+    if let Submit::Sending { alone } = &mut worker.step {
         *alone = false;
     }
 }
 
 /// `feed_part`: the part's state says what to do. That the record may be an old one by then is in what follows: a job may be
 /// recorded, and an upload may arrive, at any later time.
-fn begin(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
+fn begin(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
+    let Scenario { rules, world } = scenario;
     let mut next = *state;
     let Record { at, job, rank, repeat, lease, .. } = state.record;
     let young = job.filter(|&id| state.job(id).is_some_and(|job| job.age < OLD));
@@ -100,7 +103,7 @@ fn begin(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<N
             }
         },
         (At::Created, Some(id)) if young.is_some() => {
-            next.workers[me] = took(state, id, Feeding::Read);
+            next.workers[me] = took(state, id, Submit::Read);
             out.push(Next::new("reads CREATED", next));
         }
         (At::Created, Some(_)) if rules.expiry == Expiry::NewJob => {
@@ -112,14 +115,14 @@ fn begin(rules: &Rules, world: &World, state: &State, me: usize, out: &mut Vec<N
             if rules.repeat_once {
                 next.record.repeat = Repeat::Began;
             }
-            next.workers[me] = took(state, id, Feeding::Repeating);
+            next.workers[me] = took(state, id, Submit::Repeating);
             out.push(Next::new("records that it repeats the upload", next));
         }
         _ => {}
     }
 }
 
-fn took(state: &State, id: u8, step: Feeding) -> Worker {
+fn took(state: &State, id: u8, step: Submit) -> Worker {
     Worker { step, job: Some(id), since: state.job(id).map_or(0, |job| job.age) }
 }
 
@@ -129,7 +132,7 @@ fn create(world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
         let mut made = *state;
         made.jobs[id] = Some(Job::NEW);
         out.push(Next::fault("reads PLANNED and creates a job, and the answer is lost", made));
-        made.workers[me] = took(&made, id as u8, Feeding::Made);
+        made.workers[me] = took(&made, id as u8, Submit::Created);
         out.push(Next::new("reads PLANNED and creates a job", made));
     }
     if world.failures && state.record.job.is_none() {
@@ -147,13 +150,14 @@ fn record_job(state: &mut State, id: u8) {
 /// The upload arrives. Storage takes it for a cancelled job as well, of which nothing comes. Whether the job had rows before.
 fn put(state: &mut State, id: u8) -> bool {
     let Some(job) = &mut state.jobs[id as usize] else { return false };
-    let again = job.fed;
-    job.fed |= job.phase == Phase::Initialized;
+    let again = job.has_rows;
+    job.has_rows |= job.phase == Phase::Initialized;
     again
 }
 
-fn send(rules: &Rules, world: &World, state: &State, me: usize, (id, alone): (u8, bool), out: &mut Vec<Next>) {
-    let sending = state.workers[me];
+fn send(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
+    let (Scenario { rules, world }, sending) = (scenario, state.workers[me]);
+    let Worker { step: Submit::Sending { alone }, job: Some(id), .. } = sending else { return };
     let mut left = *state;
     left.workers[me] = Worker::IDLE;
     // An upload that began in time may arrive after the URL has run out, if an invocation lives long enough.
@@ -164,16 +168,16 @@ fn send(rules: &Rules, world: &World, state: &State, me: usize, (id, alone): (u8
     if !expired || world.stalls {
         let mut fed = *state;
         let again = put(&mut fed, id);
-        fed.workers[me] = Worker { step: Feeding::Fed, ..sending };
+        fed.workers[me] = Worker { step: Submit::Sent, ..sending };
         out.push(Next { again, ..Next::new("uploads the rows", fed) });
     }
     if world.failures {
         // `Ledger::fail_unfed`, then `cancel`
         let fails = state.is(At::Created, id) && (alone || !rules.fail_alone);
-        let has_rows = state.job(id).is_some_and(|job| job.fed);
+        let has_rows = state.job(id).is_some_and(|job| job.has_rows);
         if fails {
             left.record.at = At::Failed;
-            left.workers[me] = Worker { step: Feeding::Loser, ..sending };
+            left.workers[me] = Worker { step: Submit::NotRecorded, ..sending };
         }
         let broken = (fails && has_rows).then_some("a part failed whose rows are with its job");
         out.push(Next { broken, ..Next::fault("finds the source gone: FAILED, if no other upload began", left) });

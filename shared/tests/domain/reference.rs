@@ -1,10 +1,7 @@
 //! The check against a reference that is slow and obvious: one loop over the characters of the whole file. On generated
 //! garbage both take or refuse alike, with the same code and line, and reject the same rows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::Code;
 use proptest::collection::vec;

@@ -1,16 +1,13 @@
 //! Whether the texts that come back are those that were sent.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
+use crate::support::results::HOLD;
 use moondrop_shared::csv::write::write_field;
 use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{Form, MIN_COMPARED, OnOtherContent, Reading, ResultsReader, judge};
-use support::results::HOLD;
 
 /// Joins rows that were sent as (type, content) with what came back: with the `content` column, or without.
 fn join(rows: &[(&str, &str, &str)], has_content: bool) -> Tally {

@@ -1,7 +1,5 @@
 //! `status.json`: what a user sees of a drop at each stage, made from the ledger's records alone.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use jiff::Timestamp;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan, Times};

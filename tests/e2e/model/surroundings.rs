@@ -1,38 +1,8 @@
-//! One step out of a state, as every actor's steps are given; and the steps of the API, its clock and the sweep.
+//! The steps of the API, its clock and the sweep; and what a cancel may come to.
 
-use crate::rules::{Rules, World};
+use crate::next::Next;
+use crate::rules::{Scenario, World};
 use crate::state::{At, DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, Phase, Poll, State, Worker};
-
-/// A step: where it leads, and what it is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Next {
-    pub(crate) state: State,
-    pub(crate) what: &'static str,
-    /// A fault, which a fair continuation has none of.
-    pub(crate) fault: bool,
-    /// What it breaks by itself.
-    pub(crate) broken: Option<&'static str>,
-    /// The same bytes were uploaded once more to a job that has them: allowed, and counted.
-    pub(crate) again: bool,
-    /// The part's state in between, of a step that is two writes.
-    pub(crate) via: Option<At>,
-}
-
-impl Next {
-    pub(crate) fn new(what: &'static str, state: State) -> Next {
-        Next { state, what, fault: false, broken: None, again: false, via: None }
-    }
-
-    pub(crate) fn fault(what: &'static str, state: State) -> Next {
-        Next { fault: true, ..Next::new(what, state) }
-    }
-
-    /// The same step, with more done to the state.
-    pub(crate) fn then(mut self, change: impl FnOnce(&mut State)) -> Next {
-        change(&mut self.state);
-        self
-    }
-}
 
 /// What `BatchApi::cancel` may come to, whatever it is answered. A job that has not started is cancelled, or the call is
 /// refused or lost; one that has may be stopped or not.
@@ -56,7 +26,8 @@ pub(crate) fn cancel(world: &World, state: State, id: u8) -> Vec<Next> {
 }
 
 /// What the API, its clock and the sweep do by themselves.
-pub(crate) fn surroundings(rules: &Rules, world: &World, state: &State, out: &mut Vec<Next>) {
+pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
+    let world = &scenario.world;
     for id in 0..state.jobs.len() as u8 {
         let Some(job) = state.job(id).copied() else { continue };
         let with = |change: Job| {
@@ -64,7 +35,7 @@ pub(crate) fn surroundings(rules: &Rules, world: &World, state: &State, out: &mu
             state.jobs[id as usize] = Some(change);
             state
         };
-        if world.starts && job.fed && job.phase == Phase::Initialized && (world.lag || job.age < DAY) {
+        if world.starts && job.has_rows && job.phase == Phase::Initialized && (world.lag || job.age < DAY) {
             let started = with(Job { phase: Phase::Started, started: true, ..job });
             out.push(Next::new("API: the job starts", started).then(|s| s.started += 1));
         }
@@ -73,10 +44,10 @@ pub(crate) fn surroundings(rules: &Rules, world: &World, state: &State, out: &mu
         }
         // What befalls a job before it is recorded might as well befall it after; one that never is concerns only the sweep.
         if job.recorded {
-            ends(world, state, id, job, out);
+            ends(world, state, id, out);
         }
-        out.extend(older(rules, world, state, id, job));
-        sweep(rules, world, state, id, job, out);
+        out.extend(older(scenario, state, id));
+        out.extend(sweep(scenario, state, id));
     }
     let mut later = *state;
     if state.record.overdue == Noted::Lately {
@@ -91,7 +62,8 @@ pub(crate) fn surroundings(rules: &Rules, world: &World, state: &State, out: &mu
 }
 
 /// How the API ends a job by itself.
-fn ends(world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
+fn ends(world: &World, state: &State, id: u8, out: &mut Vec<Next>) {
+    let Some(job) = state.job(id).copied() else { return };
     let mut fault = |what, phase| {
         let mut state = *state;
         state.jobs[id as usize] = Some(Job { phase, ..job });
@@ -100,7 +72,7 @@ fn ends(world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
     if world.failures && matches!(job.phase, Phase::Initialized | Phase::Started) {
         fault("API: the job fails", Phase::Error);
     }
-    if world.failures && job.phase == Phase::Initialized && !job.fed && job.age >= EXPIRED {
+    if world.failures && job.phase == Phase::Initialized && !job.has_rows && job.age >= EXPIRED {
         fault("API: cancels a job without rows", Phase::Cancelled);
     }
     if world.bad_results && job.phase == Phase::Completed {
@@ -112,7 +84,8 @@ fn ends(world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
 }
 
 /// The job's next age. Invocations that began with it more than a step ago are over by then.
-fn older(rules: &Rules, world: &World, state: &State, id: u8, job: Job) -> Option<Next> {
+fn older(scenario: &Scenario, state: &State, id: u8) -> Option<Next> {
+    let (Scenario { rules, world }, job) = (scenario, *state.job(id)?);
     let age = match job.age {
         ORPHAN if rules.whole_day => DAY,
         age => age + 1,
@@ -147,14 +120,19 @@ fn older(rules: &Rules, world: &World, state: &State, id: u8, job: Job) -> Optio
     Some(Next::new(what, next))
 }
 
-/// `sweep`: a job that the API, perhaps lagging, lists as INITIALIZED, that is over 5 h old, and that is no part's.
-fn sweep(rules: &Rules, world: &World, state: &State, id: u8, job: Job, out: &mut Vec<Next>) {
-    let record = state.record;
+/// `sweep` of `functions/poll/src/sweep.rs`: a job that the API, perhaps lagging, lists as INITIALIZED, that is over 5 h old, and
+/// that is no part's.
+fn sweep(scenario: &Scenario, state: &State, id: u8) -> Vec<Next> {
+    let (Scenario { rules, world }, record) = (scenario, state.record);
     let waited_for = matches!(record.at, At::Created | At::Abandoning | At::Uploaded);
     let alive = waited_for || (rules.sweep_spares_lost && record.at == At::Failed && record.lost);
-    let waiting = matches!(job.phase, Phase::Initialized | Phase::Started) && job.floor == Phase::Initialized;
-    if waiting && job.age >= ORPHAN && !(alive && record.job == Some(id)) {
-        let swept = cancel(world, *state, id).into_iter();
-        out.extend(swept.map(|next| Next { what: "sweep: an orphan is cancelled, if it is not refused", ..next }));
+    let is_orphan = |job: &&Job| {
+        let waiting = matches!(job.phase, Phase::Initialized | Phase::Started) && job.floor == Phase::Initialized;
+        waiting && job.age >= ORPHAN && !(alive && record.job == Some(id))
+    };
+    if state.job(id).filter(is_orphan).is_none() {
+        return Vec::new();
     }
+    let cancelled = cancel(world, *state, id).into_iter();
+    cancelled.map(|next| Next { what: "sweep: an orphan is cancelled, if it is not refused", ..next }).collect()
 }

@@ -1,7 +1,5 @@
 //! What the tests of the domain share: a file looked at as the functions do, and its `rejected.csv` read back.
 
-#![allow(dead_code)]
-
 pub(crate) mod results;
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};

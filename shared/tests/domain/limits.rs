@@ -1,9 +1,6 @@
 //! Files at and over Moondrop's limits. Here too it makes no difference in which pieces the bytes come.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use moondrop_shared::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
 use moondrop_shared::check::{Checker, MAX_PARTS, Step};
 use moondrop_shared::csv::error::InputError;

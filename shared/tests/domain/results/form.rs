@@ -1,13 +1,9 @@
 //! The form of a results file: its columns, its records, and how it ends.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::results::{HOLD, ROWS, held, joined, may_be_cut, read, rows, try_read};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, ResultsTooLarge};
 use sha2::Digest;
-use support::results::{HOLD, ROWS, held, joined, may_be_cut, read, rows, try_read};
 
 const SPAM: &str = r#"[{"name":"spam","score":0.5}]"#;
 

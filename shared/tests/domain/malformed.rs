@@ -1,46 +1,46 @@
 //! Malformed and odd files, and what becomes of each: refused with a code and a line, taken but for some rows, or taken.
 //! The bytes are pushed whole, one by one and by sevens, and it makes no difference.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use Expect::{Refused, Rejects, Takes};
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::Code;
 
 enum Expect {
-    /// The file is refused: the code, the line, and a word of the reason.
+    /// The file is refused: the code, the line, and a word of the message.
     Refused(Code, u64, &'static str),
-    /// The file is taken: so many rows, and of them these rejected: code, line, `ref_id`, a word of the reason.
-    Rejects(u64, &'static [(Code, u64, &'static str, &'static str)]),
+    /// The file is taken: so many rows, and of them these rejected: code, line, `ref_id`, a word of the message.
+    Rejects(u64, &'static [Rejected]),
     /// The file is taken with all its rows.
     Takes(u64),
 }
 
 type Case = (&'static str, &'static [u8], Expect);
 
-/// Runs each case in three ways. What stands in a file as `secret` must not be told to anyone.
+/// Runs each case in three ways. What is `secret` in a file must be in no message.
 fn run(cases: &[Case]) {
     for (name, bytes, expect) in cases {
         for chunk in [bytes.len(), 1, 7] {
             let outcome = support::check(bytes, chunk, PartLimits::default());
             match (expect, outcome) {
-                (Refused(code, line, word), Err(fault)) => {
-                    assert_eq!((fault.code, fault.line), (*code, *line), "{name}, by {chunk}: {fault}");
-                    assert!(fault.message.contains(word), "{name}: {fault}");
-                    assert!(!fault.to_string().contains("secret"), "{name}: {fault}");
-                    assert!(fault.offset as usize <= bytes.len(), "{name}: {fault:?}");
+                (Refused(code, line, word), Err(error)) => {
+                    assert_eq!((error.code, error.line), (*code, *line), "{name}, by {chunk}: {error}");
+                    assert!(error.message.contains(word), "{name}: {error}");
+                    assert!(!error.to_string().contains("secret"), "{name}: {error}");
+                    assert!(error.offset as usize <= bytes.len(), "{name}: {error:?}");
                 }
-                (Rejects(rows, rejected), Ok(taken)) => same_rows(name, bytes, &taken, *rows, rejected),
-                (Takes(rows), Ok(taken)) => same_rows(name, bytes, &taken, *rows, &[]),
+                (Rejects(rows, rejected), Ok(taken)) => same_rows(name, bytes, &taken, (*rows, rejected)),
+                (Takes(rows), Ok(taken)) => same_rows(name, bytes, &taken, (*rows, &[])),
                 (_, outcome) => panic!("{name}, by {chunk}: {outcome:?}"),
             }
         }
     }
 }
 
-fn same_rows(name: &str, bytes: &[u8], taken: &support::Taken, rows: u64, expected: &[(Code, u64, &str, &str)]) {
+/// A rejected row: code, line, `ref_id`, a word of the message.
+type Rejected = (Code, u64, &'static str, &'static str);
+
+fn same_rows(name: &str, bytes: &[u8], taken: &support::Taken, (rows, expected): (u64, &[Rejected])) {
     let rejected = taken.rejected();
     let seen: Vec<_> = rejected.iter().map(|r| (support::code_of(&r.code), r.line, r.ref_id.as_str())).collect();
     let wanted: Vec<_> = expected.iter().map(|(code, line, ref_id, _)| (*code, *line, *ref_id)).collect();

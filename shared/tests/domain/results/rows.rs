@@ -1,12 +1,8 @@
 //! `RESULTS_UNREADABLE=rows`: what is well-formed is used, the rest is missing, and nothing is held for its form.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::results::{HOLD, ROWS, blank, held, joined, read, rows, try_read};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::{BlankLabels, Form, OnUnreadable, ResultsProblem, judge};
-use support::results::{HOLD, ROWS, blank, held, joined, read, rows, try_read};
 
 const HEADER: &str = "ref_id,type,labels,content,error\n";
 

@@ -1,7 +1,5 @@
 //! Labels in every form the documentation leaves open, and how they are counted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use moondrop_shared::results::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
 use moondrop_shared::results::tally::{MAX_LABELS, Tally};
 

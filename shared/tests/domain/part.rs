@@ -1,9 +1,6 @@
 //! Where parts end, and what happens when a part's bytes are no longer those that were planned.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use moondrop_shared::check::rejected::Rejections;
 use moondrop_shared::csv::write::write_field;
 use moondrop_shared::part::join::{Join, PartResult};

@@ -1,13 +1,9 @@
 //! What an answer says: evaluated, failed or neither; once, twice, or about another job's rows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::results::{HOLD, blank, held, joined, read, rows};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{BlankLabels, Form, OnOtherContent, OnUnreadable, Reading, ResultsReader, judge};
-use support::results::{HOLD, blank, held, joined, read, rows};
 
 const HEADER: &str = "ref_id,labels,error\n";
 const BLANK: &str = "|missing: the API's answer has neither labels nor error";

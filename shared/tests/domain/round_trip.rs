@@ -1,21 +1,18 @@
 //! The way of a file through Moondrop: checked, split into parts, encoded for upload, answered in any order, joined. Whatever
 //! the rows, the limits and the pieces the bytes come in, every row comes out once, in its place, as it stood.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
+use crate::support::RejectedRow;
 use moondrop_shared::csv::header::Header;
 use moondrop_shared::part::join::{Join, PartResult, results_header};
 use moondrop_shared::part::upload::UploadEncoder;
-use moondrop_shared::plan::{PartLimits, PlannedPart};
+use moondrop_shared::plan::PartLimits;
 use moondrop_shared::results::tally::Tally;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::collections::{HashMap, HashSet};
-use support::RejectedRow;
 
 /// A row as its author thinks of it.
 #[derive(Debug, Clone)]
@@ -214,8 +211,7 @@ fn upload_rows(upload: &[u8]) -> Vec<[String; 3]> {
     reader.records().map(|r| r.unwrap()).map(|r| [r[0].to_owned(), r[1].to_owned(), r[2].to_owned()]).collect()
 }
 
-fn encode(file: &File, header: &Header, part: &PlannedPart, taken: &support::Taken, source: &[u8]) -> Vec<u8> {
-    let mut encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
+fn encode(file: &File, mut encoder: UploadEncoder, source: &[u8]) -> Vec<u8> {
     let mut upload = Vec::new();
     source.chunks(file.chunk).for_each(|bytes| upload.extend(encoder.push(bytes).unwrap()));
     upload.extend(encoder.finish().unwrap());
@@ -239,7 +235,7 @@ struct Wanted {
 
 impl Wanted {
     /// Adds a row: its outcome, labels and error, and the source's fields as they stand there.
-    fn add(&mut self, file: &File, post: &Post, rejection: Option<&RejectedRow>, job: u8) {
+    fn add(&mut self, style: Style, post: &Post, (rejection, job): (Option<&RejectedRow>, u8)) {
         let rows = &mut self.tally.rows;
         let (count, labels, error) = match (rejection, job, post.answer) {
             (Some(r), ..) => (&mut rows.rejected, "", format!("rejected: {} {}", r.code, r.message)),
@@ -254,7 +250,7 @@ impl Wanted {
         *count += 1;
         let answered = rejection.is_none() && job != FAILED && job != LOST && post.answer != Reply::Silence;
         self.tally.content_compared += u64::from(answered && post.kind.trim() == "text");
-        let raw = post.raw(file.style);
+        let raw = post.raw(style);
         let kind = if rejection.is_some() { &raw[2] } else { post.kind.trim() };
         let (labels, error) = (quoted(labels, false, " \t"), quoted(&error, false, " \t"));
         let line = format!("{},{kind},{labels},{},{error},{},{}\n", raw[3], raw[0], raw[1], raw[4]);
@@ -262,7 +258,7 @@ impl Wanted {
     }
 }
 
-fn carry(file: &File) {
+fn process(file: &File) {
     let (source, verdicts) = (file.bytes(), file.verdicts());
     if matches!(file.style, Style::Needed | Style::Always) {
         assert_eq!(source, file.by_csv_crate(), "the file is what the csv crate writes");
@@ -288,7 +284,8 @@ fn carry(file: &File) {
         let bytes = &source[part.offset as usize..part.end as usize];
         let rows: Vec<_> = posts.by_ref().take(part.rows as usize).collect();
 
-        let upload = encode(file, &header, part, &taken, bytes);
+        let encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
+        let upload = encode(file, encoder, bytes);
         assert_eq!(upload.len() as u64, part.upload_bytes);
         let upload = upload_rows(&upload);
         let sent = rows.iter().filter(|(_, verdict)| verdict.is_none());
@@ -310,7 +307,7 @@ fn carry(file: &File) {
         tally.add(&counted);
         for (post, verdict) in rows {
             let rejection = verdict.map(|_| listed.next().unwrap());
-            wanted.add(file, post, rejection, *job);
+            wanted.add(file.style, post, (rejection, *job));
         }
     }
     assert!(posts.next().is_none(), "every row is in a part");
@@ -341,7 +338,7 @@ fn every_row_comes_out_once_in_its_place_with_what_became_of_it() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner
         .run(&file(), |file| {
-            carry(&file);
+            process(&file);
             Ok(())
         })
         .unwrap();
