@@ -1,14 +1,14 @@
-//! Errors with all their causes, on one line.
+//! Error messages with their causes.
 
-/// An error with all its causes on one line. The SDK's own errors show little but "service error": theirs are followed too.
+/// An error with all its causes on one line. The SDK's own message is little more than "service error"; its causes say what failed.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
-    let mut causes: Vec<String> = Vec::new();
+    let mut messages: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        if causes.last() != Some(&text) {
-            causes.push(text);
+        if messages.last() != Some(&text) {
+            messages.push(text);
         }
     }
-    causes.join(": ")
+    messages.join(": ")
 }

@@ -1,15 +1,15 @@
-//! Every object key, and how a drop's key is read. No key is put together anywhere else.
+//! Every object key, and how a drop's key is read. No other module builds a key.
 
 use crate::source::DropId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where drops are put: `incoming/[<policy>/]<name>.csv`.
+/// The folder of the drops: `incoming/[<policy>/]<name>.csv`.
 pub const INCOMING: &str = "incoming/";
 
-/// The longest path of a drop that is repeated in the keys of its results, in bytes; S3 takes keys of up to 1,024 bytes
-/// (Amazon S3 User Guide, "Naming Amazon S3 objects"), and the results' are longer by a time and a name.
+/// The longest path of a drop that the keys of its results repeat, in bytes. S3 takes keys of at most 1,024 bytes (Amazon S3
+/// User Guide, "Naming Amazon S3 objects"); a result's key adds a time and a name.
 const MAX_PATH_BYTES: usize = 900;
 
 /// The key of an object in the results bucket.
@@ -27,32 +27,32 @@ const MAX_PATH_BYTES: usize = 900;
 pub struct ObjectKey(String);
 
 impl ObjectKey {
-    /// All rows of a drop with their results.
+    /// `results.csv`: all rows of a drop with their results.
     #[must_use]
     pub fn results(folder: &str) -> Self {
         ObjectKey(format!("{folder}/results.csv"))
     }
 
-    /// The rows that were not sent, and why.
+    /// `rejected.csv`: the rows that were not sent, and why.
     #[must_use]
     pub fn rejected(folder: &str) -> Self {
         ObjectKey(format!("{folder}/rejected.csv"))
     }
 
-    /// The state of the drop.
+    /// `status.json`: the state of the drop.
     #[must_use]
     pub fn status(folder: &str) -> Self {
         ObjectKey(format!("{folder}/status.json"))
     }
 
-    /// A part's joined rows, until the drop is published. Each attempt writes its own, distinguished by its time; the ledger says
-    /// whose counts.
+    /// A part's joined rows, until the drop is published. Each attempt writes an object of its own, whose key has the attempt's
+    /// time; the ledger says which one counts.
     #[must_use]
     pub fn work(drop_id: &DropId, part: u32, attempt: Timestamp) -> Self {
         ObjectKey(format!("{}{part:05}-{:x}.csv", work_folder(drop_id), attempt.as_nanosecond()))
     }
 
-    /// A job's results as they came, which cannot be used as they are; `digest` is the SHA-256 of their bytes, in hex.
+    /// An unchanged copy of a job's results that cannot be used; `digest` is the SHA-256 of their bytes, in hex.
     #[must_use]
     pub fn held(drop_id: &DropId, part: u32, digest: &str) -> Self {
         ObjectKey(format!("{}held/{part:05}-{}.csv", work_folder(drop_id), digest.get(..16).unwrap_or(digest)))
@@ -64,7 +64,6 @@ impl ObjectKey {
         ObjectKey(key.to_owned())
     }
 
-    /// The key as S3 has it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -77,19 +76,19 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// What the keys of all of a drop's work files begin with.
+/// The prefix of the keys of all work files of a drop.
 #[must_use]
 pub fn work_folder(drop_id: &DropId) -> String {
     format!("work/{drop_id}/")
 }
 
-/// Whether an object under this key is a drop: under `incoming/`, and not a folder's marker.
+/// Whether an object with this key is a drop: it is under `incoming/` and is not a folder marker.
 #[must_use]
 pub fn is_drop(key: &str) -> bool {
     key.strip_prefix(INCOMING).is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'))
 }
 
-/// The policy a drop's key names: its first folder under `incoming/`, if it has one.
+/// The policy that a drop's key names: its first folder under `incoming/`, if it has one.
 #[must_use]
 pub fn policy_folder(key: &str) -> Option<&str> {
     let rest = key.strip_prefix(INCOMING)?;
@@ -112,7 +111,7 @@ pub fn results_folder(key: &str, dropped_at: Timestamp) -> String {
     format!("results/{}/{}", &path[..end], dropped_at.strftime("%Y-%m-%dT%H-%M-%SZ"))
 }
 
-/// The folder of a drop whose [`results_folder`] is another's: of the same key, dropped in the same second.
+/// The folder of a drop whose [`results_folder`] is already another's: one of the same key, dropped in the same second.
 #[must_use]
 pub fn second_folder(folder: &str, drop_id: &DropId) -> String {
     format!("{folder}-{}", drop_id.short())
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn results_stand_under_the_drops_path_and_time() {
+    fn results_are_under_the_drops_path_and_time() {
         let folder = |key| results_folder(key, at());
         assert_eq!(folder("incoming/posts.csv"), "results/posts/2026-11-23T18-12-00Z");
         assert_eq!(folder("incoming/hate/a b/ü+%2F.CSV"), "results/hate/a b/ü+%2F/2026-11-23T18-12-00Z");

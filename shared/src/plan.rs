@@ -1,13 +1,13 @@
-//! A drop cut into parts: the limits, and a part as it is planned.
+//! The plan of a drop: its parts, and where a part ends.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a part ends: at either limit, whichever is met first. A part has at least one row.
+/// Where a part ends: at the limit that it reaches first. A part has at least one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartLimits {
     /// Rows per part, rejected ones included.
     pub rows: u64,
-    /// Bytes per part, of the source and of the upload alike.
+    /// Bytes per part: a limit on the part's range of the source, and on its upload.
     pub bytes: u64,
 }
 
@@ -18,7 +18,7 @@ impl Default for PartLimits {
     }
 }
 
-/// A part as planned: a range of the source, and what will be uploaded of it.
+/// A planned part: a range of the source, and how much of it is uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedPart {
     /// Counted from 1.
@@ -27,16 +27,16 @@ pub struct PlannedPart {
     pub first_line: u64,
     /// The byte offset of its first row.
     pub offset: u64,
-    /// The byte offset behind its last row.
+    /// The byte offset after its last row.
     pub end: u64,
-    /// Its rows, rejected ones included.
+    /// All its rows, rejected ones included.
     pub rows: u64,
-    /// The rows that will be evaluated.
+    /// The rows that are sent to be evaluated.
     pub accepted: u64,
-    /// The exact length of the upload, in bytes, its header included.
+    /// The exact length of the upload in bytes, its header included.
     pub upload_bytes: u64,
-    /// Where its rejections begin in `rejected.csv`, in bytes.
+    /// The byte offset of its rejections in `rejected.csv`.
     pub rejected_offset: u64,
-    /// How many bytes of `rejected.csv` they are.
+    /// Their length in `rejected.csv`, in bytes.
     pub rejected_bytes: u64,
 }

@@ -1,5 +1,4 @@
-//! Every error code, with what happens next, and the words for each problem of a drop. Values only: nothing here is tried, read or
-//! written.
+//! Every error code with its effect and its next step, and the message of each problem of a drop.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,19 +10,19 @@ enum Effect {
     RejectsRow,
     /// The drop ends.
     EndsDrop,
-    /// What failed is tried again.
+    /// Moondrop tries again.
     Retried,
-    /// As `Retried`; and no other part of the drop is uploaded meanwhile, since what stops one stops all.
+    /// As `Retried`. No other part of the drop is uploaded meanwhile: the cause stops them all.
     StopsUploads,
     /// As `StopsUploads`, until the user changes the key or a setting.
     NeedsUser,
-    /// The part waits for the user, and no other part does.
+    /// This part waits for the user; the others go on.
     HoldsPart,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $effect:ident, $next:literal;)+) => {
-        /// The stable code of each thing that can be wrong.
+        /// A stable error code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(from = "String", into = "&'static str")]
         pub enum Code {
@@ -42,7 +41,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What happens next, or what the user has to do.
+            /// What Moondrop does next, or what the user has to do.
             #[must_use]
             pub fn next_step(self) -> &'static str {
                 match self {
@@ -62,55 +61,55 @@ macro_rules! codes {
 codes! {
     /// The file has no bytes, or no row below its header.
     Empty = "E_EMPTY", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// The header lacks a column, has one twice, or uses another separator.
+    /// The header lacks a column, has one twice, or has another delimiter than commas.
     Header = "E_HEADER", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
     /// The bytes are not UTF-8 text: UTF-16, an archive, a NUL, an invalid sequence.
     Encoding = "E_ENCODING", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// A quote or a carriage return stands where CSV does not allow it, or a quote is never closed.
+    /// A quote or a carriage return is where CSV does not allow it, or a quote is never closed.
     Quote = "E_QUOTE", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
     /// A row has more or fewer fields than the header.
     Fields = "E_FIELDS", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// The row's `ref_id` is empty, too long, or is on an earlier row.
+    /// The row's `ref_id` is empty, too long, or a duplicate of an earlier row's.
     RefId = "E_REF_ID", RejectsRow, "Fix the row and drop it in another file.";
     /// The row's `type` is neither `text` nor `image_url`.
     Type = "E_TYPE", RejectsRow, "Fix the row and drop it in another file.";
     /// The row's `content` is empty, or not the URL of an image.
     Content = "E_CONTENT", RejectsRow, "Fix the row and drop it in another file.";
-    /// Something is larger than Moondrop takes.
+    /// The file exceeds a limit of Moondrop's.
     Limit = "E_LIMIT", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// No policy is named for the file: it is in no policy's folder, and there is no default policy.
+    /// The file has no policy: it is in no policy's folder, and there is no default policy.
     Policy = "E_POLICY", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
-    /// Rows are invalid, and such a file is to be held back as a whole.
+    /// Rows are invalid, and `ON_BAD_ROWS` refuses such a file.
     Rows = "E_ROWS", EndsDrop, "Fix the rows that rejected.csv lists and drop the file again. Nothing was sent.";
     /// The file was overwritten or deleted before it had been checked.
     Gone = "E_GONE", EndsDrop, "A file that took its place is a drop of its own. To have this one evaluated, drop it again.";
     /// The file could not be checked for now.
-    Check = "E_CHECK", Retried, "It will be tried again by itself. If it stays so for hours, look at the logs of submit.";
+    Check = "E_CHECK", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// The file needs more memory or time than submit has.
-    CheckSize = "E_CHECK_SIZE", Retried, "Action required: give submit more memory, with which it is also quicker, or drop the file in several. It is tried again by itself.";
-    /// The API does not take the key, or the key has no right to do this; or the key cannot be had from its secret.
-    ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop goes on by itself within minutes.";
+    CheckSize = "E_CHECK_SIZE", Retried, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
+    /// The API does not accept the key, or the key has no right to do this; or the key cannot be read from its secret.
+    ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within minutes.";
     /// The API refuses to create a job.
-    ApiRefused = "E_API_REFUSED", StopsUploads, "It will be tried again by itself. If it stays so for an hour, action required: ask the API's support.";
-    /// The API takes no more requests for now.
-    ApiBusy = "E_API_BUSY", StopsUploads, "It will be tried again by itself; a daily limit may take until tomorrow.";
+    ApiRefused = "E_API_REFUSED", StopsUploads, "Moondrop tries again by itself. If this lasts for an hour, action required: ask the API's vendor.";
+    /// The API accepts no more requests for now.
+    ApiBusy = "E_API_BUSY", StopsUploads, "Moondrop tries again by itself; a daily limit may take until tomorrow.";
     /// The API could not be reached, or gave no clear answer.
-    Api = "E_API", StopsUploads, "It will be tried again by itself.";
-    /// The API points to a host that is not to be contacted.
-    Host = "E_HOST", NeedsUser, "Action required: if that host is the API's, add it to the setting SIGNED_URL_HOSTS. The drop goes on by itself.";
-    /// An upload did not succeed.
-    Upload = "E_UPLOAD", Retried, "It will be tried again by itself.";
+    Api = "E_API", StopsUploads, "Moondrop tries again by itself.";
+    /// The API's pre-signed URL points to a host that `SIGNED_URL_HOSTS` does not allow.
+    Host = "E_HOST", NeedsUser, "Action required: if that host is the API's, add it to the setting. The drop continues by itself.";
+    /// An upload failed.
+    Upload = "E_UPLOAD", Retried, "Moondrop tries again by itself.";
     /// A part of the file could not be read or recorded.
-    Part = "E_PART", Retried, "It will be tried again by itself. If it stays so for hours, look at the logs of submit.";
+    Part = "E_PART", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// A job has its rows and does not start.
     NotStarted = "E_NOT_STARTED", HoldsPart, "Action required: ask the API's support about the job. Moondrop waits.";
     /// Results could not be fetched, read or stored.
-    Results = "E_RESULTS", Retried, "It will be tried again by itself. If it stays so for hours, look at the logs of collect.";
+    Results = "E_RESULTS", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of collect.";
     /// The results of a job need more memory than collect has.
-    ResultsSize = "E_RESULTS_SIZE", Retried, "Action required: give collect more memory; half of it is for results. The drop goes on by itself then.";
+    ResultsSize = "E_RESULTS_SIZE", Retried, "Action required: give collect more memory; half of it is for results. Then the drop continues by itself.";
     /// A job's results are not well-formed, or lack a column.
     ResultsUnreadable = "E_RESULTS_UNREADABLE", HoldsPart, "Action required: look at the kept results.";
-    /// Rows have neither labels nor error, and nothing says what that means.
+    /// Rows have neither labels nor error, and neither a setting nor the other rows say what that means.
     BlankLabels = "E_BLANK_LABELS", HoldsPart, "Action required: look at the kept results.";
     /// No row of the part is answered.
     ResultsUnrelated = "E_RESULTS_UNRELATED", HoldsPart, "Action required: look at the kept results.";
@@ -118,32 +117,31 @@ codes! {
     ResultsContent = "E_RESULTS_CONTENT", HoldsPart, "Action required: look at the kept results.";
     /// No row was evaluated.
     Nothing = "E_NOTHING", EndsDrop, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
-    /// Another `results.csv` is in the drop's place.
+    /// Another `results.csv` has the drop's key.
     Conflict = "E_CONFLICT", EndsDrop, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
     /// A code that this release does not know: a newer one wrote it.
     Unknown = "E_UNKNOWN", Retried, "See the documentation of the release that wrote this record.";
 }
 
 impl Code {
-    /// The code that is written so.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         Code::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 
-    /// Whether the row has it, rather than the file.
+    /// Whether it rejects the row, not the file.
     #[must_use]
     pub fn rejects_row(self) -> bool {
         self.effect() == Effect::RejectsRow
     }
 
-    /// Whether what stops one part's upload stops all of them: the key, the network, a limit, a refusal, a host.
+    /// Whether its cause stops the uploads of all parts: the key, the network, a limit, a refusal, a host.
     #[must_use]
     pub fn stops_uploads(self) -> bool {
         matches!(self.effect(), Effect::StopsUploads | Effect::NeedsUser)
     }
 
-    /// Whether it stays until the user changes the key or a setting.
+    /// Whether it lasts until the user changes the key or a setting.
     #[must_use]
     pub fn needs_user(self) -> bool {
         self.effect() == Effect::NeedsUser
@@ -174,14 +172,13 @@ impl From<Code> for &'static str {
     }
 }
 
-/// What is wrong with a drop or a part, for people.
+/// What is wrong with a drop or a part, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its stable code.
     pub code: Code,
-    /// What is wrong; never content, keys or URLs.
+    /// Never has content, keys or URLs.
     pub message: String,
-    /// What happens next, or what the user has to do.
+    /// What Moondrop does next, or what the user has to do.
     pub next_step: String,
 }
 
@@ -192,126 +189,114 @@ impl Problem {
         Problem { code, message: message.into(), next_step: code.next_step().to_owned() }
     }
 
-    /// The same with another next step.
     #[must_use]
     pub fn with_next_step(self, next_step: impl Into<String>) -> Self {
         Problem { next_step: next_step.into(), ..self }
     }
 
-    /// The API does not take the key (401), or does not let it do what Moondrop does (403): it does not say for sure which.
+    /// The API does not accept the key (401), or the key may not do this (403). The API's answers do not show for certain which.
     #[must_use]
     pub fn key_refused() -> Self {
         Problem::new(Code::ApiKey, "the API does not take the API key, or the key has no right to do this")
     }
 
-    /// The key cannot be had from its secret.
     #[must_use]
     pub fn no_key() -> Self {
-        Problem::new(Code::ApiKey, "the API key cannot be had from its secret").with_next_step(
-            "It will be tried again by itself. If it stays so, action required: put the key, and nothing else, into its secret.",
+        Problem::new(Code::ApiKey, "the API key cannot be read from its secret").with_next_step(
+            "Moondrop tries again by itself. If this lasts, action required: put the key, and nothing else, into its secret.",
         )
     }
 
-    /// The API points to a host that is not to be contacted; `what` says for what.
+    /// The API points to a host that is not allowed; `what` is the verb, such as "keeps the results at".
     #[must_use]
     pub fn host_refused(what: &str, host: &str) -> Self {
         Problem::new(Code::Host, format!("the API {what} {host}, which SIGNED_URL_HOSTS does not allow"))
     }
 
-    /// The API blames the request to create a job; it is asked once more before rows end as failed.
+    /// The API rejects the request to create a job as invalid. Moondrop asks once more before the rows end as failed.
     #[must_use]
-    pub fn create_invalid(message: &str) -> Self {
-        Problem::create_refused(message).with_next_step(
-            "It will be asked once more in a while. If it refuses again, the rows end as failed: then check the policy's id.",
+    pub fn create_invalid(error: &str) -> Self {
+        Problem::create_refused(error).with_next_step(
+            "Moondrop asks once more in a while. If the API refuses again, the rows end as failed: then check the policy's id.",
         )
     }
 
-    /// The API refuses to create a job, with this message.
+    /// `error` is the API's message.
     #[must_use]
-    pub fn create_refused(message: &str) -> Self {
-        Problem::new(Code::ApiRefused, format!("the API refuses to create a job: {message}"))
+    pub fn create_refused(error: &str) -> Self {
+        Problem::new(Code::ApiRefused, format!("the API refuses to create a job: {error}"))
     }
 
-    /// Too many requests.
     #[must_use]
     pub fn api_busy() -> Self {
-        Problem::new(Code::ApiBusy, "the API takes no more requests for now (429)")
+        Problem::new(Code::ApiBusy, "the API accepts no more requests for now (429)")
     }
 
-    /// It is not known what the API did.
     #[must_use]
     pub fn api_unclear() -> Self {
         Problem::new(Code::Api, "the API could not be reached, or gave no clear answer")
     }
 
-    /// An upload did not succeed.
     #[must_use]
     pub fn upload_failed() -> Self {
-        Problem::new(Code::Upload, "an upload did not succeed")
+        Problem::new(Code::Upload, "an upload failed")
     }
 
-    /// A part could not be read or recorded.
     #[must_use]
     pub fn part_failed() -> Self {
         Problem::new(Code::Part, "a part of the file could not be read or recorded")
     }
 
-    /// The file could not be read, or the plan not be recorded.
     #[must_use]
     pub fn check_failed() -> Self {
-        Problem::new(Code::Check, "the file could not be read, or what was found not be recorded")
+        Problem::new(Code::Check, "the file could not be read, or its plan could not be recorded")
     }
 
-    /// The file needs more memory or time than there is: which, and how far the check came.
+    /// `limit` says which limit, memory or time, and how many rows were read.
     #[must_use]
     pub fn check_too_large(limit: &str) -> Self {
         Problem::new(Code::CheckSize, format!("the file is too large for submit: {limit}"))
     }
 
-    /// The file cannot be used, for what is on this line.
     #[must_use]
     pub fn file_refused(code: Code, line: u64, message: &str) -> Self {
         Problem::new(code, format!("line {line}: {message}"))
     }
 
-    /// Rows are invalid, and the file is held back.
     #[must_use]
     pub fn rows_rejected(rejected: u64, rows: u64) -> Self {
-        let message = format!("{rejected} of {rows} rows are not fit to be evaluated, and such a file is held back as a whole");
+        let message = format!("{rejected} of {rows} rows are invalid, and ON_BAD_ROWS refuses such a file");
         Problem::new(Code::Rows, message)
     }
 
-    /// The file was gone before it was checked.
     #[must_use]
     pub fn source_gone() -> Self {
-        Problem::new(Code::Gone, "the file was overwritten or deleted before it had been read; nothing was evaluated")
+        Problem::new(Code::Gone, "the file was overwritten or deleted before it was read; nothing was evaluated")
     }
 
-    /// Results could not be had for now.
     #[must_use]
     pub fn results_failed() -> Self {
         Problem::new(Code::Results, "results could not be fetched, read or stored")
     }
 
-    /// Results cannot be used, for the first time.
+    /// Results that cannot be used, seen for the first time.
     #[must_use]
     pub fn results_unconfirmed(part: u32, error: &str) -> Self {
-        Problem::new(Code::Results, format!("the results of part {part} cannot be used as they came: {error}")).with_next_step(
-            "They are fetched again by themselves. If they come the same way again, they are kept, and an event says so.",
+        Problem::new(Code::Results, format!("the results of part {part} cannot be used: {error}")).with_next_step(
+            "Moondrop fetches them again by itself. If it gets the same again, it keeps them, and an event reports that.",
         )
     }
 
-    /// Results take more memory than the `limit` there is, in bytes.
+    /// `limit` is in bytes.
     #[must_use]
     pub fn results_too_large(limit: usize) -> Self {
-        let message = format!("the results of a job take more than the {} MiB that collect has for them", limit >> 20);
+        let message = format!("the results of a job need more than the {} MiB that collect has for them", limit >> 20);
         Problem::new(Code::ResultsSize, message)
     }
 
-    /// Another object is where the results were to be.
     #[must_use]
     pub fn conflict() -> Self {
-        Problem::new(Code::Conflict, "another results.csv stands in this drop's place; it was not overwritten")
+        Problem::new(Code::Conflict, "there is another results.csv under this drop's key; it was not overwritten")
     }
 }
 
@@ -320,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_reads_back_and_an_unknown_one_is_no_error() {
+    fn every_code_is_read_back_and_an_unknown_one_is_no_error() {
         for code in Code::ALL {
             let json = serde_json::to_string(code).unwrap();
             assert_eq!(json, format!("\"{code}\""));
@@ -330,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_the_user_stops_all_uploads() {
+    fn a_code_that_needs_the_user_stops_all_uploads() {
         for code in Code::ALL.iter().filter(|code| code.needs_user()) {
             assert!(code.stops_uploads(), "{code}");
             assert!(code.next_step().contains("Action required"), "{code}");

@@ -1,4 +1,4 @@
-//! What a drop is: one version of one object.
+//! A drop's identity and object: a drop is one version of one object.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,25 +10,24 @@ use std::fmt;
 pub struct DropId(String);
 
 impl DropId {
-    /// The identity of one version of one object.
     #[must_use]
     pub fn of(bucket: &str, key: &str, version: &str) -> Self {
         let mut hash = Sha256::new();
         for text in [bucket, key, version] {
-            // With its length before it, no two triples read alike.
+            // The length before each text keeps two different triples from giving the same bytes.
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
         }
         DropId(hex::encode(&hash.finalize()[..16]))
     }
 
-    /// The whole of it, as in records, events and job names.
+    /// All 32 digits, as in records, events and job names.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Enough of it to distinguish two drops, eight digits.
+    /// The first eight digits, for people to tell drops apart.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..8).unwrap_or(&self.0)
@@ -42,13 +41,13 @@ impl fmt::Display for DropId {
 }
 
 impl From<&str> for DropId {
-    /// Takes an identity from a job's name or an event; it is looked up, never trusted.
+    /// Takes an identity from a job's name or an event. It is looked up, never trusted.
     fn from(text: &str) -> Self {
         DropId(text.to_owned())
     }
 }
 
-/// The object of a drop, held to the version that was announced.
+/// The object of a drop, in the version that its event announced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub bucket: String,
@@ -56,18 +55,17 @@ pub struct Source {
     /// The version, in a versioned bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// The ETag, which every read is held to; without quotes.
+    /// The ETag without quotes; every read requires it (`If-Match`).
     pub etag: String,
-    /// S3's number for this upload among those of its key: distinguishes the same bytes dropped twice into an unversioned
+    /// S3's number for this upload among those of its key: it distinguishes the same bytes dropped twice into an unversioned
     /// bucket from one drop announced twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
-    /// Its size in bytes.
+    /// In bytes.
     pub size: u64,
 }
 
 impl Source {
-    /// The identity of this object as a drop.
     #[must_use]
     pub fn id(&self) -> DropId {
         match &self.version_id {
@@ -80,7 +78,6 @@ impl Source {
     }
 }
 
-/// An ETag without its quotes.
 #[must_use]
 pub fn unquoted(etag: &str) -> &str {
     etag.trim_matches('"')

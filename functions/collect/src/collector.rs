@@ -1,4 +1,4 @@
-//! One part being collected, and what its results may come to.
+//! The context of collecting a part, and why a part may not be collected.
 
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropRecord;
@@ -7,7 +7,6 @@ use moondrop_shared::results::ResultsProblem;
 use moondrop_shared::services::Services;
 use std::time::Duration;
 
-/// What one attempt at a part works with.
 #[derive(Clone, Copy)]
 pub(crate) struct Collector<'a> {
     pub(crate) services: &'a Services,
@@ -17,19 +16,19 @@ pub(crate) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// When collect is to try again after a failure: after two minutes, then four, and so on, up to an hour.
+    /// When collect tries again after a failure: by default after two minutes, then four, and so on, up to an hour.
     pub(crate) fn next_try(&self, now: Timestamp) -> Timestamp {
         let settings = &self.services.settings;
         let wait = settings.retry_after.saturating_mul(1 << self.part.attempts.min(16)).min(settings.remind_after);
         now + signed(wait)
     }
 
-    /// How far apart the same bytes have to come to be believed.
+    /// How far apart the same bytes have to come twice to count.
     pub(crate) fn confirm_after(&self) -> SignedDuration {
         signed(self.services.settings.confirm_after)
     }
 
-    /// Whether results with these bytes were seen before, long enough ago to be believed.
+    /// Whether the same bytes came before, long enough ago to count now.
     pub(crate) fn is_confirmed(&self, digest: &str, now: Timestamp) -> bool {
         let seen = self.part.unconfirmed.as_ref();
         seen.is_some_and(|seen| seen.digest == digest && now >= seen.since + self.confirm_after())
@@ -48,12 +47,10 @@ pub(crate) struct Unusable {
     pub(crate) digest: String,
 }
 
-/// Why a part is not collected.
 #[derive(Debug)]
 pub(crate) enum NotCollected {
-    /// Its results cannot be used.
     Unusable(Unusable),
-    /// Something failed; again may help.
+    /// Something failed; trying again may help.
     Failed(anyhow::Error),
 }
 

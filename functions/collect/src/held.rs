@@ -1,11 +1,11 @@
-//! Results that cannot be used: fetched again, and then held as they came.
+//! Results that cannot be used: fetched again, and then held unchanged.
 //!
 //! ```text
 //! cannot be used ──▶ unconfirmed ──the same bytes, ten minutes later──▶ held ──a setting, or better results──▶ collected
 //!                       └──other bytes: unconfirmed again               └──once a day: fetched again
 //! ```
 //!
-//! A held part waits for as long as it takes: it is neither lost nor failed, and its copy outlives the API's.
+//! A held part waits without limit: it is neither lost nor failed, and its copy outlives the API's.
 
 use crate::collector::{Collector, NotCollected, Unusable};
 use crate::join::collect_from;
@@ -22,15 +22,15 @@ use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
 
-/// From when on results that come otherwise each time are held as they came last.
-const NEVER_THE_SAME: SignedDuration = SignedDuration::from_hours(24);
-/// How often the API is asked for better results than those that are held.
+/// After how long results that change with each fetch are held as they last came.
+const CHANGING_HELD_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// How often held results are fetched from the API again, which may have better ones.
 const FETCHED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Collects a part whose job has completed; `false` if its results cannot be used for now.
 pub(crate) async fn collect_answered(collector: &Collector<'_>, job: &str) -> Result<bool> {
     if let Some(held) = &collector.part.held {
-        return visit_again(collector, job, held.clone()).await;
+        return judge_again(collector, job, held.clone()).await;
     }
     match Box::pin(collect_from(collector, Origin::Api(job))).await {
         Ok(()) => Ok(true),
@@ -42,17 +42,17 @@ pub(crate) async fn collect_answered(collector: &Collector<'_>, job: &str) -> Re
     }
 }
 
-/// Holds results that came the same way twice, long enough apart, or otherwise each time for a day; otherwise records that they
-/// were seen.
+/// Holds results if the same bytes came twice, far enough apart, or if they changed with each fetch for a day. Otherwise records that
+/// they were seen.
 async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable) -> Result<()> {
     let Collector { services, drop, part } = collector;
     let now = Timestamp::now();
     let seen = part.unconfirmed.as_ref();
     let same = seen.filter(|seen| seen.digest == unusable.digest);
     let (since, first) = (same.map_or(now, |seen| seen.since), seen.map_or(now, |seen| seen.first));
-    let never_the_same = now >= first + NEVER_THE_SAME;
-    let expected = (!never_the_same).then_some(unusable.digest.as_str());
-    if (never_the_same || collector.is_confirmed(&unusable.digest, now)) && hold(collector, job, &unusable, expected).await? {
+    let keeps_changing = now >= first + CHANGING_HELD_AFTER;
+    let expected = (!keeps_changing).then_some(unusable.digest.as_str());
+    if (keeps_changing || collector.is_confirmed(&unusable.digest, now)) && hold(collector, job, &unusable, expected).await? {
         return Ok(());
     }
     let (code, line, error) = (unusable.problem.code.as_str(), unusable.problem.line, &unusable.problem.message);
@@ -65,7 +65,7 @@ async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable)
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 
-/// Keeps a copy of the results and records it; `false` if what came is not what was expected, or another was first.
+/// Keeps a copy of the results and records it; `false` if other bytes came than expected, or another attempt was first.
 async fn hold(collector: &Collector<'_>, job: &str, unusable: &Unusable, expected: Option<&str>) -> Result<bool> {
     let Collector { services, drop, part } = collector;
     let key = ObjectKey::held(&drop.id, part.plan.number, &unusable.digest);
@@ -87,8 +87,8 @@ async fn hold(collector: &Collector<'_>, job: &str, unusable: &Unusable, expecte
     Ok(services.ledger.hold(part, &held, now + FETCHED_EVERY).await?.ours)
 }
 
-/// Announces that results are held, and why. The event goes before the record: one that the bus did not take is put again by the
-/// next attempt.
+/// Announces that results are held, and why. The event goes before the record: if the bus does not accept it, the next attempt puts
+/// it again.
 async fn announce(collector: &Collector<'_>, held: &HeldResults) -> Result<()> {
     let Collector { services, drop, part } = collector;
     let kept = PartRecord { held: Some(held.clone()), ..(*part).clone() };
@@ -101,7 +101,7 @@ async fn announce(collector: &Collector<'_>, held: &HeldResults) -> Result<()> {
     Ok(())
 }
 
-/// Stores the results as they come; `None` if they are not those expected.
+/// Stores the results unchanged; `None` if they are not the expected ones.
 async fn keep(collector: &Collector<'_>, job: &str, key: &ObjectKey, expected: Option<&str>) -> Result<Option<WrittenObject>> {
     let bucket = &collector.services.results;
     let mut body = results::open(collector.services, job).await?;
@@ -127,8 +127,8 @@ async fn keep(collector: &Collector<'_>, job: &str, key: &ObjectKey, expected: O
     Ok(is_expected.then_some(kept))
 }
 
-/// Looks at held results again: at the kept ones, once a setting has changed, and then, once a day, at the API's.
-async fn visit_again(collector: &Collector<'_>, job: &str, mut held: HeldResults) -> Result<bool> {
+/// Judges held results again: the kept copy if a setting has changed, and then, once a day, the API's results.
+async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults) -> Result<bool> {
     let Collector { services, drop, part } = collector;
     let now = Timestamp::now();
     let failed = |error: &anyhow::Error, what: &str| {
@@ -147,14 +147,14 @@ async fn visit_again(collector: &Collector<'_>, job: &str, mut held: HeldResults
                     announce(collector, &held).await?;
                 }
             }
-            Err(NotCollected::Failed(error)) => failed(&error, "the kept ones could not be read"),
+            Err(NotCollected::Failed(error)) => failed(&error, "the kept results could not be read"),
         }
     }
     if now.duration_since(held.fetched_at) >= FETCHED_EVERY {
         match Box::pin(collect_from(collector, Origin::Better(job))).await {
             Ok(()) => return Ok(true),
             Err(NotCollected::Unusable(_)) => {}
-            Err(NotCollected::Failed(error)) => failed(&error, "better ones could not be fetched"),
+            Err(NotCollected::Failed(error)) => failed(&error, "better results could not be fetched"),
         }
         held.fetched_at = now;
     }

@@ -1,4 +1,4 @@
-//! A part's rows joined with their results, stored and recorded.
+//! Joins a part's rows with their results, stores and records them.
 
 use crate::collector::{Collector, NotCollected, Unusable};
 use crate::results::{self, Fetched, Origin};
@@ -20,7 +20,7 @@ pub(crate) async fn collect_unanswered(collector: &Collector<'_>, result: PartRe
     stored.record(collector).await
 }
 
-/// Collects a part by the results from there.
+/// Collects a part with the results from `origin`.
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
@@ -36,20 +36,20 @@ async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile,
     let Collector { services, part, .. } = collector;
     let fetched = results::fetch(collector, origin, false).await?;
     check_confirmed(collector, origin, &fetched)?;
-    let Fetched { answers, digest, twice } = fetched;
+    let Fetched { answers, digest, came_twice } = fetched;
     let stored = write(collector, PartResult::Answered(answers)).await?;
     if let Some(problem) = judge(&stored.tally, part.plan.accepted, &results::reading(services, origin)) {
         stored.discard(collector).await?;
         return Err(NotCollected::Unusable(Unusable { problem, digest }));
     }
-    // Unexpected rows in them can make up for rows that a cut took away.
+    // The number of answers was right, but unexpected rows can make up for rows that were cut off.
     if let Origin::Api(job) | Origin::Better(job) = origin
         && stored.tally.rows.missing > 0
-        && !twice
-        && !results::are_still(services, job, &digest).await?
+        && !came_twice
+        && !results::are_unchanged(services, job, &digest).await?
     {
         stored.discard(collector).await?;
-        return Err(anyhow!("the results lack rows, and came otherwise the second time").into());
+        return Err(anyhow!("the results lack rows, and were different the second time").into());
     }
     Ok(stored)
 }
@@ -65,8 +65,8 @@ async fn without_source(collector: &Collector<'_>, origin: Origin<'_>) -> Result
     Ok(source_missing::write(collector, Some(fetched.answers)).await?)
 }
 
-/// Results of the API that are used as far as they can be read (`RESULTS_UNREADABLE=rows`) count only once the same bytes have
-/// come twice, well apart: a page in their place for a minute must not end every row.
+/// With `RESULTS_UNREADABLE=rows`, unreadable results of the API count only if the same bytes come twice, far enough apart: an error
+/// page that the API serves for a minute must not end every row.
 fn check_confirmed(collector: &Collector<'_>, origin: Origin<'_>, fetched: &Fetched) -> Result<(), NotCollected> {
     let from_api = !matches!(origin, Origin::Kept(_));
     let unreadable: Option<&ResultsProblem> = fetched.answers.unreadable().filter(|_| from_api);

@@ -1,8 +1,8 @@
-//! `collect`: a job has ended. Joins its results to the rows they belong to and stores them; whoever stores the last part of a
-//! drop publishes it.
+//! `collect`: called when a job has ended. Joins its results to the rows of its part and stores them; the invocation that stores the
+//! last part of a drop publishes the drop.
 //!
-//! It may be called for the same part any number of times, and at the same time: the ledger says which attempt's rows count,
-//! and nothing is published twice.
+//! It may be called any number of times for a part, also at the same time: the ledger records which attempt's rows count, and nothing
+//! is published twice.
 //!
 //! ```text
 //! part ─┬─▶ held ──▶ join ─┬─▶ results          fetch and read
@@ -55,18 +55,18 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Collects a part, and publishes its drop if it was the last. A part that could not be collected is no error: its record says
-/// why it is tried again, and when, and poll announces it then.
+/// Collects a part, and publishes its drop if it was the last one. A part that cannot be collected is no error: its record says why
+/// and when to try again, and poll announces it then.
 ///
 /// # Errors
-/// If the ledger does not answer, or the drop could not be published; it is tried again, and poll announces it again.
+/// If the ledger does not answer, or the drop cannot be published. Lambda tries again, and poll announces the part again.
 pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
     let JobEndedDetail { drop: drop_id, part } = &ended.detail;
     let span = tracing::error_span!("part", drop = %drop_id, part, job = Empty);
     let processed = async {
         let processed = process(services, drop_id, *part).await;
         if let Err(error) = &processed {
-            // Lambda is told as well, and does not log it.
+            // Lambda gets the error too, but does not log it.
             tracing::error!(error = describe(error), "the part is not collected, or its drop not published");
         }
         processed
@@ -90,7 +90,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         tracing::Span::current().record("job", job);
     }
     if drop.plan.is_none() {
-        // A part without a row to send has ended before its drop is planned to the end.
+        // A part without a row to send ends before the plan of its drop is recorded.
         return Ok(());
     }
     if part.state.is_collectable() {
@@ -119,7 +119,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     published
 }
 
-/// The part's record owns its retries: nothing else tries it again.
+/// The record alone controls the retries of a part, so this failure is not returned to Lambda.
 async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Result<()> {
     let Collector { services, part, .. } = collector;
     let retry_at = collector.next_try(Timestamp::now());
@@ -130,7 +130,6 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 
-/// What a failure is reported as.
 fn problem(error: &anyhow::Error) -> Problem {
     if let Some(ResultsTooLarge(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
         return Problem::results_too_large(*limit);

@@ -1,4 +1,4 @@
-//! Collecting one part: its rows, in the source's order, each with its answer.
+//! Collects a part: its rows in the source's order, each with its answer.
 
 use crate::collector::Collector;
 use crate::{held, join, results};
@@ -10,7 +10,7 @@ use moondrop_shared::part::join::PartResult;
 use moondrop_shared::results::Answers;
 use moondrop_shared::services::batch_api::ApiError;
 
-/// Joins and stores a part, and records it; `false` if it waits, for better results, a setting, or poll.
+/// Joins, stores and records a part; `false` if it waits for better results, for a setting, or for poll.
 pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
     let part = collector.part;
     let result = match (&part.failure, &part.job_id) {
@@ -26,18 +26,18 @@ pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Asks for a lost job once more, before its rows end as missing; `None` if the API reports it after all.
+/// Asks for a lost job once more before its rows end as missing; `None` if the API reports it after all.
 async fn ask_once_more(collector: &Collector<'_>, failure: &PartFailure) -> Result<Option<PartResult>> {
     let Collector { services, part, .. } = collector;
     let lost = Some(PartResult::Lost(failure.reason.clone()));
-    // A job to which nothing was sent has no rows to be found again.
+    // A job to which nothing was sent has no results.
     let Some(job) = part.job_id.as_ref().filter(|_| part.may_be_sent()) else { return Ok(lost) };
     let overdue = part.created_at.is_some_and(|at| Timestamp::now().duration_since(at) > OVERDUE_AFTER);
     match results::look_up(services, job).await {
         Ok(None) => Ok(lost),
         Ok(Some(_)) => {
             if services.ledger.find_again(part).await?.ours {
-                tracing::warn!(drop = %part.drop, part = part.plan.number, job, "the API reports a job again that was lost");
+                tracing::warn!(drop = %part.drop, part = part.plan.number, job, "the API reports a lost job again");
             }
             Ok(None)
         }

@@ -1,4 +1,4 @@
-//! Publishing a drop: its parts one after the other, in one object that appears whole or not at all.
+//! Publishes a drop: all its parts in order, in one object that appears whole or not at all.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -25,17 +25,17 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     }
     let collected: Vec<&CollectedPart> = parts.iter().filter_map(|p| p.collected.as_ref()).collect();
     let tally = add_up(drop, &collected)?;
-    // Whoever publishes is at work: poll need not ask for it again.
+    // Publishing may take long; the drop must not look stalled to poll.
     let drop = services.ledger.heartbeat(drop, Timestamp::now()).await?.record;
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
-    // Without it, another attempt has published and cleaned up.
+    // `None`: another attempt has published the drop and deleted the work files.
     let Some(written) = write_results(services, &drop, &collected).await? else { return Ok(()) };
     let conflict = written.written == Written::Conflict;
     let next = ended(&drop, &written, &tally, &parts);
     if conflict {
-        tracing::error!(drop = %drop.id, alarm = "results_conflict", "another results.csv stands in the drop's place; it was not overwritten");
+        tracing::error!(drop = %drop.id, alarm = "results_conflict", "there is another results.csv under the drop's key; it was not overwritten");
     }
     let Recorded { record: drop, ours } = services.ledger.move_drop(&next, drop.state).await?;
     ensure!(drop.state.is_final(), "the drop moved to {} while it was published", drop.state.as_str());
@@ -48,7 +48,7 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     conclude_if_ended(services, &drop).await.map(|_| ())
 }
 
-/// The drop as it ends, now that its results are written or their place is taken.
+/// The drop's record with its final state, after its results were written or their key was taken.
 fn ended(drop: &DropRecord, written: &WrittenObject, tally: &Tally, parts: &[PartRecord]) -> DropRecord {
     let mut next = drop.clone();
     next.times.ended_at = Some(Timestamp::now());
@@ -62,20 +62,20 @@ fn ended(drop: &DropRecord, written: &WrittenObject, tally: &Tally, parts: &[Par
     next
 }
 
-/// What became of all rows. They must be the rows that came in: anything else is an error of ours, and is not published.
+/// The counts of all rows. They must add up to the rows of the file; otherwise Moondrop has a bug, and publishes nothing.
 fn add_up(drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
     let mut tally = Tally::default();
     collected.iter().for_each(|c| tally.add(&c.tally));
     let plan = drop.plan.as_ref().context("the drop has no plan")?;
-    let (told, came) = (tally.rows.total(), plan.rows);
-    ensure!(told == came, "{came} rows came in and {told} would go out");
+    let (counted, planned) = (tally.rows.total(), plan.rows);
+    ensure!(counted == planned, "the file has {planned} rows, and {counted} would be published");
     Ok(tally)
 }
 
-/// Writes `results.csv`; `None` if work files are gone because the drop is published already.
+/// Writes `results.csv`; `None` if work files are gone because the drop is already published.
 async fn write_results(services: &Services, drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Option<WrittenObject>> {
     let header = results_header(&header(drop)?);
-    // What the parts are says what the whole is, before it is written.
+    // The parts' digests identify the whole before it is written.
     let mut digest = Sha256::new_with_prefix(&header);
     collected.iter().for_each(|c| digest.update(c.digest.as_bytes()));
     let digest = hex::encode(digest.finalize());
@@ -136,8 +136,8 @@ fn nothing_evaluated(tally: &Tally, parts: &[PartRecord]) -> Problem {
     )
 }
 
-/// Deletes the drop's work files: the parts', other attempts', and results that were held. What is left of them, the bucket's
-/// lifecycle deletes.
+/// Deletes the drop's work files: those of its parts and of other attempts, and held results. The bucket's lifecycle deletes those
+/// that remain.
 async fn delete_work_files(services: &Services, drop: &DropRecord) {
     let deleted = async {
         for key in services.results.list(&work_folder(&drop.id)).await? {
@@ -146,6 +146,9 @@ async fn delete_work_files(services: &Services, drop: &DropRecord) {
         anyhow::Ok(())
     };
     if let Err(error) = deleted.await {
-        tracing::info!(error = describe(&error), "work files were left to the bucket's lifecycle");
+        tracing::info!(
+            error = describe(&error),
+            "some work files were not deleted; the bucket's lifecycle rule will delete them"
+        );
     }
 }

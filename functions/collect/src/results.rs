@@ -1,4 +1,4 @@
-//! A job's results: fetched through a fresh pre-signed URL, or as they were kept, and read.
+//! Reads a job's results, from the API through a new pre-signed URL, or from the kept copy.
 
 use crate::collector::{Collector, NotCollected, Unusable};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -13,62 +13,61 @@ use sha2::{Digest, Sha256};
 /// Where results are read from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin<'a> {
-    /// The API has them, under this job.
+    /// The API, for this job.
     Api(&'a str),
-    /// The API may have better ones than those that are kept: they count only if they are well-formed.
+    /// The API, which may have better results than the kept copy: they count only if they are well-formed.
     Better(&'a str),
-    /// They were kept as they came.
+    /// The kept copy.
     Kept(&'a HeldResults),
 }
 
-/// Results that were read.
 pub(crate) struct Fetched {
     pub(crate) answers: Answers,
     /// The SHA-256 of their bytes, in hex.
     pub(crate) digest: String,
-    /// Whether the same bytes came twice: what is not in them is not there.
-    pub(crate) twice: bool,
+    /// Whether the same bytes came twice: then rows that they lack are missing, and not cut off.
+    pub(crate) came_twice: bool,
 }
 
-/// Fetches and reads results. Where rows are missing or the file may be cut, it is fetched once more: a body cut short on a
-/// connection without a length ends as if it were whole.
+/// Fetches and reads results. If rows are missing or the file may be cut, it is fetched once more: a truncated body without a
+/// `Content-Length` looks complete.
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
 pub(crate) async fn fetch(collector: &Collector<'_>, origin: Origin<'_>, keep_rows: bool) -> Result<Fetched, NotCollected> {
     let (services, expected) = (collector.services, collector.part.plan.accepted);
-    let has_all = |read: &ReadResults| read.answers.len() as u64 >= expected;
+    let is_complete = |read: &ReadResults| read.answers.len() as u64 >= expected;
     let first = read_once(services, origin, keep_rows).await?;
     if let Form::Held(problem) = &first.form {
         return Err(unusable(problem, first.digest));
     }
-    if first.form == Form::Whole && has_all(&first) {
-        return Ok(Fetched { answers: first.answers, digest: first.digest, twice: false });
+    if first.form == Form::Whole && is_complete(&first) {
+        return Ok(Fetched { answers: first.answers, digest: first.digest, came_twice: false });
     }
     let second = match origin {
         Origin::Kept(_) => first,
         Origin::Api(job) | Origin::Better(job) => {
             let (digest, answered) = (first.digest, first.answers.len());
-            // Two of them would take twice the memory there is for one.
+            // The memory is enough for one file, not for two.
             drop(first.answers);
             tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
             let second = read_once(services, origin, keep_rows).await?;
             if second.digest != digest {
-                if second.form == Form::Whole && has_all(&second) {
-                    return Ok(Fetched { answers: second.answers, digest: second.digest, twice: false });
+                if second.form == Form::Whole && is_complete(&second) {
+                    return Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: false });
                 }
-                // Two different cuts say nothing: the next attempt fetches again.
+                // Two different cuts prove nothing: the next attempt fetches again.
                 let now = second.answers.len();
                 return Err(anyhow!("the results came with {answered} and then with {now} of {expected} rows").into());
             }
             second
         }
     };
-    // What comes the same way twice is so.
+    // The same bytes came twice: the file is not cut.
     match second.confirmed() {
-        Form::NoLineEnd(problem) if !has_all(&second) => Err(unusable(problem, second.digest.clone())),
+        Form::NoLineEnd(problem) if !is_complete(&second) => Err(unusable(problem, second.digest.clone())),
         Form::MayBeCut(problem) | Form::Held(problem) => Err(unusable(problem, second.digest.clone())),
-        Form::Whole | Form::NoLineEnd(_) => Ok(Fetched { answers: second.answers, digest: second.digest, twice: true }),
+        Form::Whole | Form::NoLineEnd(_) => Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: true }),
     }
 }
 
@@ -76,8 +75,8 @@ fn unusable(problem: &ResultsProblem, digest: String) -> NotCollected {
     NotCollected::Unusable(Unusable { problem: problem.clone(), digest })
 }
 
-/// Whether the API's results still are these bytes.
-pub(crate) async fn are_still(services: &Services, job: &str, digest: &str) -> Result<bool> {
+/// Whether the API's results are still these bytes.
+pub(crate) async fn are_unchanged(services: &Services, job: &str, digest: &str) -> Result<bool> {
     let mut body = open(services, job).await?;
     let mut hash = Sha256::new();
     while let Some(bytes) = body.next().await {
@@ -105,12 +104,12 @@ async fn read_once(services: &Services, origin: Origin<'_>, keep_rows: bool) -> 
     }
     let read = reader.finish()?;
     if let Origin::Kept(held) = origin {
-        ensure!(read.digest == held.digest, "the kept results {} are not as they were kept", held.key);
+        ensure!(read.digest == held.digest, "the kept results {} were changed", held.key);
     }
     Ok(read)
 }
 
-/// How results from there are read.
+/// How results from `origin` are read.
 pub(crate) fn reading(services: &Services, origin: Origin<'_>) -> Reading {
     let reading = services.settings.reading;
     match origin {
@@ -119,7 +118,7 @@ pub(crate) fn reading(services: &Services, origin: Origin<'_>) -> Reading {
     }
 }
 
-/// Opens a job's results. Each time a fresh URL is asked for: one lives four hours, and this may be days later.
+/// Opens a job's results, with a new URL each time: a URL is valid for four hours, and this may be days later.
 pub(crate) async fn open(services: &Services, job: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
     let Some(found) = look_up(services, job).await? else { bail!("the API does not report the job") };
     match (found.state, found.output_file_url) {
@@ -128,10 +127,7 @@ pub(crate) async fn open(services: &Services, job: &str) -> Result<BoxStream<'st
     }
 }
 
-/// What the API reports of a job.
-///
-/// # Errors
-/// If it does not answer, or says nothing.
+/// The job as the API reports it.
 pub(crate) async fn look_up(services: &Services, job: &str) -> Result<Option<Job>> {
     let reported = services.api.jobs(&[job]).await.context("ask the API for the job")?;
     Ok(reported.jobs.into_iter().find(|found| found.id == job))

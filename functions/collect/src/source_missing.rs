@@ -1,5 +1,5 @@
-//! The rows of a part whose source is gone: as the API returns them, in its order, without the extra columns, which no one
-//! has any more. Marked as such in `status.json`.
+//! The rows of a part whose source is gone: as the API returns them, in its order, without the extra columns, which are lost.
+//! `status.json` says so.
 
 use crate::collector::Collector;
 use crate::work_file::{WorkFile, store};
@@ -10,12 +10,12 @@ use moondrop_shared::part::PartRecord;
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{AnsweredRow, Answers, Reading, ResultsProblem, judge as judge_tally};
 
-/// Why answers cannot be those of the part's rows, of which nothing else is known any more.
+/// Why the answers cannot belong to the part's rows. Without the source, only a file without answers shows it.
 pub(crate) fn judge(answers: &Answers, accepted: u64, reading: &Reading) -> Option<ResultsProblem> {
     answers.is_empty().then(|| judge_tally(&Tally::default(), accepted, reading)).flatten()
 }
 
-/// Stores what there is. Rows of a failed job and rejected rows are counted, but cannot be written: only the source had them.
+/// Stores the answered rows. Rows of a failed job and rejected rows are only counted: their text was in the source.
 pub(crate) async fn write(collector: &Collector<'_>, answers: Option<Answers>) -> Result<WorkFile> {
     let Collector { drop, part, .. } = collector;
     let extra = header(drop)?.extra.len();
@@ -35,8 +35,7 @@ fn count_the_rest(mut tally: Tally, part: &PartRecord) -> Tally {
     tally
 }
 
-/// The API's results, up to as many rows as were sent, with the columns in our order, and as many empty ones behind them as
-/// the source had extra.
+/// The API's results, at most as many rows as were sent, with the columns in our order, and with the source's extra columns empty.
 fn rewrite(answers: &Answers, extra: usize, accepted: u64) -> (Vec<u8>, Tally) {
     let (mut out, mut tally) = (Vec::new(), Tally { duplicates: answers.duplicates(), ..Tally::default() });
     for (i, row) in answers.rows().enumerate() {

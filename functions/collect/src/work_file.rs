@@ -1,4 +1,4 @@
-//! A part's rows, stored as a work file of this attempt's own until the drop is published.
+//! A work file: the rows of a part, stored by one attempt, until the drop is published.
 
 use crate::collector::Collector;
 use anyhow::{Context, Result};
@@ -9,17 +9,16 @@ use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::results_bucket::ObjectWriter;
 
-/// A part's rows, stored.
 pub(crate) struct WorkFile {
     key: ObjectKey,
     bytes: u64,
     digest: String,
     pub(crate) tally: Tally,
-    /// The rows could not be joined to their source.
+    /// The rows are not joined to their source, which is gone.
     source_missing: bool,
 }
 
-/// Stores what `fill` writes, some `expected` bytes, or nothing; `fill` gives what became of the rows.
+/// Stores what `fill` writes, about `expected` bytes, or nothing if it fails; `fill` returns the counts of the rows.
 pub(crate) async fn store(
     collector: &Collector<'_>,
     expected: u64,
@@ -41,17 +40,16 @@ pub(crate) async fn store(
 }
 
 impl WorkFile {
-    /// Says that the rows could not be joined to their source.
     pub(crate) fn without_source(self) -> Self {
         WorkFile { source_missing: true, ..self }
     }
 
-    /// Deletes it: its rows are not those of the part.
+    /// Deletes it: its rows do not belong to the part.
     pub(crate) async fn discard(self, collector: &Collector<'_>) -> Result<()> {
         collector.services.results.delete(&self.key).await
     }
 
-    /// Records it as the part's rows. Of several attempts one gets its work file recorded; the others' are deleted.
+    /// Records it as the part's rows. Of several attempts, one gets its work file recorded; the others delete theirs.
     pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<()> {
         let Collector { services, drop, part } = collector;
         let WorkFile { key, bytes, digest, tally, source_missing } = self;

@@ -1,4 +1,4 @@
-//! Announcing to collect the parts that have ended.
+//! Announces parts that have ended, for collect.
 
 use crate::context::Tick;
 use anyhow::Result;
@@ -8,19 +8,19 @@ use moondrop_shared::event::{JobFailed, OutgoingEvent};
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::services::settings::Settings;
 
-/// How many are announced in one call: as many as EventBridge takes.
+/// How many parts one call announces: as many as EventBridge accepts.
 pub(crate) const AT_ONCE: usize = 10;
 
-/// Whether a part's end is to be announced: at once, when collect's next try is due, and now and then if nothing comes of it.
-/// Results that are held are looked at again as soon as a setting has changed.
+/// Whether to announce a part's end: at once, again when collect's next attempt is due, and every `remind_after` if collect has
+/// recorded nothing. Held results are announced again as soon as a setting has changed.
 pub(crate) fn is_due(part: &PartRecord, settings: &Settings, now: Timestamp) -> bool {
     if !part.state.is_collectable() {
         return false;
     }
     let Some(announced) = part.announced_at else { return true };
     let waited = now.duration_since(announced).unsigned_abs();
-    let judged_otherwise = part.held.as_ref().is_some_and(|held| held.judged_under != settings.reading.to_string());
-    if judged_otherwise && waited >= settings.retry_after {
+    let settings_changed = part.held.as_ref().is_some_and(|held| held.judged_under != settings.reading.to_string());
+    if settings_changed && waited >= settings.retry_after {
         return true;
     }
     match part.retry_at {
@@ -30,9 +30,9 @@ pub(crate) fn is_due(part: &PartRecord, settings: &Settings, now: Timestamp) -> 
     }
 }
 
-/// Announces the ends of parts, in one call, and records that.
+/// Announces the ends of parts in one call, and records that.
 pub(crate) async fn announce(tick: &Tick<'_>, parts: Vec<PartRecord>) -> Result<()> {
-    // What fails of one part holds back no other's announcement; the first failure is reported in the end.
+    // A failure of one part does not hold back the others; the first one is returned at the end.
     let mut outcome = Ok(());
     let (mut events, mut announced) = (Vec::new(), Vec::new());
     for part in parts {

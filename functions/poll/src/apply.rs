@@ -1,4 +1,4 @@
-//! Applying what was decided about a part to its record.
+//! Applies the decision about a part to its record.
 
 use crate::context::Tick;
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::ledger::Recorded;
 use moondrop_shared::services::metrics::Metric;
 
-/// The part as it now stands, and whether it changed in a way worth reporting.
+/// The current part, and whether it changed in a way that status.json shows.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) part: PartRecord,
@@ -30,7 +30,6 @@ impl From<Recorded<PartRecord>> for Applied {
     }
 }
 
-/// Applies what was decided.
 pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) -> Result<Applied> {
     let (ledger, now) = (&tick.services.ledger, tick.now);
     let number = part.plan.number;
@@ -44,15 +43,15 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
         Action::NoteState(job) => {
             let recorded = ledger.note_job_state(part, &job).await?;
             if recorded.ours
-                && let JobState::Unknown(word) = &job
+                && let JobState::Unknown(state) = &job
             {
-                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, state = word, "the job is in a state that Moondrop does not know; it counts as under way");
+                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, state, "the job is in a state that Moondrop does not know; it counts as not ended");
             }
             Ok(recorded.into())
         }
         Action::NoteAbsent(seconds) => {
             if part.absent_at.is_none() {
-                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, "the API does not report a job; it is held");
+                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, "the API does not report a job; its part waits");
             }
             Ok(ledger.note_absent(part, seconds, now).await?.into())
         }
@@ -72,7 +71,7 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
             Ok(recorded.into())
         }
         Action::Abandon { ended } => {
-            // The claim first: cancelling without it could hit a job that another attempt is uploading to.
+            // Claim first: otherwise another attempt could be uploading to the job that is cancelled.
             let recorded = ledger.abandon(part, ended, now).await?;
             if recorded.ours {
                 cancel(tick, part).await?;
@@ -83,7 +82,7 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
         Action::PlanAgain => {
             let recorded = ledger.plan_again(part).await?;
             if recorded.ours {
-                tracing::info!(drop = %part.drop, part = number, job = part.job_id, "a job is given up; the part gets another");
+                tracing::info!(drop = %part.drop, part = number, job = part.job_id, "a job is given up; its part gets another");
             }
             Ok(recorded.into())
         }
@@ -100,15 +99,15 @@ fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Opti
     tick.services.metrics.count(Metric::JobsFailed, 1);
 }
 
-/// Records that a job does not start. The event goes first: one that the bus did not take is put again at the next tick.
+/// Records that a job does not start. The event goes first: if the bus does not accept it, the next tick puts it again.
 async fn note_not_started(tick: &Tick<'_>, part: &PartRecord, problem: NotStarted, repeat: bool) -> Result<Applied> {
     let services = tick.services;
     if part.not_started.is_none() {
-        let seen = PartRecord { not_started: Some(problem), ..part.clone() };
-        let event = NeedsAction::of(&seen, tick.drop_of(part), &services.settings.results_bucket);
+        let noted = PartRecord { not_started: Some(problem), ..part.clone() };
+        let event = NeedsAction::of(&noted, tick.drop_of(part), &services.settings.results_bucket);
         let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
         services.bus.put(&event).await?;
-        let error = seen.problem().map(|problem| problem.message);
+        let error = noted.problem().map(|problem| problem.message);
         tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, alarm = "job_not_started", error, "a job has its rows and does not start");
     }
     let recorded = services.ledger.note_not_started(part, &problem, repeat.then_some(tick.now)).await?;
@@ -121,15 +120,15 @@ async fn note_not_started(tick: &Tick<'_>, part: &PartRecord, problem: NotStarte
 async fn cancel(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
     let job = part.job_id.as_deref().context("a claimed part has no job")?;
     match tick.services.api.cancel(job).await {
-        // What became of it, the next tick sees.
+        // The next tick sees whether it took effect.
         Ok(()) | Err(ApiError::NotFound(_)) => Ok(()),
-        // A job that cannot be cancelled has ended, or is gone, or waits on; the part waits with it.
+        // A job that cannot be cancelled has ended, is gone, or still waits; its part waits too.
         Err(error @ (ApiError::Refused(_) | ApiError::Invalid(_))) => {
             let error = describe(&error.into());
             tracing::warn!(drop = %part.drop, part = part.plan.number, job, error, "a claimed job was not cancelled");
             Ok(())
         }
-        // Not this job's alone: the key, or its rights.
+        // Not about this job, but about the key or its rights.
         Err(ApiError::NotPermitted(_)) => Err(ApiError::Key.into()),
         Err(error) => Err(error.into()),
     }

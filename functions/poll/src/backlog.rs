@@ -1,4 +1,4 @@
-//! What a tick finds open, and how old it is.
+//! The open drops and jobs of a tick, and their ages.
 
 use crate::recover::is_refused;
 use jiff::{SignedDuration, Timestamp};
@@ -6,7 +6,7 @@ use moondrop_shared::drop::DropRecord;
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::services::metrics::{Metric, Metrics};
 
-/// What is measured at each tick.
+/// The values of each tick's metrics; ages are in seconds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     drops: u64,
@@ -22,12 +22,12 @@ pub(crate) struct Backlog {
     creates_refused: u64,
 }
 
-/// From when on a job's absence is an alarm, in seconds.
+/// How long a job is absent before it is an alarm, in seconds.
 const UNKNOWN_AFTER: u64 = 3_600;
-/// From when on it is one that results are held: ten days before the API no longer has them, in seconds.
+/// How long results are held before it is an alarm, in seconds: ten days before the API may delete its copy.
 const HELD_ALARM_AFTER: u64 = 20 * 86_400;
 
-/// Reads what is open: drops that have not reached their end, or whose end is not reported, and jobs that have not ended.
+/// Counts the open drops, whose end is not reported, and the open jobs, which have not ended.
 pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -> Backlog {
     let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
     let creates_refused = drops.iter().filter(|drop| is_refused(drop, now)).count() as u64;
@@ -59,7 +59,7 @@ fn is_unknown(part: &PartRecord) -> bool {
     (part.state.has_open_job() || part.state == PartState::Completed) && part.absent_seconds >= UNKNOWN_AFTER
 }
 
-/// Says which jobs and results are on their way to be lost.
+/// Logs the jobs and the results that may soon be lost.
 pub(crate) fn warn(parts: &[PartRecord], now: Timestamp) {
     for part in parts {
         let (number, job, hours) = (part.plan.number, part.job_id.as_deref(), part.absent_seconds / 3_600);
@@ -70,12 +70,12 @@ pub(crate) fn warn(parts: &[PartRecord], now: Timestamp) {
             part.held.as_ref().filter(|held| now.duration_since(held.since).as_secs().unsigned_abs() >= HELD_ALARM_AFTER)
         {
             let (code, error, object) = (held.code.as_str(), &held.message, held.key.as_str());
-            tracing::error!(drop = %part.drop, part = number, job, code, error, object, alarm = "held_20_days", "results are held for twenty days");
+            tracing::error!(drop = %part.drop, part = number, job, code, error, object, alarm = "held_20_days", "results have been held for twenty days");
         }
     }
 }
 
-/// Writes it to the metrics. What can happen in a tick and did not is counted as 0, so that every tick has its metric.
+/// Writes the metrics. What can happen in a tick and did not is counted as 0, so that every tick has every metric.
 pub(crate) fn measure(metrics: &Metrics, backlog: &Backlog) {
     metrics.note(Metric::OpenDrops, backlog.drops);
     metrics.note(Metric::OpenJobs, backlog.jobs);

@@ -1,4 +1,4 @@
-//! What one tick works with.
+//! The context of a tick.
 
 use jiff::Timestamp;
 use moondrop_shared::drop::DropRecord;
@@ -6,7 +6,6 @@ use moondrop_shared::part::PartRecord;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 
-/// What one tick works with.
 #[derive(Clone, Copy)]
 pub(crate) struct Tick<'a> {
     pub(crate) services: &'a Services,

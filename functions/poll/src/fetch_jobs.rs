@@ -1,6 +1,6 @@
-//! The middle of a tick as one stream: fetch jobs, decide, apply, announce. What is learnt is recorded as it arrives, and what has
-//! ended is announced once that is recorded. A tick whose time is over has recorded what it learnt, and the next one begins with the
-//! jobs that were not asked for.
+//! The middle of a tick as one stream: fetch jobs, decide, apply, announce. Each answer is recorded as it arrives, and a part that
+//! ended is announced once that is recorded. When the time of a tick is over, its answers are recorded, and the next tick begins with
+//! the jobs that were not asked for.
 
 use crate::announce;
 use crate::apply::{Applied, apply};
@@ -22,30 +22,30 @@ use moondrop_shared::source::DropId;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-/// Calls under way at once: 10,000 jobs are 100 calls.
+/// How many calls run at the same time: 10,000 jobs are 100 calls.
 const CALLS_AT_ONCE: usize = 4;
-/// No call begins while so many of its predecessors' jobs wait to be recorded.
-const MOST_UNRECORDED: usize = 400;
-/// How often the cursor is saved, in calls: a tick that is killed has not asked in vain.
+/// No call begins while so many answers wait to be recorded.
+const MAX_UNRECORDED: usize = 400;
+/// After how many calls the cursor is saved, so that the next tick continues after one that was killed.
 const SAVE_EVERY: usize = 20;
-/// From when on a completed job whose results are not collected is asked for again.
+/// How long after its end a completed job whose results are not collected is asked for again.
 const ASKED_AGAIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
-/// What is left of the invocation's time when the last of what is under way is given up: for reports and metrics.
+/// The part of the invocation's time that is left for reports and metrics when the stream is given up.
 const FOR_THE_REST: Duration = Duration::from_secs(15);
 
-/// What the stream has come to.
+/// The outcome of the stream.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// What is known of the key: whether the API took it, or why not; `None` if nothing was asked, or failed otherwise.
+    /// Whether the API accepted the key, or why not; `None` if no call was made, or calls failed for another reason.
     pub(crate) key: Option<Result<(), ApiError>>,
-    /// The drops whose parts changed in a way worth reporting.
+    /// The drops whose parts changed in a way that status.json shows.
     pub(crate) changed: BTreeSet<DropId>,
     /// The first failure.
     pub(crate) outcome: Result<()>,
 }
 
 enum Done {
-    Asked(Request, Result<Reported, ApiError>),
+    Answered(Request, Result<Reported, ApiError>),
     Applied(usize, Result<Box<Applied>>),
     Announced(Result<()>),
     Saved(Result<()>),
@@ -57,25 +57,27 @@ struct Stream<'a> {
     changed: BTreeSet<DropId>,
     state: PollState,
     by_job: HashMap<String, usize>,
-    /// The parts that are asked for, in their order: those whose jobs are reported, and those whose jobs are absent.
+    /// The parts whose jobs are asked for, in order: first those whose jobs are reported, then those whose jobs are absent.
     order: [Vec<usize>; 2],
-    /// The parts that were not asked for yet, and those of which nothing is recorded yet.
+    /// The parts whose jobs were not asked for yet.
     unasked: HashSet<usize>,
-    unsettled: HashSet<usize>,
-    to_move: VecDeque<(usize, JobAnswer)>,
-    /// Of jobs that wait for rows: decided about last, when it is known whether others start.
+    /// The parts for which no answer is recorded yet.
+    unrecorded: HashSet<usize>,
+    to_apply: VecDeque<(usize, JobAnswer)>,
+    /// Answers about jobs that wait for rows: applied last, when it is known whether other jobs start.
     waiting: Vec<(usize, JobAnswer)>,
     to_announce: Vec<usize>,
     work: FuturesUnordered<BoxFuture<'a, Done>>,
-    under_way: [usize; 3],
+    /// The numbers of [`CALLS`], [`WRITES`] and [`ANNOUNCEMENTS`] in progress.
+    in_progress: [usize; 3],
     outcome: Result<()>,
 }
 
-const ASKS: usize = 0;
-const MOVES: usize = 1;
+const CALLS: usize = 0;
+const WRITES: usize = 1;
 const ANNOUNCEMENTS: usize = 2;
 
-/// Asks for every job that is open, and moves and announces its part. `parts` then are as they are recorded.
+/// Asks the API for every open job, and updates and announces its part. `parts` are then the current records.
 pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> Fetched {
     let ledger = &tick.services.ledger;
     let state = match ledger.poll_state().await {
@@ -83,50 +85,50 @@ pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> 
         Err(error) => return Fetched { key: None, changed: BTreeSet::new(), outcome: Err(error) },
     };
     let mut stream = Stream::new(*tick, parts, state);
-    let asked = stream.unsettled.len();
+    let asked = stream.unrecorded.len();
     if asked == 0 {
         return Fetched { key: None, changed: BTreeSet::new(), outcome: Ok(()) };
     }
     let mut queries = stream.queries();
     let time = tick.deadline.left_before(FOR_THE_REST);
-    if tokio::time::timeout(time, stream.flow(&mut queries)).await.is_err() {
+    if tokio::time::timeout(time, stream.run(&mut queries)).await.is_err() {
         stream.fail(anyhow!("the time of the invocation is over"));
     }
     let outcome = queries.outcome();
     stream.remember(&outcome);
     let saved = ledger.save_poll_state(&stream.state).await;
-    let count = Count { asked, settled: asked - stream.unsettled.len() };
-    let (changed, recorded) = (stream.changed, stream.outcome.and(saved));
+    let count = Count { asked, recorded: asked - stream.unrecorded.len() };
+    let (changed, written) = (stream.changed, stream.outcome.and(saved));
     let key = match &outcome.failure {
         Some(ApiError::Key) => Some(Err(ApiError::Key)),
         Some(ApiError::NoKey(error)) => Some(Err(ApiError::NoKey(anyhow!("{error:#}")))),
         _ if outcome.reported => Some(Ok(())),
         _ => None,
     };
-    Fetched { key, changed, outcome: count.judge(tick, outcome, recorded) }
+    Fetched { key, changed, outcome: count.summarize(tick, outcome, written) }
 }
 
-/// How many jobs were asked for, and of how many the tick learnt and recorded something.
+/// How many jobs are open, and for how many of them an answer was recorded.
 struct Count {
     asked: usize,
-    settled: usize,
+    recorded: usize,
 }
 
 impl Count {
-    /// What the queries have come to, as the tick reports it; `recorded` is what became of the records.
-    fn judge(&self, tick: &Tick<'_>, outcome: Outcome, recorded: Result<()>) -> Result<()> {
-        let Count { asked, settled } = *self;
-        let nothing = !outcome.reported && outcome.left_out > 0;
-        tick.services.metrics.count(Metric::NoJobReported, u64::from(nothing));
-        if nothing {
+    /// The outcome of the queries, as the tick reports it; `written` is that of the writes.
+    fn summarize(&self, tick: &Tick<'_>, outcome: Outcome, written: Result<()>) -> Result<()> {
+        let Count { asked, recorded } = *self;
+        let none_reported = !outcome.reported && outcome.left_out > 0;
+        tick.services.metrics.count(Metric::NoJobReported, u64::from(none_reported));
+        if none_reported {
             let error = format!("the API reports none of {asked} jobs: another account's key?");
             tracing::error!(alarm = "no_job_reported", error, "no job is taken for absent");
             return Err(anyhow!(error));
         }
-        let failure = outcome.failure.map_or(recorded, |error| Err(error.into()));
-        let count = format!("{settled} of {asked} jobs asked");
+        let failure = outcome.failure.map_or(written, |error| Err(error.into()));
+        let count = format!("{recorded} of {asked} jobs asked");
         match failure {
-            failure if settled == asked => failure,
+            failure if recorded == asked => failure,
             Err(error) => Err(error.context(count)),
             Ok(()) => Err(anyhow!("{count}; the next tick begins with the others")),
         }
@@ -144,9 +146,9 @@ impl<'a> Stream<'a> {
         }
         let cursors = [&state.cursor.reported, &state.cursor.absent];
         for (order, cursor) in order.iter_mut().zip(cursors) {
-            order.sort_by_cached_key(|&i| key(&parts[i]));
-            let begin = cursor.as_ref().map_or(0, |cursor| order.partition_point(|&i| key(&parts[i]) < *cursor));
-            // Behind the last one it begins again.
+            order.sort_by_cached_key(|&i| sort_key(&parts[i]));
+            let begin = cursor.as_ref().map_or(0, |cursor| order.partition_point(|&i| sort_key(&parts[i]) < *cursor));
+            // After the last one it starts again.
             let begin = begin % order.len().max(1);
             order.rotate_left(begin);
         }
@@ -156,46 +158,46 @@ impl<'a> Stream<'a> {
             state,
             by_job,
             unasked: order.iter().flatten().copied().collect(),
-            unsettled: order.iter().flatten().copied().collect(),
+            unrecorded: order.iter().flatten().copied().collect(),
             order,
             parts,
-            to_move: VecDeque::new(),
+            to_apply: VecDeque::new(),
             waiting: Vec::new(),
             to_announce: Vec::new(),
             work: FuturesUnordered::new(),
-            under_way: [0; 3],
+            in_progress: [0; 3],
             outcome: Ok(()),
         }
     }
 
-    async fn flow(&mut self, queries: &mut JobQueries) {
-        let mut answers = 0;
+    async fn run(&mut self, queries: &mut JobQueries) {
+        let mut calls = 0;
         loop {
             self.begin(queries);
             let Some(done) = self.work.next().await else {
-                let rest = queries.unheard();
+                let rest = queries.take_left_out();
                 if rest.is_empty() {
                     return;
                 }
-                self.heard(rest);
+                self.take_answers(rest);
                 continue;
             };
             match done {
-                Done::Asked(request, answer) => {
-                    self.under_way[ASKS] -= 1;
-                    answers += 1;
-                    let heard = queries.answered(request, answer);
-                    self.heard(heard);
-                    if answers % SAVE_EVERY == 0 {
+                Done::Answered(request, answer) => {
+                    self.in_progress[CALLS] -= 1;
+                    calls += 1;
+                    let answers = queries.answered(request, answer);
+                    self.take_answers(answers);
+                    if calls % SAVE_EVERY == 0 {
                         self.save();
                     }
                 }
                 Done::Applied(i, applied) => {
-                    self.under_way[MOVES] -= 1;
+                    self.in_progress[WRITES] -= 1;
                     self.applied(i, applied);
                 }
                 Done::Announced(announced) => {
-                    self.under_way[ANNOUNCEMENTS] -= 1;
+                    self.in_progress[ANNOUNCEMENTS] -= 1;
                     self.note(announced);
                 }
                 Done::Saved(saved) => self.note(saved),
@@ -203,50 +205,50 @@ impl<'a> Stream<'a> {
         }
     }
 
-    fn heard(&mut self, heard: Vec<(String, JobAnswer)>) {
-        for (job, heard) in heard {
+    fn take_answers(&mut self, answers: Vec<(String, JobAnswer)>) {
+        for (job, answer) in answers {
             let Some(&i) = self.by_job.get(&job) else { continue };
             self.unasked.remove(&i);
-            match &heard {
-                JobAnswer::Job(job) if job.state == JobState::Initialized => self.waiting.push((i, heard)),
-                _ => self.to_move.push_back((i, heard)),
+            match &answer {
+                JobAnswer::Job(job) if job.state == JobState::Initialized => self.waiting.push((i, answer)),
+                _ => self.to_apply.push_back((i, answer)),
             }
         }
     }
 
-    /// Begins what may be under way beside what is.
+    /// Begins as much work as may be in progress at the same time.
     fn begin(&mut self, queries: &mut JobQueries) {
-        while self.under_way[ASKS] < CALLS_AT_ONCE && self.to_move.len() < MOST_UNRECORDED && !self.tick.deadline.is_near() {
+        while self.in_progress[CALLS] < CALLS_AT_ONCE && self.to_apply.len() < MAX_UNRECORDED && !self.tick.deadline.is_near() {
             let Some(request) = queries.next() else { break };
-            self.under_way[ASKS] += 1;
+            self.in_progress[CALLS] += 1;
             let api = &self.tick.services.api;
             self.work.push(
                 async move {
                     let answer = api.jobs_once(&request.all()).await;
-                    Done::Asked(request, answer)
+                    Done::Answered(request, answer)
                 }
                 .boxed(),
             );
         }
-        if self.under_way[ASKS] + self.under_way[MOVES] == 0 && self.to_move.is_empty() {
-            self.to_move.extend(self.waiting.drain(..));
+        if self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty() {
+            self.to_apply.extend(self.waiting.drain(..));
         }
-        while self.under_way[MOVES] < WRITES_AT_ONCE
-            && let Some((i, answer)) = self.to_move.pop_front()
+        while self.in_progress[WRITES] < WRITES_AT_ONCE
+            && let Some((i, answer)) = self.to_apply.pop_front()
         {
-            self.begin_move(i, &answer);
+            self.begin_write(i, &answer);
         }
-        let settled = self.under_way[ASKS] + self.under_way[MOVES] == 0 && self.to_move.is_empty();
-        while self.to_announce.len() >= announce::AT_ONCE || (settled && !self.to_announce.is_empty()) {
+        let all_recorded = self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty();
+        while self.to_announce.len() >= announce::AT_ONCE || (all_recorded && !self.to_announce.is_empty()) {
             let some = self.to_announce.split_off(self.to_announce.len().saturating_sub(announce::AT_ONCE));
             let some: Vec<PartRecord> = some.into_iter().map(|i| self.parts[i].clone()).collect();
-            self.under_way[ANNOUNCEMENTS] += 1;
+            self.in_progress[ANNOUNCEMENTS] += 1;
             let tick = self.tick;
             self.work.push(async move { Done::Announced(announce::announce(&tick, some).await) }.boxed());
         }
     }
 
-    fn begin_move(&mut self, i: usize, answer: &JobAnswer) {
+    fn begin_write(&mut self, i: usize, answer: &JobAnswer) {
         let settings = &self.tick.services.settings;
         let seconds = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let when = When {
@@ -257,7 +259,7 @@ impl<'a> Stream<'a> {
         };
         let part = self.parts[i].clone();
         let action = decide(&part, answer, &when);
-        self.under_way[MOVES] += 1;
+        self.in_progress[WRITES] += 1;
         let tick = self.tick;
         self.work.push(
             async move {
@@ -273,11 +275,11 @@ impl<'a> Stream<'a> {
             Ok(applied) => *applied,
             Err(error) => {
                 let part = &self.parts[i];
-                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be moved");
+                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be updated");
                 return self.fail(error);
             }
         };
-        self.unsettled.remove(&i);
+        self.unrecorded.remove(&i);
         let was = std::mem::replace(&mut self.parts[i], applied.part);
         let part = &self.parts[i];
         if applied.is_worth_reporting {
@@ -291,17 +293,16 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The queries for the parts that are to be asked for.
     fn queries(&self) -> JobQueries {
         let jobs = |order: &[usize]| -> Vec<String> { order.iter().filter_map(|&i| self.parts[i].job_id.clone()).collect() };
         let witness = self.state.witness.as_ref().map(|witness| witness.job.clone());
         JobQueries::new(&jobs(&self.order[0]), jobs(&self.order[1]), witness)
     }
 
-    /// Where the next tick is to begin: at the first that this one did not come to.
+    /// Where the next tick begins: at the first part whose job this tick did not ask for.
     fn cursor(&self) -> Cursor {
         let [reported, absent] = &self.order;
-        let first = |order: &[usize]| order.iter().find(|i| self.unasked.contains(*i)).map(|&i| key(&self.parts[i]));
+        let first = |order: &[usize]| order.iter().find(|i| self.unasked.contains(*i)).map(|&i| sort_key(&self.parts[i]));
         Cursor { reported: first(reported), absent: first(absent) }
     }
 
@@ -331,7 +332,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Whether the API is asked for a part's job: it has not ended, or its results have not been collected for long and are not kept.
+/// Whether to ask the API for a part's job: the job has not ended, or its results are neither collected nor held after an hour.
 fn is_asked_for(part: &PartRecord, now: Timestamp) -> bool {
     let ended = part.ended_at.or(part.created_at);
     let uncollected = part.state == PartState::Completed
@@ -340,13 +341,13 @@ fn is_asked_for(part: &PartRecord, now: Timestamp) -> bool {
     part.state.has_open_job() || uncollected
 }
 
-/// Whether a part's job was seen started; one that ended otherwise may never have been.
+/// Whether a part's job has started; one that failed or was cancelled may not have.
 fn has_started(part: &PartRecord) -> bool {
     let ended = matches!(part.job_state, Some(JobState::Error | JobState::Cancelled));
     part.job_rank >= JobState::Queued.rank() && !ended
 }
 
-/// What parts are asked for in the order of.
-fn key(part: &PartRecord) -> String {
+/// The key that the parts are sorted by.
+fn sort_key(part: &PartRecord) -> String {
     format!("{}/{:05}", part.drop, part.plan.number)
 }

@@ -1,7 +1,7 @@
-//! `poll`: every few minutes, asks the API for all open jobs, moves their records, and recovers drops that are stalled.
+//! `poll`: every few minutes, asks the API for all open jobs, updates their parts, and recovers stalled drops.
 //!
-//! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or said twice
-//! before. With nothing open it makes no call to the API.
+//! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or repeated before. If
+//! nothing is open, it makes no API call.
 //!
 //! ```text
 //! ledger ──▶ announce what has ended ──▶ fetch jobs ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, backlog, sweep, report
@@ -25,14 +25,14 @@ use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::{Services, logs};
 use serde::Deserialize;
 
-/// The schedule's event, of which nothing is read.
+/// The schedule's event. None of its fields are read.
 #[derive(Debug, Deserialize)]
 pub struct Scheduled {}
 
 /// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
 ///
 /// # Errors
-/// If a setting is missing or bad, or the Runtime API is gone.
+/// If a setting is missing or invalid, or the Runtime API is gone.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     logs::init();
     let services = &Services::from_env().await?;
@@ -45,14 +45,14 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// One tick.
+/// Runs one tick.
 ///
 /// # Errors
-/// If something could not be asked or recorded; the next tick does it.
+/// If a call or a write failed; the next tick does the rest.
 pub async fn handle(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
     let ticked = Box::pin(tick::tick(services, now, deadline)).await;
     if let Err(error) = &ticked {
-        // Lambda is told as well, and does not log it.
+        // Lambda gets the error too, but does not log it.
         tracing::error!(error = describe(error), "the tick did not do all it had to");
     }
     ticked

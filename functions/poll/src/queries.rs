@@ -1,9 +1,9 @@
-//! Which jobs to ask the API for in a tick, and what its answers say. Makes no call: requests out, answers in.
+//! Which jobs to ask the API for in a tick, and what its answers mean. Makes no call: requests out, answers in.
 //!
-//! Jobs are asked for by the hundred. Where an answer is an error, or leaves jobs out, it is asked again for less, down to single
-//! jobs: one odd job holds back no other. A job counts as absent only by an answer to a request for it alone, or for it and the
-//! witness (a job of ours that the API reports), and only in a tick in which the API reported a job of ours: an answer that
-//! reports nothing at all says nothing of any job.
+//! A request asks for a hundred jobs. If the answer is an error, or leaves jobs out, smaller requests follow, down to single jobs: one
+//! malformed job does not hold back others. A job counts as absent only by an answer to a request for it alone, or for it and the
+//! witness (a job of ours that the API reports), and only in a tick in which the API reported a job of ours: an API that reports no
+//! job at all proves nothing about any job.
 
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{Job, Reported};
@@ -11,24 +11,22 @@ use moondrop_shared::part::decide::JobAnswer;
 use moondrop_shared::services::batch_api::{ApiError, JOBS_PER_GET};
 use std::collections::{HashMap, VecDeque};
 
-/// The fewest calls that a tick may make; with many jobs it is two for each hundred.
+/// The fewest calls that a tick may make; with many jobs it may make two for each hundred.
 const FEWEST_CALLS: usize = 200;
-/// How often in a tick a request that was not answered in time is asked again in halves: each may take as long.
+/// How many requests of a tick are split after they were not answered in time: each half may take as long.
 const SLOW_SPLITS: usize = 8;
-/// Every so many calls, one goes to what remains to be asked in smaller numbers, before all hundreds are asked.
+/// One call in so many is a smaller request, before all hundreds are asked for.
 const EVERY: usize = 4;
 
-/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     /// The jobs it asks for; none if it asks for the witness alone.
     pub(crate) ids: Vec<String>,
-    /// The witness, asked for beside them.
+    /// The witness, if it is asked for as well.
     pub(crate) witness: Option<String>,
 }
 
 impl Request {
-    /// All ids of the request.
     pub(crate) fn all(&self) -> Vec<&str> {
         self.ids.iter().chain(&self.witness).map(String::as_str).collect()
     }
@@ -39,32 +37,35 @@ impl Request {
 pub(crate) struct JobQueries {
     hundreds: VecDeque<Vec<String>>,
     singles: VecDeque<String>,
-    /// What an answer said nothing of: asked again in smaller numbers; the last first, so that single jobs are reached.
+    /// Jobs without an answer, to be asked for again in smaller requests, the last first, so that it comes to single jobs; and
+    /// whether to ask without the witness.
     rest: Vec<(Vec<String>, bool)>,
+    /// Ask for the witness alone next.
     probe: bool,
     probed: bool,
     witness: Option<String>,
-    /// This API answers 404 where a job is unknown: then it is asked for alone.
+    /// The API answers 404 if it does not know a job: then each job is asked for without the witness.
     answers_404: bool,
+    /// The API reported a job of ours in this tick.
     reported: bool,
-    /// Left out, by an answer that counts once a job of ours is reported.
+    /// Jobs that were left out by an answer that counts once a job of ours is reported.
     left_out: Vec<String>,
-    /// Jobs that were left out together with the witness.
-    silent: usize,
-    /// Jobs that are not permitted, each asked for alone.
+    /// How many jobs were left out by answers that do not count.
+    left_out_uncounted: usize,
+    /// How many jobs were asked for alone and answered with 403.
     forbidden: usize,
-    /// How many jobs nothing was heard of.
-    given_up: usize,
+    /// How many jobs have no answer in this tick.
+    unanswered: usize,
     calls_left: usize,
     slow_splits_left: usize,
     stopped: bool,
-    /// Why a request was made again for less: a failure only if that did not come to an end.
+    /// Why a request was split; a failure only if some of its jobs were not asked for again.
     split_error: Option<ApiError>,
     failure: Option<ApiError>,
 }
 
 impl JobQueries {
-    /// Asks for these jobs, and one by one for those that were absent before.
+    /// Queries for these jobs, and one by one for those that were absent before.
     pub(crate) fn new(jobs: &[String], absent: Vec<String>, witness: Option<String>) -> Self {
         let hundreds: VecDeque<_> = jobs.chunks(JOBS_PER_GET).map(<[String]>::to_vec).collect();
         JobQueries {
@@ -79,9 +80,9 @@ impl JobQueries {
             answers_404: false,
             reported: false,
             left_out: Vec::new(),
-            silent: 0,
+            left_out_uncounted: 0,
             forbidden: 0,
-            given_up: 0,
+            unanswered: 0,
             stopped: false,
             split_error: None,
             failure: None,
@@ -106,73 +107,75 @@ impl JobQueries {
         if !turn && let Some(ids) = self.hundreds.pop_front() {
             return Some(self.request(ids, false));
         }
-        // Jobs that were absent before, and what is new, take turns.
+        // Jobs that were absent before, and smaller requests, take turns.
         let single = |queries: &mut Self| queries.singles.pop_front().map(|id| (vec![id], false));
-        let less = if (self.calls_left / EVERY).is_multiple_of(2) {
+        let smaller = if (self.calls_left / EVERY).is_multiple_of(2) {
             single(self).or_else(|| self.rest.pop())
         } else {
             self.rest.pop().or_else(|| single(self))
         };
-        match less {
+        match smaller {
             Some((ids, alone)) => Some(self.request(ids, alone)),
             None => self.hundreds.pop_front().map(|ids| self.request(ids, false)),
         }
     }
 
     fn request(&self, ids: Vec<String>, alone: bool) -> Request {
-        let beside = ids.len() == 1 && !alone && !self.answers_404;
-        Request { witness: self.witness.clone().filter(|witness| beside && *witness != ids[0]), ids }
+        let with_witness = ids.len() == 1 && !alone && !self.answers_404;
+        Request { witness: self.witness.clone().filter(|witness| with_witness && *witness != ids[0]), ids }
     }
 
-    /// Takes in an answer; gives what was heard of jobs by it.
+    /// Takes the answer to a request; returns the answers about jobs.
     pub(crate) fn answered(&mut self, request: Request, answer: Result<Reported, ApiError>) -> Vec<(String, JobAnswer)> {
-        let mut heard = match answer {
+        let mut answers = match answer {
             Ok(reported) => self.reported(request, reported),
             Err(error) => self.failed(request, error),
         };
         if self.reported {
-            heard.extend(self.left_out.drain(..).map(|id| (id, JobAnswer::Absent)));
+            answers.extend(self.left_out.drain(..).map(|id| (id, JobAnswer::Absent)));
         }
-        heard
+        answers
     }
 
     fn reported(&mut self, request: Request, reported: Reported) -> Vec<(String, JobAnswer)> {
-        let mut known: HashMap<String, Job> = HashMap::new();
+        let mut reported_jobs: HashMap<String, Job> = HashMap::new();
         for job in reported.jobs {
-            // Jobs that were not asked for are passed over; of one that stands twice, what is further along counts.
-            if known.get(&job.id).is_none_or(|k| k.state.rank() < job.state.rank()) {
-                known.insert(job.id.clone(), job);
+            // Jobs that were not asked for are ignored; of two records of a job, the one that is further along counts.
+            if reported_jobs.get(&job.id).is_none_or(|k| k.state.rank() < job.state.rank()) {
+                reported_jobs.insert(job.id.clone(), job);
             }
         }
-        let witnessed = request.witness.as_ref().map(|witness| known.contains_key(witness));
+        let witnessed = request.witness.as_ref().map(|witness| reported_jobs.contains_key(witness));
         let asked = request.ids.len();
-        let (told, rest): (Vec<_>, Vec<_>) = request.ids.into_iter().partition(|id| known.contains_key(id));
-        if let Some(last) = told.last() {
+        let (found, rest): (Vec<_>, Vec<_>) = request.ids.into_iter().partition(|id| reported_jobs.contains_key(id));
+        if let Some(last) = found.last() {
             self.witness = Some(last.clone());
         }
-        self.reported |= !told.is_empty() || witnessed == Some(true);
-        let mut heard: Vec<_> =
-            told.into_iter().filter_map(|id| known.remove(&id).map(|job| (id, JobAnswer::Job(Box::new(job))))).collect();
+        self.reported |= !found.is_empty() || witnessed == Some(true);
+        let mut answers: Vec<_> = found
+            .into_iter()
+            .filter_map(|id| reported_jobs.remove(&id).map(|job| (id, JobAnswer::Job(Box::new(job)))))
+            .collect();
         match (rest.len(), witnessed) {
             (0, Some(false)) if asked == 0 => self.witness = None,
             (0, _) => {}
-            // A record that does not say which job it is about may be this one's.
-            (1, _) if asked == 1 && reported.nameless > 0 => heard.extend(self.give_up(rest, None)),
+            // A record without an id may be this job's.
+            (1, _) if asked == 1 && reported.nameless > 0 => answers.extend(self.leave_unanswered(rest, None)),
             (1, None | Some(true)) if asked == 1 => self.left_out.extend(rest),
-            // It leaves out the witness, too: it says nothing of either.
+            // The answer leaves out the witness too, so it does not count.
             (1, Some(false)) if asked == 1 => {
-                self.silent += 1;
-                heard.extend(rest.into_iter().map(|id| (id, JobAnswer::Nothing)));
+                self.left_out_uncounted += 1;
+                answers.extend(rest.into_iter().map(|id| (id, JobAnswer::Nothing)));
             }
             (n, _) if n < asked => self.rest.push((rest, false)),
             _ => self.split(rest, false),
         }
-        heard
+        answers
     }
 
     fn failed(&mut self, request: Request, error: ApiError) -> Vec<(String, JobAnswer)> {
         let Request { ids, witness } = request;
-        let beside = witness.is_some() && !ids.is_empty();
+        let with_witness = witness.is_some() && !ids.is_empty();
         if error.stops_all() {
             self.stop(error);
             return Vec::new();
@@ -188,8 +191,8 @@ impl JobQueries {
                 self.split(ids, true);
                 return Vec::new();
             }
-            (ApiError::Unknown(_) | ApiError::Unreachable(_), _) => return self.give_up(ids, Some(error)),
-            (ApiError::NotFound(_), 1) if beside => {
+            (ApiError::Unknown(_) | ApiError::Unreachable(_), _) => return self.leave_unanswered(ids, Some(error)),
+            (ApiError::NotFound(_), 1) if with_witness => {
                 self.answers_404 = true;
                 self.probe_witness();
                 self.rest.push((ids, true));
@@ -199,20 +202,20 @@ impl JobQueries {
                 self.answers_404 = true;
                 self.split(ids, true);
             }
-            // The key's rights, or those for one of these jobs: the witness tells.
+            // It is about the key's rights, or about one of these jobs: the witness shows which.
             (ApiError::NotPermitted(_), n) => {
                 self.probe_witness();
                 match n {
-                    1 if beside => self.rest.push((ids, true)),
+                    1 if with_witness => self.rest.push((ids, true)),
                     1 => {
                         self.forbidden += 1;
-                        return self.give_up(ids, Some(error));
+                        return self.leave_unanswered(ids, Some(error));
                     }
                     _ => self.split(ids, true),
                 }
             }
-            (_, 1) if beside => self.rest.push((ids, true)),
-            (_, 1) => return self.give_up(ids, Some(error)),
+            (_, 1) if with_witness => self.rest.push((ids, true)),
+            (_, 1) => return self.leave_unanswered(ids, Some(error)),
             (_, _) => {
                 self.split_error.get_or_insert(error);
                 self.split(ids, true);
@@ -222,13 +225,13 @@ impl JobQueries {
         Vec::new()
     }
 
-    /// Nothing is heard of these in this tick: the next one asks again.
-    fn give_up(&mut self, ids: Vec<String>, error: Option<ApiError>) -> Vec<(String, JobAnswer)> {
-        self.given_up += ids.len();
+    /// These jobs get no answer in this tick; the next one asks again.
+    fn leave_unanswered(&mut self, ids: Vec<String>, error: Option<ApiError>) -> Vec<(String, JobAnswer)> {
+        self.unanswered += ids.len();
         let job = ids.first().filter(|_| ids.len() == 1).cloned();
-        let error = error.unwrap_or_else(|| ApiError::Unclear(anyhow::anyhow!("the API's answer says nothing of a job")));
+        let error = error.unwrap_or_else(|| ApiError::Unclear(anyhow::anyhow!("the API's answer does not report a job")));
         let shown = describe(&anyhow::anyhow!("{error}"));
-        tracing::warn!(jobs = ids.len(), job, error = shown, "the API said nothing of some jobs");
+        tracing::warn!(jobs = ids.len(), job, error = shown, "the API did not report some jobs");
         self.failure.get_or_insert(error);
         ids.into_iter().map(|id| (id, JobAnswer::Nothing)).collect()
     }
@@ -250,37 +253,36 @@ impl JobQueries {
         self.failure = Some(error);
     }
 
-    /// The jobs that were left out in a tick in which nothing was reported: that says nothing of them.
-    pub(crate) fn unheard(&mut self) -> Vec<(String, JobAnswer)> {
-        self.silent += self.left_out.len();
+    /// The jobs that were left out in a tick in which no job was reported: they do not count as absent.
+    pub(crate) fn take_left_out(&mut self) -> Vec<(String, JobAnswer)> {
+        self.left_out_uncounted += self.left_out.len();
         self.left_out.drain(..).map(|id| (id, JobAnswer::Nothing)).collect()
     }
 
-    /// What the tick has come to: the failure that is to be told, if any.
     pub(crate) fn outcome(mut self) -> Outcome {
-        let nothing = !self.reported && !self.stopped;
-        if nothing && self.forbidden > 0 && self.forbidden == self.given_up {
-            // Nothing but "not permitted", of every job that was asked for.
+        let none_reported = !self.reported && !self.stopped;
+        if none_reported && self.forbidden > 0 && self.forbidden == self.unanswered {
+            // Every job that was asked for was answered with 403.
             self.failure = Some(ApiError::Key);
         }
         Outcome {
             reported: self.reported,
-            left_out: self.left_out.len() + self.silent,
+            left_out: self.left_out.len() + self.left_out_uncounted,
             witness: self.witness.filter(|_| self.reported),
             failure: self.failure.or(self.split_error.filter(|_| !self.rest.is_empty())),
         }
     }
 }
 
-/// What a tick's asking has come to.
+/// The outcome of a tick's queries.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Whether the API reported a job of ours.
     pub(crate) reported: bool,
-    /// How many jobs it left out, where it reported none.
+    /// How many jobs it left out.
     pub(crate) left_out: usize,
     /// The job of ours that it reported last.
     pub(crate) witness: Option<String>,
-    /// Why something was not learnt.
+    /// Why some jobs have no answer.
     pub(crate) failure: Option<ApiError>,
 }

@@ -1,4 +1,4 @@
-//! Recovery: drops that no one works on are requeued.
+//! Recovery: requeues drops that no function works on.
 
 use crate::context::Tick;
 use anyhow::Result;
@@ -11,30 +11,29 @@ use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::source::DropId;
 use std::collections::HashMap;
 
-/// When an unfinished drop is warned of, and when it is an alarm.
+/// The ages at which an unfinished drop is a warning, and an alarm.
 const WARN_AFTER: SignedDuration = SignedDuration::from_hours(48);
 const ALARM_AFTER: SignedDuration = SignedDuration::from_hours(72);
-/// When it is an alarm that the API refuses to create jobs for a drop.
+/// After how long it is an alarm that the API refuses to create jobs for a drop.
 const REFUSED_ALARM_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// What an open drop needs.
 #[derive(Debug, PartialEq, Eq)]
 enum Need {
-    /// Nothing: it is being worked on, or waits for its jobs.
+    /// It waits for its jobs.
     Nothing,
     /// Submit has to resume it.
     Submit,
-    /// All its parts may be collected: collect has to publish it.
+    /// It has no open part in the index: if all are collected, collect has to publish it.
     Publish,
 }
 
-/// Has submit or collect resume every drop that no one works on.
+/// Makes submit or collect resume every stalled drop.
 pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
     let mut by_drop: HashMap<&DropId, Vec<&PartRecord>> = HashMap::new();
     for part in parts {
         by_drop.entry(&part.drop).or_default().push(part);
     }
-    // What fails of one drop holds back no other; the first failure is reported in the end.
+    // A failure of one drop does not hold back the others; the first one is returned at the end.
     let mut outcome = Ok(());
     let (mut events, mut recovered) = (Vec::new(), Vec::new());
     for drop in tick.drops {
@@ -50,7 +49,7 @@ pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Resu
             Err(error) => outcome = outcome.and(Err(error)),
         }
     }
-    // Announced first, and marked as active then: an event that the bus did not take is put again at the next tick.
+    // The event goes first: if the bus does not accept it, the next tick puts it again.
     tick.services.bus.put(&events).await?;
     for drop in recovered {
         outcome = outcome.and(tick.services.ledger.heartbeat(drop, tick.now).await.map(|_| ()));
@@ -58,7 +57,7 @@ pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Resu
     outcome
 }
 
-/// The event by which a drop resumes, if it needs one by now.
+/// The event that makes a function resume the drop, if it is stalled.
 async fn remedy(tick: &Tick<'_>, drop: &DropRecord, open_parts: &[&PartRecord]) -> Result<Option<OutgoingEvent>> {
     let services = tick.services;
     let is_stalled = tick.now.duration_since(drop.active_at).unsigned_abs() >= services.settings.stalled_after;
@@ -69,7 +68,7 @@ async fn remedy(tick: &Tick<'_>, drop: &DropRecord, open_parts: &[&PartRecord]) 
             Ok(Some(OutgoingEvent::DropStalled { source: drop.source.clone() }))
         }
         Need::Publish if is_stalled => {
-            // The index lags: only a consistent read can say that everything is collected.
+            // The index lags: only a consistent read shows that everything is collected.
             let parts = services.ledger.parts(&drop.id).await?;
             let collected = parts.iter().all(|part| part.state == PartState::Collected);
             Ok(parts.first().filter(|_| collected).map(|first| {
@@ -82,7 +81,7 @@ async fn remedy(tick: &Tick<'_>, drop: &DropRecord, open_parts: &[&PartRecord]) 
 }
 
 fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
-    // Submit also concludes a drop whose end was recorded by an attempt that then died.
+    // Submit also concludes a drop if an attempt died after it recorded the end.
     if drop.state == DropState::Checking || drop.state.is_final() {
         return Need::Submit;
     }
@@ -105,7 +104,7 @@ fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
     }
 }
 
-/// Whether the API has refused to create jobs for a drop for so long that someone has to look.
+/// Whether the API has refused to create jobs for a drop for so long that it is an alarm.
 pub(crate) fn is_refused(drop: &DropRecord, now: Timestamp) -> bool {
     !drop.state.is_final() && drop.refused_since.is_some_and(|since| now.duration_since(since) >= REFUSED_ALARM_AFTER)
 }

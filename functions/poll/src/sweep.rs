@@ -1,4 +1,4 @@
-//! Jobs that no record knows: made by an attempt that died before it could record them.
+//! Sweeps: finds orphaned jobs, whose attempt died before it recorded them, and cancels them.
 
 use crate::context::Tick;
 use anyhow::Result;
@@ -11,17 +11,17 @@ use moondrop_shared::services::ledger::{Open, Sweep};
 use moondrop_shared::source::DropId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The age from which a job of ours to which nothing was sent, and that no record knows, is an orphan.
+/// The age from which a job of ours that waits for rows, and that no record has, is an orphan.
 const ORPHAN_AFTER: SignedDuration = SignedDuration::from_hours(5);
-/// The first and the longest wait for the next look, where one found orphans; it doubles with each.
+/// The first and the longest wait until the next sweep after one that found orphans; the wait doubles each time.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
-/// From when on no look is made any more: the API keeps jobs for at least 30 days, and what it still lists then is not ours to end.
+/// After how long a drop is swept no more: the API keeps jobs for at least 30 days, and no cancel took effect on a job that it still
+/// lists then.
 const ENDS_AFTER: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-/// Cancels jobs of this stack that wait for rows which will never come. Nothing was uploaded to them, since their URL was never
-/// recorded. A sweep is completed only by a look that finds no orphan of it: a cancel that was answered is not yet one that took
-/// effect.
+/// Cancels orphaned jobs of this stack. Nothing was uploaded to them, since their URL was never recorded. The sweep of a drop is
+/// completed only when it finds no orphan: an accepted cancel may not have taken effect yet.
 pub(crate) async fn sweep(tick: &Tick<'_>) -> Result<()> {
     let (services, now) = (tick.services, tick.now);
     let Open { records: due, refused } = services.ledger.due_sweeps(now).await?;
@@ -33,18 +33,18 @@ pub(crate) async fn sweep(tick: &Tick<'_>) -> Result<()> {
         let name = JobName::parse(&job.name).filter(|name| name.stack == services.settings.stack);
         let Some(name) = name.filter(|_| job.state == JobState::Initialized) else { continue };
         if tick.deadline.is_near() {
-            // Not looked at to the end: every sweep is made again.
+            // The list was not read to its end: every due sweep is repeated.
             found.drops.extend(due.iter().map(|sweep| sweep.drop.clone()));
             break;
         }
         let sweep = due.iter().find(|sweep| sweep.drop == name.drop);
-        let (known, old) = age(&job, sweep, now);
+        let (has_time, old) = age(&job, sweep, now);
         if (!old && sweep.is_none()) || is_ours(tick, &name, &job.id).await? {
             continue;
         }
-        // Also one too young to be an orphan: made late in an invocation that then died, or by a clock other than ours.
+        // Also a job too young to cancel: it was created late in an invocation that died, or its time is from another clock.
         found.drops.insert(name.drop.clone());
-        if !known {
+        if !has_time {
             found.seen.entry(name.drop.clone()).or_default().insert(job.id.clone());
         }
         if old {
@@ -52,21 +52,21 @@ pub(crate) async fn sweep(tick: &Tick<'_>) -> Result<()> {
         }
     }
     for sweep in &due {
-        put_off_or_complete(tick, sweep, &found).await?;
+        postpone_or_complete(tick, sweep, &found).await?;
     }
     refused
 }
 
-/// What a look found.
+/// What a sweep found.
 #[derive(Default)]
 struct Found {
     /// The drops that have orphans.
     drops: BTreeSet<DropId>,
-    /// The orphans that say not when they were created.
+    /// The orphans without a creation time.
     seen: BTreeMap<DropId, BTreeSet<String>>,
 }
 
-/// Whether the job says when it was created, and whether it is old enough to be an orphan: by that, or by when it was first seen.
+/// Whether the job has a creation time, and whether it is old enough to be an orphan by that or by when it was first seen.
 fn age(job: &Job, sweep: Option<&Sweep>, now: Timestamp) -> (bool, bool) {
     let first_seen = || sweep.and_then(|sweep| sweep.seen.get(&job.id).copied());
     let since = job.created_at.or_else(first_seen);
@@ -85,23 +85,23 @@ async fn cancel(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<()> {
     Ok(())
 }
 
-/// To list and to cancel is the key's right or not, whatever the job.
+/// A 403 to a list or a cancel is about the key's rights, not about the job.
 fn of_the_key(error: ApiError) -> ApiError {
     if matches!(error, ApiError::NotPermitted(_)) { ApiError::Key } else { error }
 }
 
-async fn put_off_or_complete(tick: &Tick<'_>, sweep: &Sweep, found: &Found) -> Result<()> {
+async fn postpone_or_complete(tick: &Tick<'_>, sweep: &Sweep, found: &Found) -> Result<()> {
     let (ledger, now) = (&tick.services.ledger, tick.now);
     if !found.drops.contains(&sweep.drop) {
         return ledger.complete_sweep(sweep).await.map(|_| ());
     }
     let first_due = sweep.first_due.unwrap_or(sweep.open_since);
     if now.duration_since(first_due) > ENDS_AFTER {
-        tracing::warn!(drop = %sweep.drop, "jobs of the drop to which nothing was sent could not be cancelled in a month; they are left");
+        tracing::warn!(drop = %sweep.drop, "orphaned jobs of the drop could not be cancelled in a month; they are left");
         return ledger.complete_sweep(sweep).await.map(|_| ());
     }
     let wait = FIRST_WAIT.checked_mul(1 << sweep.found.min(10)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-    // What is seen no more is forgotten; what was seen before keeps its time.
+    // A job that is no longer listed is forgotten; one that was seen before keeps its time.
     let listed = found.seen.get(&sweep.drop).into_iter().flatten();
     let seen = listed.map(|job| (job.clone(), sweep.seen.get(job).copied().unwrap_or(now))).collect();
     let next = Sweep { open_since: now + wait, first_due: Some(first_due), found: sweep.found + 1, seen, ..sweep.clone() };
@@ -113,7 +113,7 @@ async fn is_ours(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<bool> {
     let part = tick.services.ledger.part(&name.drop, name.part).await?;
     Ok(part.is_some_and(|part| {
         let alive = matches!(part.state, PartState::Created | PartState::Abandoning | PartState::Uploaded);
-        // A lost job may be found again, until its part is collected.
+        // The API may report a lost job again until its part is collected.
         let lost = part.state == PartState::Failed && part.failure.as_ref().is_some_and(|failure| failure.lost);
         (alive || lost) && part.job_id.as_deref() == Some(job)
     }))

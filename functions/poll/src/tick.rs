@@ -19,9 +19,9 @@ use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::source::DropId;
 use std::collections::BTreeSet;
 
-/// Reports under way at once. Each holds the records of all parts of its drop.
+/// How many reports are written at the same time. Each holds the records of all parts of its drop.
 const REPORTS_AT_ONCE: usize = 4;
-/// Announcements of parts that ended before this tick, under way at once.
+/// How many calls announce parts at the same time.
 const ANNOUNCEMENTS_AT_ONCE: usize = 4;
 
 pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
@@ -30,7 +30,7 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
     let tick = Tick { services, drops: &drops, now, deadline };
 
-    // What fails of one step stops no other: what has ended is announced though the API cannot be asked.
+    // A failed step does not stop the others: ended parts are announced even if the API cannot be called.
     let announced = announce_due(&tick, &parts).await;
     let Fetched { key, mut changed, outcome: fetched } = Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
     let recovered = recover::recover_drops(&tick, &parts).await;
@@ -49,7 +49,7 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     fetched.and(announced).and(recovered).and(swept).and(parts_refused).and(drops_refused)
 }
 
-/// Announces the parts that ended before this tick and are due; gives the first failure.
+/// Announces the parts that ended before this tick and are due; returns the first failure.
 async fn announce_due(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
     let settings = &tick.services.settings;
     let due: Vec<PartRecord> = parts.iter().filter(|part| announce::is_due(part, settings, tick.now)).cloned().collect();
@@ -63,8 +63,8 @@ async fn announce_due(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
     outcome
 }
 
-/// Sets or ends the problem of a key that the API does not take, for every drop that waits for it; gives the drops that changed.
-/// Where nothing was asked, or the asking failed of something else, nothing is known of the key, and what is recorded stays.
+/// Sets or removes the problem of a key that the API does not accept, for every drop that waits for the API; returns the drops that
+/// changed. If no call was made, or calls failed for another reason, nothing is known about the key, and the records stay.
 async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> Vec<DropId> {
     let problem = match key {
         None => return Vec::new(),

@@ -1,4 +1,4 @@
-//! From the event to the record that a drop begins with.
+//! Makes the first record of a drop from the event.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use moondrop_shared::services::Services;
 use moondrop_shared::services::s3::drops_bucket::is_gone;
 use moondrop_shared::source::Source;
 
-/// The record of the announced drop; `None` if the object is no drop, or is gone and was never known in full.
+/// The first record of the announced drop; `None` if the object is no drop, or is gone and its event does not identify it.
 pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropRecord>> {
     let ObjectCreated { time, detail } = ObjectCreated::read(body)?;
     if !is_drop(&detail.object.key) {
@@ -25,20 +25,20 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropR
     Ok(Some(DropRecord::new(source, time, terms, Timestamp::now())))
 }
 
-/// The object, asking S3 for what the event left out.
+/// The object; asks S3 for what the event left out.
 async fn source_of(services: &Services, mut detail: ObjectCreatedDetail) -> Result<Option<Source>> {
     if let Some(source) = detail.source() {
         return Ok(Some(source));
     }
     let object = &detail.object;
     match services.drops.head(&detail.bucket.name, &object.key, object.version()).await {
-        // What the event says stands: another object in its place is not the one that was announced.
+        // The event's own values are kept: another object under the key is not the announced one.
         Ok((etag, size)) => {
             detail.object.etag.get_or_insert(etag);
             detail.object.size.get_or_insert(size);
         }
         Err(error) if is_gone(&error) => {
-            tracing::warn!("an announced object is gone, and its event did not say enough to know it by");
+            tracing::warn!("an announced object is gone, and its event has no ETag or size to identify it");
             return Ok(None);
         }
         Err(error) => return Err(error),

@@ -1,5 +1,5 @@
-//! Checking a drop's file and recording the plan: first `rejected.csv`, then every part, then the drop. Until the last of
-//! these is there, no job is created.
+//! Checks a drop's file and records the plan: first `rejected.csv`, then every part, then the drop. No job is created before the
+//! last of these is written.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -19,14 +19,14 @@ use moondrop_shared::services::s3::drops_bucket::is_gone;
 use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
 use std::time::{Duration, Instant};
 
-/// How often `status.json` says how far the check has come.
+/// How often the progress of the check is reported in `status.json`.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Checks the file and moves the drop to `uploading`, `rejected`, or, if the file is gone, `failed`; gives its record.
+/// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`; returns its record.
 pub(crate) async fn check_and_plan(services: &Services, drop: &DropRecord, deadline: Deadline) -> Result<DropRecord> {
     let check = Check { services, drop, deadline };
     if drop.policy.is_none() {
-        let message = "no policy is named: put the file into a folder with the policy's id or alias, or set a default policy";
+        let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
         return check.refuse(&InputError::of_file(Code::Policy, message)).await;
     }
     match check.read_file().await {
@@ -39,7 +39,7 @@ pub(crate) async fn check_and_plan(services: &Services, drop: &DropRecord, deadl
     }
 }
 
-/// Why a file cannot be checked with what an invocation has; again does not help, but more of it does.
+/// The file exceeds what one invocation can check. Trying again does not help; more memory does.
 #[derive(Debug, thiserror::Error)]
 enum TooLarge {
     #[error("its {0} rows take more memory than submit has")]
@@ -48,7 +48,7 @@ enum TooLarge {
     ForTime(u64),
 }
 
-/// What a check that failed is reported as.
+/// The problem that a failed check is reported as.
 pub(crate) fn problem(error: &anyhow::Error) -> Problem {
     match error.chain().find_map(|cause| cause.downcast_ref::<TooLarge>()) {
         Some(limit) => Problem::check_too_large(&limit.to_string()),
@@ -64,7 +64,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Reads the file as often as the checker asks for, and stores `rejected.csv`; an [`InputError`] refuses the file.
+    /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an [`InputError`] refuses the file.
     async fn read_file(&self) -> Result<Checked> {
         let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
         let checked = async {
@@ -82,7 +82,7 @@ impl Check<'_> {
             }
         }
         .await;
-        // After `finish` there is nothing left to give up.
+        // No effect after `finish`.
         rejected.abort().await;
         checked
     }
@@ -109,11 +109,11 @@ impl Check<'_> {
         Ok(step)
     }
 
-    /// Puts `rejected.csv` in its place. It is a function of the file and the settings the drop was accepted with, so one that
-    /// is there already under the drop's name is this one.
+    /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop was accepted, so an existing one
+    /// with the drop's id as its digest is the same.
     async fn finish_rejected(&self, rejected: &mut ObjectWriter) -> Result<()> {
         let written = rejected.finish(Some(self.drop.id.as_str())).await?;
-        ensure!(written.written != Written::Conflict, "a rejected.csv that is not this drop's stands in its folder");
+        ensure!(written.written != Written::Conflict, "the drop's folder has a rejected.csv of another drop");
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Check<'_> {
         plan.parts = u32::try_from(checked.parts.len()).context("count the parts")?;
         let parts = checked.parts.into_iter().map(|part| PartRecord::planned(drop.id.clone(), part)).collect();
         services.ledger.put_parts(parts, Timestamp::now()).await?;
-        // Announced before the drop moves on: an attempt that dies in between is followed by one that announces it again.
+        // Announced before the drop moves to `uploading`: if this attempt dies in between, the next one announces it again.
         let accepted = moved(drop, DropState::Uploading, Some(plan.clone()), None);
         let outcomes = Outcomes { rejected, ..Outcomes::default() };
         let event = DropEvent::of(&accepted, outcomes, &services.settings.results_bucket);
@@ -137,7 +137,7 @@ impl Check<'_> {
         Ok(drop)
     }
 
-    /// Refuses the file: `rejected.csv` says why, in one line.
+    /// Refuses the file; `rejected.csv` has one line with the reason.
     async fn refuse(&self, error: &InputError) -> Result<DropRecord> {
         let mut lines = REJECTED_HEADER.to_vec();
         write_rejection(&mut lines, error, b"");
@@ -148,14 +148,14 @@ impl Check<'_> {
         self.end(DropState::Rejected, None, Some(problem)).await
     }
 
-    /// Moves the drop out of `checking`. If another attempt did so before, what that one decided stands.
+    /// Moves the drop out of `checking`. If another attempt did that before, its decision counts.
     async fn end(&self, state: DropState, plan: Option<Plan>, problem: Option<Problem>) -> Result<DropRecord> {
         let next = moved(self.drop, state, plan, problem);
         let moved = self.services.ledger.move_drop(&next, DropState::Checking).await?;
         if !moved.ours {
             return Ok(moved.record);
         }
-        // Counted once: one attempt moves the drop. Its end is counted where it is concluded.
+        // Counted once: only one attempt moves the drop. Its end is counted where it is concluded.
         let metrics = &self.services.metrics;
         let (rows, rejected) = next.plan.as_ref().map_or((0, 0), |plan| (plan.rows, plan.rejected));
         metrics.count(Metric::RowsRejected, rejected);
@@ -167,7 +167,7 @@ impl Check<'_> {
     }
 }
 
-/// The drop as it leaves `checking`.
+/// The drop's record after `checking`.
 fn moved(drop: &DropRecord, state: DropState, plan: Option<Plan>, problem: Option<Problem>) -> DropRecord {
     let now = Timestamp::now();
     let mut next = DropRecord { state, problem, active_at: now, ..drop.clone() };

@@ -1,4 +1,4 @@
-//! Creating a job for a part, and what the API's refusals mean.
+//! Creates a job for a part, and interprets the API's refusals.
 
 use crate::outcome::{PartOutcome, cancel, count_failure};
 use anyhow::{Context, Result};
@@ -14,15 +14,14 @@ use moondrop_shared::services::ledger::CreatedJob;
 use moondrop_shared::services::metrics::Metric;
 use std::sync::{Mutex, PoisonError};
 
-/// What became of a job that was to be created.
 pub(crate) enum JobOutcome {
-    /// One is recorded, this attempt's or another's: the part as it now stands.
+    /// The part has a job, this attempt's or another's; the current record.
     Recorded(Box<PartRecord>),
-    /// None is.
+    /// The part has no job.
     None(PartOutcome),
 }
 
-/// Since when the API refuses to create jobs for the drop, and since when it blames the request for it.
+/// Since when the API has refused to create jobs for the drop, and since when it has blamed the request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Since {
     pub(crate) refused: Option<Timestamp>,
@@ -35,8 +34,8 @@ impl Since {
     }
 }
 
-/// The refusals that the parts of a drop met, which are uploaded side by side. A refusal ends rows, so it has to be given twice,
-/// well apart; for which part does not matter, since the jobs of a drop differ in their names alone.
+/// The refusals of a drop's jobs, shared by its parts. A refusal ends rows only if it comes twice, far enough apart; for any parts,
+/// since the jobs of a drop differ only in their names.
 pub(crate) struct Refusals(Mutex<Since>);
 
 impl Refusals {
@@ -48,24 +47,22 @@ impl Refusals {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job was created, or none is needed any more: what was refused before is over.
+    /// Forgets the refusals: a job was created, or none is needed any more.
     pub(crate) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Since::default();
     }
 
-    /// Adds a refusal.
     fn add(&self, now: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).refused.get_or_insert(now);
     }
 
-    /// Adds a refusal that blames the request; since when it does.
+    /// Adds a refusal that blames the request; returns when the first such one came.
     fn add_invalid(&self, now: Timestamp) -> Timestamp {
         self.add(now);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).invalid.get_or_insert(now)
     }
 }
 
-/// Creates a job and records it.
 pub(crate) async fn create_job(
     services: &Services,
     drop: &DropRecord,
@@ -75,7 +72,7 @@ pub(crate) async fn create_job(
     let stack = services.settings.stack.clone();
     let name = JobName { stack, drop: drop.id.clone(), part: part.plan.number }.to_string();
     let policy = drop.policy.as_deref().context("the drop has no policy")?;
-    // Before the call, so that the URL is never taken for younger than it is.
+    // Before the call, so that the URL never looks younger than it is.
     let created_at = Timestamp::now();
     let created = match services.api.create(&name, policy).await {
         Ok(created) => created,
@@ -83,36 +80,36 @@ pub(crate) async fn create_job(
     };
     refusals.clear();
     let job = CreatedJob { id: created.id, upload_url: created.upload_url, created_at };
-    // Exactly once: of all attempts, the one that gets its job recorded uploads to it; the others' are cancelled unused. If the
-    // ledger does not answer, the job may be recorded, and is left alone: the sweep finds it if it is not.
+    // Exactly once: of all attempts, one gets its job recorded, and the others cancel theirs unused. If the ledger does not answer,
+    // the job may be recorded and is not cancelled; if it is not recorded, the sweep finds it.
     let recorded = services.ledger.record_job(part, &job).await?;
     if recorded.ours {
         services.metrics.count(Metric::JobsCreated, 1);
     } else {
-        tracing::info!(drop = %drop.id, part = part.plan.number, job = job.id, "another attempt was first; its job stands");
+        tracing::info!(drop = %drop.id, part = part.plan.number, job = job.id, "another attempt was first; its job is used");
         cancel(services, part, &job.id).await;
     }
     Ok(JobOutcome::Recorded(Box::new(recorded.record)))
 }
 
-/// What becomes of a part for which no job was created, or none that we know of.
+/// The outcome of a part for which no job was created, or none that we know of.
 async fn not_created(services: &Services, part: &PartRecord, refusals: &Refusals, error: ApiError) -> Result<PartOutcome> {
     let now = Timestamp::now();
     let problem = match &error {
-        ApiError::Invalid(words) => {
+        ApiError::Invalid(message) => {
             let since = refusals.add_invalid(now);
             if now.duration_since(since).unsigned_abs() >= services.settings.confirm_after {
-                let failure = PartFailure { lost: false, reason: format!("the API refuses to create a job: {words}") };
+                let failure = PartFailure { lost: false, reason: format!("the API refuses to create a job: {message}") };
                 if services.ledger.refuse_part(part, &failure, now).await?.ours {
                     count_failure(services, part, &failure);
                 }
                 return Ok(PartOutcome::Done);
             }
-            Problem::create_invalid(words)
+            Problem::create_invalid(message)
         }
-        ApiError::Refused(words) | ApiError::NotFound(words) => {
+        ApiError::Refused(message) | ApiError::NotFound(message) => {
             refusals.add(now);
-            Problem::create_refused(words)
+            Problem::create_refused(message)
         }
         ApiError::Key | ApiError::NotPermitted(_) => Problem::key_refused(),
         ApiError::NoKey(_) => Problem::no_key(),

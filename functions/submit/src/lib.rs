@@ -1,8 +1,7 @@
-//! `submit`: an object was dropped. Checks the whole file, plans its parts, and uploads each to a batch job of its own.
+//! `submit`: called when an object was dropped. Checks the whole file, plans its parts, and uploads each to a batch job of its own.
 //!
-//! It is called through a queue, at least once for each drop and perhaps at the same time. What it finds in the ledger says
-//! what is left to do, so a call is a resumption as much as a beginning. An invalid file is reported, and answered `Ok`; `Err` goes
-//! back to the queue and means that trying again may help.
+//! A queue calls it at least once for each drop, perhaps several times at once. The ledger says what is left to do, so each call
+//! begins or resumes. An invalid file is reported and answered with `Ok`. `Err` returns the drop to the queue: trying again may help.
 //!
 //! ```text
 //! accept ──▶ check ──▶ upload ─┬─▶ create_job ──▶ upload_part
@@ -29,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use tracing::field::{Empty, display};
 
-/// A batch of queue messages, of which only this is read (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+/// A batch of queue messages; only the fields that are read (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
 #[derive(Debug, Deserialize)]
 pub struct Messages {
     #[serde(rename = "Records")]
@@ -43,7 +42,7 @@ struct Message {
     body: String,
 }
 
-/// Which messages are to be delivered again.
+/// The messages that SQS is to deliver again.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
@@ -72,7 +71,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Processes each announced drop as far as it gets. One message's failure is no other's.
+/// Processes each announced drop. A failed message does not affect the others.
 pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
     let mut failures = Failures::default();
     for message in messages.records {
@@ -99,7 +98,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
-    // What it waited for is about to be tried again.
+    // This invocation tries again what the drop waited for.
     drop = set_problem(services, &drop, None).await?;
     drop = services.ledger.heartbeat(&drop, Timestamp::now()).await?.record;
     if drop.state == DropState::Checking {

@@ -1,4 +1,4 @@
-//! What became of a part in this invocation.
+//! The outcome of a part in one invocation.
 
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::part::{PartFailure, PartRecord};
@@ -6,19 +6,19 @@ use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::metrics::Metric;
 
-/// What became of a part in this invocation.
+/// The outcome of a part in one invocation.
 pub(crate) enum PartOutcome {
-    /// Nothing is left to do for it here: its rows are with its job, or it has ended.
+    /// Nothing is left to do: its rows are with its job, or it has ended.
     Done,
-    /// Nothing can be sent to its job, or it is not known whether something was; poll decides, and the part may come back.
+    /// Nothing can be sent to its job, or it is unknown whether something was. Poll decides, and may plan the part again.
     Waits,
-    /// It was not uploaded, since time or the drop's turn was over.
+    /// It was not uploaded: the time was over, or another part's problem stopped the uploads.
     Left,
-    /// It was not uploaded, for this reason; again may help.
+    /// It was not uploaded, for this reason; trying again may help.
     Later(Problem),
 }
 
-/// Tells operators of a part that ended here, without its rows having been sent. Counted once: one attempt ends it.
+/// Reports a part that ended without its rows being sent. Counted once: only one attempt ends it.
 pub(crate) fn count_failure(services: &Services, part: &PartRecord, failure: &PartFailure) {
     let (number, job) = (part.plan.number, part.job_id.as_deref());
     tracing::error!(drop = %part.drop, part = number, job, alarm = "job_failed", error = failure.reason, "a part's rows were not sent");
@@ -29,6 +29,6 @@ pub(crate) fn count_failure(services: &Services, part: &PartRecord, failure: &Pa
 pub(crate) async fn cancel(services: &Services, part: &PartRecord, job: &str) {
     if let Err(error) = services.api.cancel(job).await {
         let error = describe(&error.into());
-        tracing::warn!(drop = %part.drop, part = part.plan.number, job, error, "an unused job was not cancelled; the sweep will");
+        tracing::warn!(drop = %part.drop, part = part.plan.number, job, error, "an unused job was not cancelled; the sweep will cancel it");
     }
 }

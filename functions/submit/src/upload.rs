@@ -1,7 +1,7 @@
-//! Uploading a planned drop: for each part a job is created and recorded, and gets the part's rows.
+//! Uploads a planned drop: for each part, creates and records a job, and uploads the part's rows to it.
 //!
-//! What makes it exactly once is told in [`moondrop_shared::services::ledger`]: nothing is uploaded before the job's id and URL are
-//! recorded, and whoever comes later uploads the same bytes to the recorded URL.
+//! [`moondrop_shared::services::ledger`] explains why each part is uploaded exactly once: nothing is uploaded before the job's id and
+//! URL are recorded, and later attempts upload the same bytes to the recorded URL.
 
 use crate::create_job::{JobOutcome, Refusals, Since, create_job};
 use crate::outcome::PartOutcome;
@@ -22,17 +22,17 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
-/// From when on a job to which nothing was sent is an orphan: over an hour after its upload URL has run out.
+/// The age from which a job to which nothing was sent is an orphan: over an hour after its upload URL expired.
 const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
-/// How often `status.json` says how far the uploads have come.
+/// How often the progress of the uploads is reported in `status.json`.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Uploads every part that needs it, several at once, and moves the drop to `evaluating` when all are uploaded.
+/// Uploads every pending part, several at the same time, and moves the drop to `evaluating` when all are uploaded.
 pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Deadline) -> Result<()> {
     let mut pending = services.ledger.parts(&drop.id).await?;
     pending.retain(is_pending);
     if !pending.is_empty() {
-        // Before the first create: a job whose id never reached us is found by this.
+        // Before the first create: the sweep finds a job whose id never reached us.
         services.ledger.schedule_sweep(&drop.id, Timestamp::now() + SWEEP_AFTER).await?;
     }
     let uploader = Uploader { services, drop: &drop, deadline, stop: AtomicBool::new(false), refusals: Refusals::of(&drop) };
@@ -41,7 +41,7 @@ pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Dead
         never = report_progress(services, &drop) => match never {},
     };
     if progress.left == 0 {
-        // No part waits for a job: what was refused has ended.
+        // No part waits for a job any more: the refused ones have ended.
         uploader.refusals.clear();
     }
     let since = uploader.refusals.since();
@@ -49,23 +49,22 @@ pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Dead
     match progress.problem {
         _ if progress.left == 0 => Ok(()),
         Some(Problem { code, message, .. }) => bail!("{} parts are still to be uploaded: {code}: {message}", progress.left),
-        None => bail!("{} parts are still to be uploaded: the invocation's time is over", progress.left),
+        None => bail!("{} parts are still to be uploaded: the time of the invocation is over", progress.left),
     }
 }
 
-/// Whether something is to be done here for a part: it has no job, or its job no rows, or they are to be uploaded once more.
+/// Whether a part needs this function: it has no job, its job has no rows, or they are to be uploaded once more.
 fn is_pending(part: &PartRecord) -> bool {
     matches!(part.state, PartState::Planned | PartState::Created) || part.is_to_be_repeated()
 }
 
-/// How far the uploads have come.
 #[derive(Default)]
 struct Progress {
-    /// Parts that are to be uploaded by another invocation.
+    /// Parts that another invocation has to upload.
     left: usize,
     /// Parts that wait for poll.
     waiting: usize,
-    /// Why the first of those that are left was not uploaded.
+    /// Why the first of the parts that are left was not uploaded.
     problem: Option<Problem>,
 }
 
@@ -88,7 +87,7 @@ struct Uploader<'a> {
     services: &'a Services,
     drop: &'a DropRecord,
     deadline: Deadline,
-    /// What stopped one part stops the others.
+    /// One part's problem stops all uploads.
     stop: AtomicBool,
     refusals: Refusals,
 }
@@ -105,14 +104,14 @@ impl Uploader<'_> {
         progress
     }
 
-    /// Ended by its own time and not by Lambda, an invocation still reports how far it has come. A job that is being created then
-    /// is found by the sweep, as after a kill.
+    /// Stops before Lambda would kill the invocation, so that it still reports its progress. The sweep finds a job that was being
+    /// created at that moment.
     async fn upload_in_time(&self, part: PartRecord) -> PartOutcome {
         let span = tracing::error_span!("part", part = part.plan.number);
         let upload = async {
             match tokio::time::timeout(self.deadline.last_moment(), self.upload(part)).await {
                 Ok(Ok(outcome)) => outcome,
-                // One part's failure is no other's.
+                // A failed part does not affect the others.
                 Ok(Err(error)) => {
                     tracing::warn!(error = describe(&error), "a part could not be uploaded");
                     PartOutcome::Later(Problem::part_failed())
@@ -149,24 +148,24 @@ impl Uploader<'_> {
     }
 }
 
-/// Marks the drop as being worked on and reports how far it has come, again and again, beside the uploads: a report that takes
-/// long holds up none of them.
+/// Marks the drop as active and reports its progress, again and again, in parallel with the uploads: a slow report delays none of
+/// them.
 async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        // A long upload is no stall.
+        // A drop with a long upload is not stalled.
         if let Err(error) = services.ledger.heartbeat(drop, Timestamp::now()).await {
-            // The uploads under way matter more than its mark.
-            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop was not marked as being worked on");
+            // The uploads in progress matter more.
+            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop was not marked as active");
         }
         try_report(services, drop).await;
     }
 }
 
-/// Records and reports what the uploads came to.
+/// Records and reports the outcome of the uploads.
 async fn record(services: &Services, drop: &DropRecord, since: Since, progress: &Progress) -> Result<()> {
     let now = Timestamp::now();
     let mut next = DropRecord { active_at: now, problem: progress.problem.clone(), ..drop.clone() };

@@ -1,4 +1,4 @@
-//! Uploading a part's rows to its job.
+//! Uploads a part's rows to its job.
 
 use crate::outcome::{PartOutcome, cancel, count_failure};
 use anyhow::{Result, bail};
@@ -16,7 +16,7 @@ use moondrop_shared::services::batch_api::transfer::{TransferError, UploadBody};
 use moondrop_shared::services::ledger::Upload;
 use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
 
-/// Uploads the part's rows to the recorded URL. That it begins is recorded first: what was never begun was never sent.
+/// Uploads the part's rows to the recorded URL. It records the beginning first: without that record, nothing was sent.
 pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
     let number = part.plan.number;
     let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
@@ -28,14 +28,14 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
     if let Err(TransferError::Host(host)) = services.transfer.check(url) {
         return Ok(PartOutcome::Later(Problem::host_refused("wants the rows uploaded to", &host)));
     }
-    // Read before the mark: what cannot be read for now was not sent, and must not count as if it were.
+    // Read before the beginning is recorded: a part that cannot be read must not look as if it was sent.
     let rows = match Rows::open(services, drop, part).await {
         Err(error) if !is_gone(&error) => return Err(error.context(format!("read part {number}"))),
         rows => rows,
     };
     let begun = match services.ledger.begin_upload(part, Timestamp::now()).await? {
         Upload::Begun(begun) => begun,
-        // Another attempt has uploaded it, or poll has claimed it.
+        // Another attempt has uploaded the part, or poll has claimed it.
         Upload::MovedOn(now) if now.may_be_sent() && now.state != PartState::Abandoning => return Ok(PartOutcome::Done),
         Upload::MovedOn(_) => return Ok(PartOutcome::Waits),
     };
@@ -54,20 +54,20 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
                 cancel(services, part, job).await;
                 return Ok(PartOutcome::Done);
             }
-            // An earlier upload may have taken effect: whether the job starts, poll sees.
-            tracing::warn!(drop = %drop.id, part = number, job, "the file is gone; whether its rows were sent before, poll finds out");
+            // An earlier upload may have taken effect: poll sees whether the job starts.
+            tracing::warn!(drop = %drop.id, part = number, job, "the file is gone; poll finds out whether its rows were sent before");
             Ok(PartOutcome::Waits)
         }
         Err(TransferError::Source(error)) => Err(error.context(format!("read part {number}"))),
         Err(error) => {
             let error = describe(&error.into());
-            tracing::warn!(drop = %drop.id, part = number, job, error, "the upload did not succeed");
+            tracing::warn!(drop = %drop.id, part = number, job, error, "the upload failed");
             Ok(PartOutcome::Later(Problem::upload_failed()))
         }
     }
 }
 
-/// Uploads the same bytes once more to the same job, which has them and does not start: once in its life.
+/// Uploads the same bytes once more to a job that does not start; at most once per job.
 pub(crate) async fn repeat_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
     let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
         return Ok(PartOutcome::Done);
@@ -84,13 +84,13 @@ pub(crate) async fn repeat_part(services: &Services, drop: &DropRecord, part: &P
         }
         Err(error) => {
             let error = describe(&error.into());
-            tracing::warn!(drop = %drop.id, part = number, job, error, "the repeated upload did not succeed; there is no other");
+            tracing::warn!(drop = %drop.id, part = number, job, error, "the repeated upload failed; it is not repeated again");
         }
     }
     Ok(PartOutcome::Done)
 }
 
-/// A part's rows, of which the first are read.
+/// A part's rows, whose first bytes are read.
 struct Rows {
     reader: SourceReader,
     encoder: UploadEncoder,
@@ -105,7 +105,7 @@ impl Rows {
         Ok(Rows { reader, encoder, first })
     }
 
-    /// Makes the upload's bytes from the source's while they are sent.
+    /// Encodes the source's bytes while they are sent.
     async fn write(mut self, body: &mut UploadBody) -> Result<()> {
         let mut bytes = self.first;
         while let Some(source) = bytes {

@@ -1,8 +1,8 @@
-//! The check of a whole file, and the plan that comes out of it. Bytes in, decisions out; no I/O.
+//! The check of a whole file, and the plan of its parts. Bytes in, decisions out; no I/O.
 //!
-//! A clean file is read once. Where a row is invalid, or two `ref_id`s hash alike, it is read a second time ([`Step::ReadAgain`]),
-//! now knowing which `ref_id`s to compare in full: only then are the rows to reject certain, and `rejected.csv` and the exact length
-//! of each part's upload with them.
+//! A valid file is read once. If a row is invalid, or two `ref_id`s have the same hash, the file is read a second time
+//! ([`Step::ReadAgain`]), and the candidates' `ref_id`s are compared in full. Only then is it certain which rows are rejected, and
+//! with them `rejected.csv` and the exact length of each part's upload.
 //!
 //! ```
 //! use moondrop_shared::check::{Checker, Step};
@@ -24,6 +24,7 @@
 //! # Ok::<(), moondrop_shared::csv::error::InputError>(())
 //! ```
 
+use super::file_kind::{HEAD_BYTES, plain_text};
 use crate::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
 use crate::check::rejected::{REJECTED_HEADER, write_rejection};
 use crate::csv::Row;
@@ -34,10 +35,10 @@ use crate::csv::scan::Scanner;
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
 
-/// The most parts a drop may have: a part's number has five digits in its record's key.
+/// The most parts of a drop: the key of a part's record has five digits for its number.
 pub const MAX_PARTS: usize = 99_999;
 
-/// The most rows a file may have: their hashes then take some 760 MiB of memory. Ours.
+/// The most rows of a file: their hashes take some 760 MiB of memory. Our limit, not the API's.
 pub const MAX_ROWS: u64 = 100_000_000;
 
 /// What the check of a whole file found.
@@ -49,16 +50,16 @@ pub struct Checked {
     pub parts: Vec<PlannedPart>,
     /// Rows in the file.
     pub rows: u64,
-    /// Rows that will not be sent.
+    /// Rows that are not sent.
     pub rejected: u64,
 }
 
-/// What the end of the file came to.
+/// What follows when the file was read to its end.
 #[derive(Debug)]
 pub enum Step {
-    /// Every decision is made.
+    /// The check is complete.
     Done(Checked),
-    /// Rows are invalid, or `ref_id`s may be duplicates: the same bytes are to be pushed through this checker, too.
+    /// Rows are invalid, or `ref_id`s may be duplicates: push the same bytes through this checker.
     ReadAgain(Box<Checker>),
 }
 
@@ -68,11 +69,11 @@ enum Pass {
     Second(Duplicates),
 }
 
-/// Checks a file that is pushed through it piece by piece.
+/// Checks a file that is pushed in pieces.
 #[derive(Debug)]
 pub struct Checker {
     scanner: Scanner,
-    /// The first bytes, held back until there are enough to tell what kind of file it is.
+    /// The first bytes, until there are enough to see what kind of file it is.
     head: Option<Vec<u8>>,
     planner: Planner,
     pass: Pass,
@@ -80,7 +81,6 @@ pub struct Checker {
     encoded: Vec<u8>,
 }
 
-/// Rows, counts and parts as they grow.
 #[derive(Debug)]
 struct Planner {
     header: Option<Header>,
@@ -91,9 +91,8 @@ struct Planner {
     rejected_at: u64,
 }
 
-use super::file_kind::{HEAD_BYTES, plain_text};
 impl Checker {
-    /// A checker for a file that is to be cut into parts of these limits.
+    /// A checker for a file whose parts have these limits.
     #[must_use]
     pub fn new(limits: PartLimits) -> Self {
         Self::for_pass(limits, Pass::First(RefIdHashes::default()))
@@ -111,7 +110,7 @@ impl Checker {
         }
     }
 
-    /// Takes the next bytes of the file; gives the bytes of `rejected.csv` that are decided by now, its header first.
+    /// Takes the next bytes of the file; returns the next bytes of `rejected.csv`, of which the first are its header.
     ///
     /// # Errors
     /// The first error that makes the whole file unusable.
@@ -129,7 +128,7 @@ impl Checker {
         Ok(std::mem::take(&mut self.rejections))
     }
 
-    /// Ends the file; also gives the last bytes of `rejected.csv`.
+    /// Ends the file; also returns the last bytes of `rejected.csv`.
     ///
     /// # Errors
     /// The first error that makes the whole file unusable, `E_EMPTY` among them.
@@ -147,7 +146,7 @@ impl Checker {
         if let Pass::First(hashes) = self.pass {
             let candidates = hashes.candidates().ok_or_else(|| {
                 let message = format!(
-                    "more than {MAX_DUPLICATED_REF_IDS} different values of `ref_id` stand on more than one row: was the file appended to itself?"
+                    "more than {MAX_DUPLICATED_REF_IDS} different values of `ref_id` are on more than one row: was the file appended to itself?"
                 );
                 InputError::of_file(Code::Limit, message)
             })?;
@@ -184,10 +183,10 @@ impl Checker {
             self.planner.header = Some(header);
         }
         while let Some(row) = self.scanner.next_row()? {
-            // The header was read above.
+            // Read above.
             let Some(header) = &self.planner.header else { break };
             check_fields(&row, header)?;
-            let verdict = check_row(&row, header).and_then(|item| is_first(&mut self.pass, &row, item));
+            let verdict = check_row(&row, header).and_then(|item| check_unique(&mut self.pass, &row, item));
             self.encoded.clear();
             match verdict {
                 Ok(item) => {
@@ -207,8 +206,8 @@ impl Checker {
     }
 }
 
-/// Whether the row is the first with its `ref_id`; only the second pass can say no.
-fn is_first<'a>(pass: &mut Pass, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, InputError> {
+/// Rejects a row whose `ref_id` an earlier row has; only the second pass knows that.
+fn check_unique<'a>(pass: &mut Pass, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, InputError> {
     match pass {
         Pass::First(hashes) => hashes.add(&item.ref_id),
         Pass::Second(duplicates) => {
@@ -221,9 +220,10 @@ fn is_first<'a>(pass: &mut Pass, row: &Row<'_>, item: Item<'a>) -> Result<Item<'
     Ok(item)
 }
 
-/// How many bytes a row takes, and where.
+/// How many bytes a row takes.
 #[derive(Debug, Clone, Copy)]
 enum Encoded {
+    /// In the upload.
     Upload(u64),
     /// In `rejected.csv`.
     Rejection(u64),

@@ -1,18 +1,19 @@
-//! Whether each `ref_id` is unique, in memory that a file of any size can afford.
+//! Finds duplicate `ref_id`s in little memory.
 //!
 //! The first pass keeps an 8-byte hash per row (7.6 MiB per million rows), in blocks that are never moved or copied, so that
-//! growing costs nothing on top. Rows whose hash comes twice are candidates; if there are any, a second pass over the file keeps the
-//! candidates' `ref_id`s themselves and finds the true duplicates among them.
+//! growing takes no extra memory. A hash that occurs twice is a candidate. If there are candidates, a second pass over the file
+//! keeps their `ref_id`s and separates duplicates from chance.
 
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many different `ref_id`s may be on more than one row: each is kept whole in the second pass, so this bounds its
-/// memory to some 30 MB with identifiers of a usual length (270 MB with the longest). A file beyond it is refused; most likely it was appended to itself.
+/// How many different `ref_id`s may be on more than one row. The second pass keeps each of them, so this bounds its memory to
+/// some 30 MB with identifiers of a usual length (270 MB with the longest). A file with more is refused; most likely it was
+/// appended to itself.
 pub const MAX_DUPLICATED_REF_IDS: usize = 250_000;
 
 const BUCKETS: usize = 256;
-/// RefIdHashes in a block: 4 KiB, so that empty buckets cost a megabyte in all.
+/// Hashes in a block: 4 KiB, so that almost empty buckets take a megabyte in all.
 const BLOCK: usize = 512;
 
 /// The first pass: a hash of every `ref_id`.
@@ -42,7 +43,7 @@ impl RefIdHashes {
         }
     }
 
-    /// The hashes that were added more than once, sorted; `None` if they are more than [`MAX_DUPLICATED_REF_IDS`].
+    /// The hashes that were added more than once; `None` if there are more than [`MAX_DUPLICATED_REF_IDS`].
     #[must_use]
     pub fn candidates(&self) -> Option<Candidates> {
         let mut candidates = Vec::new();
@@ -64,14 +65,14 @@ impl RefIdHashes {
     }
 }
 
-/// RefIdHashes that more than one row has, sorted.
+/// The hashes that more than one row has, sorted.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     hashes: Vec<u64>,
 }
 
 impl Candidates {
-    /// Whether every `ref_id` is unique.
+    /// Whether there is none: every `ref_id` is unique.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
@@ -86,13 +87,13 @@ pub struct Duplicates {
 }
 
 impl Duplicates {
-    /// Among these candidates.
+    /// Looks for duplicates among these candidates.
     #[must_use]
     pub fn of(candidates: Candidates) -> Self {
         Duplicates { candidates, first_line: HashMap::new() }
     }
 
-    /// The line on which this `ref_id` was seen before, if it was; otherwise remembers that it is on `line`.
+    /// The line of an earlier row with this `ref_id`, if there is one; otherwise remembers this `line`.
     pub fn seen_before(&mut self, ref_id: &[u8], line: u64) -> Option<u64> {
         self.candidates.hashes.binary_search(&xxh3_64(ref_id)).ok()?;
         if let Some(first) = self.first_line.get(ref_id) {

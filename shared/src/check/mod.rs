@@ -1,4 +1,4 @@
-//! The check of a whole file: which rows are fit to be sent, and the plan of its parts.
+//! The check of a whole file: which rows are valid, and the plan of its parts.
 
 #![warn(missing_docs)]
 

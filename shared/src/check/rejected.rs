@@ -1,7 +1,7 @@
-//! `rejected.csv`: the rows that will not be evaluated, each with its place, its error code and a message.
+//! `rejected.csv`: the rows that are not sent, each with its place, its error code and a message.
 //!
-//! It is written once, when a drop is planned, and read again by whoever uploads or collects a part: what it says is what was
-//! decided, and nothing is decided twice.
+//! It is written once, when a drop is planned. Upload and collect read it instead of checking the rows again, so that all agree on
+//! which rows are rejected.
 
 use crate::csv::error::InputError;
 use crate::csv::row::MAX_REF_ID_BYTES;
@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 /// The first line of `rejected.csv`.
 pub const REJECTED_HEADER: &[u8] = b"line,byte_offset,ref_id,code,message\n";
 
-/// Appends the line for an error. `ref_id` is empty where the row has none that could be read.
+/// Appends a line. `ref_id` is empty if the row has none that can be read.
 pub fn write_rejection(out: &mut Vec<u8>, error: &InputError, ref_id: &[u8]) {
     out.extend_from_slice(format!("{},{},", error.line, error.offset).as_bytes());
-    write_field(out, &ref_id[..shown(ref_id)]);
+    write_field(out, &ref_id[..shown_length(ref_id)]);
     out.push(b',');
     out.extend_from_slice(error.code.as_str().as_bytes());
     out.push(b',');
@@ -23,24 +23,24 @@ pub fn write_rejection(out: &mut Vec<u8>, error: &InputError, ref_id: &[u8]) {
     out.push(b'\n');
 }
 
-/// How much of a `ref_id` is shown: one that is too long is not repeated whole.
-fn shown(ref_id: &[u8]) -> usize {
+/// How many bytes of a `ref_id` are shown: one that is too long is cut.
+fn shown_length(ref_id: &[u8]) -> usize {
     let mut end = ref_id.len().min(MAX_REF_ID_BYTES);
-    // Not within a character.
+    // Cut between characters.
     while end < ref_id.len() && end > 0 && ref_id[end] & 0xC0 == 0x80 {
         end -= 1;
     }
     end
 }
 
-/// A rejected row, as `rejected.csv` has it.
+/// A line of `rejected.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The byte offset of the row in the source.
     pub offset: u64,
-    /// The error code.
+    /// Why it is rejected.
     pub code: Code,
-    /// What is wrong with it.
+    /// What is wrong with the row.
     pub message: String,
 }
 
@@ -55,7 +55,7 @@ impl Rejections {
     /// Reads lines of `rejected.csv`, without its header.
     ///
     /// # Errors
-    /// If a line is not one that [`write_rejection`] writes: the file was changed.
+    /// If [`write_rejection`] did not write a line: the file was changed.
     pub fn read(lines: &[u8]) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(lines);
         let mut rows = Vec::new();
@@ -69,14 +69,14 @@ impl Rejections {
         Ok(Rejections { rows, next: 0 })
     }
 
-    /// Whether the row at `offset` is rejected. To be asked in the order of the rows.
+    /// The rejection of the row at `offset`, if it is rejected. Call it in the order of the rows.
     pub fn at(&mut self, offset: u64) -> Option<&Rejection> {
         let found = self.rows.get(self.next).filter(|r| r.offset == offset)?;
         self.next += 1;
         Some(found)
     }
 
-    /// How many have not been met.
+    /// How many [`Rejections::at`] has not returned yet.
     #[must_use]
     pub fn left(&self) -> usize {
         self.rows.len() - self.next

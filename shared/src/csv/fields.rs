@@ -1,8 +1,8 @@
-//! A row as the scanner gives it, and its fields.
+//! A scanned row and its fields.
 
 use std::borrow::Cow;
 
-/// Where a field is in its row, in bytes from the row's start, its quotes included.
+/// A field's range in its row, in bytes from the row's start, quotes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) start: usize,
@@ -11,45 +11,45 @@ pub(super) struct Field {
     pub(super) escaped: bool,
 }
 
-/// One row of the file, borrowed from the scanner.
+/// A row of the file, borrowed from the scanner.
 #[derive(Debug)]
 pub struct Row<'a> {
-    /// The line it begins on, counted from 1.
+    /// The line where it begins, counted from 1.
     pub line: u64,
-    /// The byte offset it begins at, counted from the file's first byte (a byte-order mark included).
+    /// The byte offset where it begins, counted from the file's first byte (a byte-order mark included).
     pub offset: u64,
-    /// The byte offset behind its end and its newline.
+    /// The byte offset after its newline.
     pub end: u64,
     pub(super) bytes: &'a [u8],
     pub(super) fields: &'a [Field],
 }
 
 impl<'a> Row<'a> {
-    /// How many fields it has.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether it has no field; the scanner never gives such a row.
+    /// Whether it has no field; the scanner never returns such a row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Whether it ends with a line end, rather than with the file.
+    /// Whether a line end follows it; the last row of a file may have none.
     #[must_use]
     pub fn has_line_end(&self) -> bool {
         self.end - self.offset > self.bytes.len() as u64
     }
 
-    /// The field as it is in the file, quotes and all; empty if there is no such field.
+    /// The field as it is in the file, with its quotes; empty if there is no such field.
     #[must_use]
     pub fn raw(&self, index: usize) -> &'a [u8] {
         self.fields.get(index).map_or(&[], |f| &self.bytes[f.start..f.end])
     }
 
-    /// The field's value: without its quotes, doubled quotes made single.
+    /// The field's value: without the quotes around it, and with `""` read as `"`; empty if there is no such field.
     #[must_use]
     pub fn value(&self, index: usize) -> Cow<'a, [u8]> {
         let Some(f) = self.fields.get(index) else { return Cow::Borrowed(&[]) };
@@ -64,7 +64,7 @@ impl<'a> Row<'a> {
         let mut rest = inner;
         while let Some(quote) = memchr::memchr(b'"', rest) {
             value.extend_from_slice(&rest[..=quote]);
-            // Within a quoted field a quote is always followed by its twin: the scanner ended the field otherwise.
+            // Inside a quoted field quotes come in pairs; a single one would have ended the field.
             rest = rest.get(quote + 2..).unwrap_or_default();
         }
         value.extend_from_slice(rest);

@@ -1,40 +1,40 @@
-//! The header: which column is which.
+//! The header of a file, and where its columns are.
 
 use super::fields::Row;
 use super::scan::Scanner;
 use crate::csv::error::InputError;
 use crate::problem::Code;
 
-/// The longest header, in bytes: it is kept in the drop's record, and a DynamoDB item holds 400 KB.
+/// The longest header, in bytes. The drop's record keeps it, and a DynamoDB item holds 400 KB.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// The columns that a file needs.
 pub const INPUT_COLUMNS: [&str; 3] = ["ref_id", "type", "content"];
 
-/// The columns the results begin with; those that are no [`INPUT_COLUMNS`] cannot also be columns of a file.
+/// The first columns of the results. A file cannot have those of them that are no [`INPUT_COLUMNS`].
 pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
 
 /// What the header says about the rows below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// How many columns the file has.
+    /// The number of columns.
     pub columns: usize,
-    /// The place of `ref_id`, counted from 0.
+    /// The column `ref_id`, counted from 0.
     pub ref_id: usize,
-    /// The place of `type`.
+    /// The column `type`.
     pub kind: usize,
-    /// The place of `content`.
+    /// The column `content`.
     pub content: usize,
-    /// The places of the extra columns, in their order.
+    /// The other columns, in their order.
     pub extra: Vec<usize>,
-    /// Whether the header has spaces after its commas: then the whole file is read so.
+    /// Whether the header has spaces after its commas: they are then skipped in the whole file.
     pub skip_spaces: bool,
     /// The header's fields as they are in the file, for the extra columns of the results.
     pub raw: Vec<Vec<u8>>,
 }
 
 impl Header {
-    /// Reads a header row that was scanned with `skip_spaces` on; `saw_spaces` is what the scanner says of it.
+    /// Reads a header row that was scanned with `skip_spaces`; `saw_spaces` is [`Scanner::saw_spaces`] after it.
     ///
     /// # Errors
     /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need; `E_LIMIT` for a header
@@ -45,7 +45,10 @@ impl Header {
         let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
         if bytes > MAX_HEADER_BYTES {
-            return Err(error(Code::Limit, format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are taken")));
+            return Err(error(
+                Code::Limit,
+                format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are allowed"),
+            ));
         }
         let names: Vec<String> = (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned()).collect();
         if let Some(delimiter) = other_delimiter(&names) {
@@ -58,9 +61,9 @@ impl Header {
                 (Some(first), Some(second)) => {
                     Err(header(format!("the column `{name}` stands twice, as columns {} and {}", first + 1, second + 1)))
                 }
-                (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => Err(header(format!(
-                    "the column `{name}` is missing: one is written in other letters; names are lower-case"
-                ))),
+                (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => {
+                    Err(header(format!("the column `{name}` is missing: names must be lower-case")))
+                }
                 (None, _) => Err(header(format!(
                     "the column `{name}` is missing; a file needs `ref_id`, `type` and `content`, in any order"
                 ))),
@@ -69,7 +72,7 @@ impl Header {
         let (ref_id, kind, content) = (find("ref_id")?, find("type")?, find("content")?);
         for reserved in RESULT_COLUMNS.into_iter().filter(|name| !INPUT_COLUMNS.contains(name)) {
             if names.iter().any(|n| n == reserved) {
-                return Err(header(format!("a column is named `{reserved}`, as one of the results is: give it another name")));
+                return Err(header(format!("a column is named `{reserved}`, which is a column of the results: rename it")));
             }
         }
         for (i, name) in names.iter().enumerate() {
@@ -81,7 +84,7 @@ impl Header {
         Ok(Header { columns: names.len(), ref_id, kind, content, extra, skip_spaces: saw_spaces, raw })
     }
 
-    /// Reads a header from its line alone, as [`Header::line`] gave it.
+    /// Reads a header from the line that [`Header::line`] wrote.
     ///
     /// # Errors
     /// As [`Header::read`]; `E_EMPTY` if there is no row.
@@ -96,16 +99,16 @@ impl Header {
         Ok(header)
     }
 
-    /// The header as one line without its newline: what a drop's record keeps of it.
+    /// The header as one line without its newline, for the drop's record.
     #[must_use]
     pub fn line(&self) -> String {
         let comma: &[u8] = if self.skip_spaces { b", " } else { b"," };
-        // The scanner let only UTF-8 through.
+        // The scanner accepts only UTF-8.
         String::from_utf8_lossy(&self.raw.join(comma)).into_owned()
     }
 }
 
-/// A header in one field that holds the names apart from something else than a comma.
+/// The delimiter of a header that has all names in one field: it is not a comma.
 fn other_delimiter(names: &[String]) -> Option<&'static str> {
     let [only] = names else { return None };
     let all = INPUT_COLUMNS.iter().all(|n| only.contains(n));

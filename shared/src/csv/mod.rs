@@ -1,4 +1,4 @@
-//! CSV, read strictly: the scanner, the header, the rules of a row, and writing a field.
+//! Strict CSV: the scanner, the header, the rules for a row, and writing a field.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The rules of a row: what makes it fit to be evaluated.
+//! The rules for a row: what it needs to be evaluated.
 
 use super::{fields::Row, header::Header};
 use crate::csv::error::InputError;
@@ -6,13 +6,13 @@ use crate::problem::Code;
 use std::borrow::Cow;
 use url::Url;
 
-/// The longest `ref_id`, in bytes. The API names no limit; this one is ours, and keeps memory bounded.
+/// The longest `ref_id`, in bytes. The API documents no limit; this one is ours and bounds memory.
 pub const MAX_REF_ID_BYTES: usize = 1024;
 
-/// The longest image URL, in bytes: beyond what browsers and servers take. Ours.
+/// The longest image URL, in bytes: more than browsers and servers accept. Our limit, not the API's.
 pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
 
-/// What a row asks to have evaluated.
+/// The type of a row's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `text`: the content is the text itself.
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name in the API.
+    /// The value of `type` in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,10 +40,10 @@ impl Kind {
     }
 }
 
-/// A row that keeps the rules, but for the uniqueness of its `ref_id`, which only the whole file shows.
+/// A valid row. Whether its `ref_id` is unique only the whole file shows.
 #[derive(Debug)]
 pub struct Item<'a> {
-    /// The row's identifier, without spaces at either end: a reader that trims must not find two rows with one.
+    /// The row's identifier without spaces at its ends: for a reader that trims, two rows must not have the same one.
     pub ref_id: Cow<'a, [u8]>,
     /// Text or image.
     pub kind: Kind,
@@ -52,7 +52,7 @@ pub struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// Appends the row as the API takes it: `ref_id,type,content` and a newline.
+    /// Appends the row as it is uploaded: `ref_id,type,content` and a newline.
     pub fn write_upload(&self, out: &mut Vec<u8>) {
         super::write::write_field(out, &self.ref_id);
         out.push(b',');
@@ -66,8 +66,8 @@ impl Item<'_> {
 /// The header of every upload.
 pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
 
-/// Whether the row has as many fields as the header. This one faults the file: with a field too many or too few, no one can
-/// say which field is which.
+/// Checks that the row has as many fields as the header. Otherwise the whole file is refused: it is unknown which field is
+/// missing or too many.
 ///
 /// # Errors
 /// `E_FIELDS`.
@@ -79,7 +79,7 @@ pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
     Err(InputError { code: Code::Fields, line: row.line, offset: row.offset, message })
 }
 
-/// Checks a row by itself.
+/// Checks a row on its own.
 ///
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
@@ -117,14 +117,14 @@ fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 
 fn check_image_url(content: &[u8]) -> Result<(), String> {
     if content.len() > MAX_IMAGE_URL_BYTES {
-        return Err(format!("it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are taken", content.len()));
+        return Err(format!("it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are allowed", content.len()));
     }
-    // The scanner let only UTF-8 through.
+    // The scanner accepts only UTF-8.
     let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
     if text.bytes().any(|b| b.is_ascii_whitespace()) {
         return Err("it has spaces or newlines in it".to_owned());
     }
-    // `Url` reports kinds of error, never the URL.
+    // The error of `Url` names a kind of error, never the URL.
     let url = Url::parse(text).map_err(|e| e.to_string())?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some_and(|h| !h.is_empty()) => Ok(()),

@@ -1,22 +1,22 @@
 //! The strict scanner: bytes in, rows out.
 //!
-//! The `csv` crate is too forgiving to check a file by: after a quote that is never closed it swallows the rest (so a
-//! download that was cut short passes), it reads `"a"b` as `ab`, passes NUL, and takes a bare carriage return for a row's
-//! end. This scanner refuses each of these, and remembers where every row and field began, so that a row can be pointed at,
-//! fetched again, and copied to the byte.
+//! The `csv` crate is too lenient to check a file: it reads everything after an unclosed quote as one field (so a truncated
+//! download passes), reads `"a"b` as `ab`, accepts NUL, and takes a bare carriage return as the end of a row. This scanner
+//! refuses each of these. It records where every row and field begins, so that a row can be located, fetched again and copied
+//! byte for byte.
 //!
-//! It takes bytes with [`Scanner::push`] in pieces of any size, holds one unfinished row at most, and reads a byte twice only
-//! if it is asked to with [`Scanner::resync`].
+//! [`Scanner::push`] takes pieces of any size. The scanner holds at most one unfinished row, and reads a byte twice only after
+//! [`Scanner::resync`].
 
 use super::fields::{Field, Row};
 use crate::csv::error::InputError;
 use crate::problem::Code;
 
-/// The longest row, in bytes, its newlines included: 16 MiB, half of what a part holds by default, so that memory stays
-/// bounded whatever a file holds. Ours, not the API's.
+/// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It bounds memory for any file.
+/// Our limit, not the API's.
 pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most fields of a row: a header has no room for more, and each takes memory.
+/// The most fields of a row: the longest header has no room for more, and each field takes memory.
 pub const MAX_FIELDS: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +25,34 @@ enum State {
     FieldStart,
     Unquoted,
     Quoted,
-    /// A quote was seen within a quoted field: its end, or the first of two.
+    /// The last byte was a quote inside a quoted field: the end of the field, or the first of two.
     QuoteSeen,
-    /// The rest of the line is passed over; see [`Scanner::resync`].
+    /// Skips the rest of the line; see [`Scanner::resync`].
     SkipLine,
 }
 
-/// How far the scan came.
 enum Step {
     Row { end: usize, next: usize },
     NeedMore,
 }
 
 /// A push scanner for strict CSV; see the module's documentation.
+///
+/// ```
+/// use moondrop_shared::csv::scan::Scanner;
+/// use moondrop_shared::problem::Code;
+///
+/// let mut scanner = Scanner::new(0, 1, false);
+/// scanner.push(b"ref_id,content\n1,\"two\nlines\"\n2,a\"b\n");
+/// scanner.finish();
+/// assert_eq!(scanner.next_row()?.map(|header| header.len()), Some(2));
+/// let row = scanner.next_row()?.ok_or("a row is missing")?;
+/// assert_eq!((row.line, row.offset, &*row.value(1)), (2, 15, b"two\nlines".as_slice()));
+/// // A quote inside an unquoted field, on line 4.
+/// let error = scanner.next_row().err().ok_or("the quote is accepted")?;
+/// assert_eq!((error.code, error.line), (Code::Quote, 4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Scanner {
     buffer: Vec<u8>,
@@ -55,15 +70,15 @@ pub struct Scanner {
     saw_spaces: bool,
     finished: bool,
     max_row: usize,
-    /// Where the row last given, or invalid, begins in `buffer`, and its line.
+    /// Where the last returned or refused row begins in `buffer`, and its line.
     last: (usize, u64),
 }
 
 const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
 
 impl Scanner {
-    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`, spaces after a comma are
-    /// not part of the field, also before a quote.
+    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`, spaces and tabs after a comma
+    /// are not part of the field, also before a quote.
     #[must_use]
     pub fn new(offset: u64, line: u64, skip_spaces: bool) -> Self {
         Scanner {
@@ -83,26 +98,26 @@ impl Scanner {
         }
     }
 
-    /// From the next row on, whether spaces after a comma are skipped.
+    /// Sets whether spaces after a comma are skipped, from the next row on.
     pub fn set_skip_spaces(&mut self, skip: bool) {
         self.skip_spaces = skip;
     }
 
-    /// How many bytes a row may have, in place of [`MAX_ROW_BYTES`].
+    /// Sets how many bytes a row may have, instead of [`MAX_ROW_BYTES`].
     pub fn set_row_limit(&mut self, bytes: usize) {
         self.max_row = bytes;
     }
 
-    /// Whether the row that is being read has more bytes than a row may have: then that is what [`Scanner::next_row`] refused.
+    /// Whether the current row has more bytes than a row may have: then [`Scanner::next_row`] refused it for that.
     #[must_use]
     pub fn row_is_too_long(&self) -> bool {
         self.position - self.start > self.max_row
     }
 
-    /// Goes on at the line behind the one on which the row last given or refused began. To be called before the next push.
+    /// Continues after the line on which the last returned or refused row began. Call it before the next push.
     ///
-    /// Called for any number of rows, no byte is read more than twice: a row of several lines ends on a line that has
-    /// an odd number of quotes, those between have an even one, and so are rows of one line each when they are read again.
+    /// However often it is called, no byte is read more than twice: of a row of several lines, the last line has an odd number of
+    /// quotes and the lines between have an even number, so each of those is a row of its own when it is read again.
     pub fn resync(&mut self) {
         let (row, line) = self.last;
         (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
@@ -114,8 +129,8 @@ impl Scanner {
         self.saw_spaces
     }
 
-    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next push: what is kept is then
-    /// one unfinished row at most.
+    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next push, so that at most one
+    /// unfinished row is kept.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -127,7 +142,7 @@ impl Scanner {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Says that no more bytes come: what is left is the last row.
+    /// Ends the file: the bytes that are left are the last row.
     pub fn finish(&mut self) {
         self.finished = true;
     }
@@ -135,8 +150,8 @@ impl Scanner {
     /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
     ///
     /// # Errors
-    /// The first error in the file's form. After `E_ENCODING` the scanner is behind the row, whose end is known; after any
-    /// other error it is of no more use, but for [`Scanner::resync`].
+    /// If the row is malformed. After `E_ENCODING` the scanner continues after the row, whose end is known. After any other error
+    /// only [`Scanner::resync`] lets it continue.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
         let step = self.scan();
         self.last = (self.start, self.line);
@@ -167,7 +182,7 @@ impl Scanner {
 
     fn scan(&mut self) -> Result<Step, InputError> {
         loop {
-            // Behind the longest row nothing is read: what is wrong there must not depend on how the bytes came.
+            // Nothing after the longest row is read: the error must not depend on how the bytes were cut into pieces.
             let window = &self.buffer[..self.buffer.len().min(self.start.saturating_add(self.max_row).saturating_add(1))];
             let Some(&byte) = window.get(self.position) else { return self.at_end() };
             match self.state {
@@ -283,7 +298,7 @@ impl Scanner {
     }
 
     fn push_field(&mut self, end: usize) {
-        // One too many is enough to refuse the row by.
+        // One field too many is enough to refuse the row.
         if self.fields.len() <= MAX_FIELDS {
             self.fields.push(Field { end: end - self.start, ..self.field });
         }

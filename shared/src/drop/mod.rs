@@ -1,4 +1,4 @@
-//! A drop: its record, and what `status.json` says of it.
+//! A drop: its record, and its `status.json`.
 
 #![warn(missing_docs)]
 

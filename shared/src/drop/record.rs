@@ -8,13 +8,13 @@ use crate::source::{DropId, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The state of a drop. The last four are ends.
+/// The state of a drop. The last four are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropState {
     /// Announced; its file is being checked, and no job exists.
     Checking,
-    /// Planned; jobs are being created and get their rows.
+    /// Planned; jobs are being created, and rows uploaded to them.
     Uploading,
     /// Every job has its rows.
     Evaluating,
@@ -22,20 +22,20 @@ pub enum DropState {
     Completed,
     /// Published, with rows that were rejected, failed or are missing.
     CompletedWithErrors,
-    /// The file was refused; nothing was sent.
+    /// The file was refused, and nothing was sent.
     Rejected,
     /// Published, or given up, with no row evaluated.
     Failed,
 }
 
 impl DropState {
-    /// Whether nothing more will happen.
+    /// Whether the drop has ended.
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, DropState::Checking | DropState::Uploading | DropState::Evaluating)
     }
 
-    /// The state's name, as in the ledger and `status.json`.
+    /// The state as in the ledger and `status.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,14 +50,14 @@ impl DropState {
     }
 }
 
-/// What to do with rows that are not fit to be sent.
+/// `ON_BAD_ROWS`: what to do with a file that has invalid rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadRows {
-    /// Send the others; the invalid ones are in the results with their error.
+    /// Send the valid rows; the invalid ones are in the results with their error.
     #[default]
     SubmitValid,
-    /// Send nothing, and list the invalid rows.
+    /// Send nothing, and list the invalid rows in `rejected.csv`.
     RejectFile,
 }
 
@@ -94,24 +94,24 @@ pub struct Plan {
 /// A drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DropRecord {
-    /// The form it was written in, see [`SCHEMA`].
+    /// The version of the record, see [`SCHEMA`].
     pub schema: u32,
-    /// The drop.
+    /// Its identity.
     pub id: DropId,
     /// Its object.
     pub source: Source,
     /// When it was dropped, by S3's clock.
     pub dropped_at: Timestamp,
-    /// The policy its rows are evaluated by; `None` if none was named, which refuses the drop.
+    /// The policy its rows are evaluated by; a drop with `None` is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// Where its results go.
+    /// The folder of its results.
     pub folder: String,
-    /// The setting it was dropped under.
+    /// The limits of its parts, by the settings when it was accepted.
     pub limits: PartLimits,
-    /// The setting it was dropped under.
+    /// The setting when it was accepted.
     pub on_bad_rows: OnBadRows,
-    /// Its state.
+    /// See [`DropState`].
     pub state: DropState,
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,27 +119,27 @@ pub struct DropRecord {
     /// Why it was refused or given up, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// Since when the API refuses to create jobs for it, with no job created in between.
+    /// Since when the API has refused to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
-    /// Since when it does so with answers that blame the request itself; see [`Problem::create_invalid`].
+    /// Since when the API has refused with an error that blames the request itself; see [`Problem::create_invalid`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Timestamp>,
     /// When each stage was reached.
     #[serde(default)]
     pub times: Times,
-    /// When someone last worked on it, or asked for work to be done: a drop long inactive is put back on the queue.
+    /// When a function last worked on it, or requeued it: a drop that is idle for long is requeued.
     pub active_at: Timestamp,
-    /// The size of `results.csv`, once published.
+    /// The size of `results.csv` in bytes, once published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_bytes: Option<u64>,
-    /// When its end had been reported and announced: until then it stays in the open index.
+    /// When its end was reported and announced. Until then it stays in the open index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
 }
 
 impl DropRecord {
-    /// The record a drop begins with: of this object, dropped then, with the policy and the limits of its settings.
+    /// The first record of a drop.
     #[must_use]
     pub fn new(source: Source, dropped_at: Timestamp, terms: Terms, now: Timestamp) -> Self {
         DropRecord {
@@ -163,7 +163,7 @@ impl DropRecord {
         }
     }
 
-    /// Where its results go if another drop has its folder.
+    /// The folder of its results if another drop has the first one.
     #[must_use]
     pub fn second_folder(&self) -> String {
         second_folder(&self.folder, &self.id)
@@ -187,14 +187,14 @@ impl DropRecord {
         ObjectKey::status(&self.folder)
     }
 
-    /// Whether its end is recorded, and not yet reported.
+    /// Whether its end is recorded, but not yet reported and announced.
     #[must_use]
     pub fn is_to_be_concluded(&self) -> bool {
         self.state.is_final() && self.closed_at.is_none()
     }
 }
 
-/// What the settings say of a drop when it is accepted.
+/// The settings that a drop keeps from when it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// The policy; `None` if none is named.

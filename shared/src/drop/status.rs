@@ -1,5 +1,5 @@
-//! `status.json`: the state of a drop, for people and programs. It is made from the ledger each time, so it can never disagree
-//! with it. The form is [`STATUS_SCHEMA`]; fields are only ever added to it.
+//! `status.json`: the state of a drop, for people and programs. It is always written from the ledger, so the two never disagree.
+//! Within a version ([`STATUS_SCHEMA`]), fields are only added.
 
 use crate::drop::{DropRecord, DropState, Times};
 use crate::object_key::ObjectKey;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The name and version of the form.
+/// The name and version of the format.
 pub const STATUS_SCHEMA: &str = "moondrop.status/2";
 
 /// The state of a drop.
@@ -34,15 +34,15 @@ pub struct Status {
     pub problem: Option<Problem>,
     /// Rows by outcome. `total` is `null` until the file is checked; `pending` have no outcome yet.
     pub rows: Rows,
-    /// What the API's results held beside answers.
+    /// What is unusual in the API's results.
     pub results: Anomalies,
-    /// Labels by name: rows that carry it, and a histogram of their scores in ten bins of 0.1.
+    /// Labels by name: rows that have the label, and a histogram of their scores in ten bins of 0.1.
     pub labels: BTreeMap<String, LabelCount>,
     /// Parts by state.
     pub parts_by_state: BTreeMap<String, u64>,
     /// Each part and its job.
     pub parts: Vec<PartStatus>,
-    /// The objects of the results bucket, as far as they are there.
+    /// The objects of the results bucket that exist.
     pub files: Files,
     /// When each stage was reached.
     pub times: Times,
@@ -66,22 +66,22 @@ pub struct Rows {
     pub pending: u64,
 }
 
-/// What the API's results held beside answers to our rows.
+/// What is unusual in the API's results.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomalies {
     /// Results for rows that were never sent; not written.
     pub unexpected: u64,
     /// Results for a row that already had one; not written.
     pub duplicates: u64,
-    /// Results whose `labels` could not be read; written as they came.
+    /// Results whose `labels` could not be read; written as they are.
     pub unreadable_labels: u64,
-    /// Rows with two different evaluations; they end `failed`.
+    /// Rows with two different evaluations; they count as failed.
     #[serde(default)]
     pub conflicting: u64,
     /// Rows whose answer has neither labels nor error.
     #[serde(default)]
     pub blank: u64,
-    /// Rows of text whose content came back as another than was sent.
+    /// Rows of text whose content in the answer is not the sent one.
     #[serde(default)]
     pub content_mismatches: u64,
 }
@@ -97,27 +97,27 @@ pub struct PartStatus {
     pub first_line: u64,
     /// Its rows.
     pub rows: u64,
-    /// Those of them that are not sent.
+    /// Its rows that are not sent.
     pub rejected: u64,
-    /// Its job.
+    /// The id of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// What the API last said of its job.
+    /// The state of its job, as last reported by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
     /// Why it has no results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What keeps it from going on; absent while all is well.
+    /// Why it cannot continue; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// Its results, kept as they came since they cannot be used: their key in the results bucket.
+    /// The key of its kept results in the results bucket, if they cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<ObjectKey>,
     /// For how many seconds its job has been absent from the API's answers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absent_seconds: u64,
-    /// Its rows are in the API's order without extra columns, since the source was gone.
+    /// The source was gone: its rows are in the API's order, without extra columns.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub source_missing: bool,
 }
@@ -138,7 +138,7 @@ pub struct Files {
 /// Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// The file that was dropped.
+    /// The dropped file.
     pub source: u64,
     /// All uploads.
     pub uploaded: u64,
@@ -148,10 +148,10 @@ pub struct Sizes {
 }
 
 impl Status {
-    /// The state of a drop by its records. `checked` is how many rows were checked, while the file is being checked.
+    /// The status of a drop from its records. `checked` is the number of rows checked so far, while the file is being checked.
     #[must_use]
-    pub fn of(meta: &DropRecord, parts: &[PartRecord], checked: u64, now: Timestamp) -> Self {
-        let plan = meta.plan.as_ref();
+    pub fn of(drop: &DropRecord, parts: &[PartRecord], checked: u64, now: Timestamp) -> Self {
+        let plan = drop.plan.as_ref();
         let mut tally = Tally::default();
         let mut parts_by_state = BTreeMap::new();
         for part in parts {
@@ -161,22 +161,22 @@ impl Status {
             }
         }
         let total = plan.map(|p| p.rows);
-        if meta.state == DropState::Rejected {
+        if drop.state == DropState::Rejected {
             tally.rows.rejected = plan.map_or(0, |p| p.rejected);
         }
         Status {
             schema: STATUS_SCHEMA.to_owned(),
-            drop: meta.id.to_string(),
-            source: meta.source.clone(),
-            dropped_at: meta.dropped_at,
-            policy: meta.policy.clone(),
-            state: meta.state,
-            problem: meta.problem.clone().or_else(|| parts.iter().find_map(PartRecord::problem)),
+            drop: drop.id.to_string(),
+            source: drop.source.clone(),
+            dropped_at: drop.dropped_at,
+            policy: drop.policy.clone(),
+            state: drop.state,
+            problem: drop.problem.clone().or_else(|| parts.iter().find_map(PartRecord::problem)),
             rows: Rows {
                 total,
                 checked: total.unwrap_or(checked),
                 outcomes: tally.rows,
-                pending: if meta.state.is_final() { 0 } else { total.unwrap_or(0).saturating_sub(tally.rows.total()) },
+                pending: if drop.state.is_final() { 0 } else { total.unwrap_or(0).saturating_sub(tally.rows.total()) },
             },
             results: Anomalies {
                 unexpected: tally.unexpected,
@@ -189,12 +189,12 @@ impl Status {
             labels: tally.labels,
             parts_by_state,
             parts: parts.iter().map(PartStatus::of).collect(),
-            files: Files::of(meta),
-            times: meta.times.clone(),
+            files: Files::of(drop),
+            times: drop.times.clone(),
             sizes: Sizes {
-                source: meta.source.size,
+                source: drop.source.size,
                 uploaded: parts.iter().filter(|p| p.is_sent()).map(|p| p.plan.upload_bytes).sum(),
-                results: meta.results_bytes,
+                results: drop.results_bytes,
             },
             updated_at: now,
         }
@@ -202,14 +202,14 @@ impl Status {
 }
 
 impl Files {
-    /// What there is of a drop.
+    /// The files of a drop that exist.
     #[must_use]
-    pub fn of(meta: &DropRecord) -> Self {
-        let has_rejections = meta.state == DropState::Rejected || meta.plan.as_ref().is_some_and(|p| p.rejected > 0);
+    pub fn of(drop: &DropRecord) -> Self {
+        let has_rejections = drop.state == DropState::Rejected || drop.plan.as_ref().is_some_and(|p| p.rejected > 0);
         Files {
-            results: meta.results_bytes.map(|_| meta.results_key()),
-            rejected: has_rejections.then(|| meta.rejected_key()),
-            status: meta.status_key(),
+            results: drop.results_bytes.map(|_| drop.results_key()),
+            rejected: has_rejections.then(|| drop.rejected_key()),
+            status: drop.status_key(),
         }
     }
 }

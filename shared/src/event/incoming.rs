@@ -1,21 +1,21 @@
-//! Events that come in: an object was created, a job has ended.
+//! The events that the functions receive: an object was created, a job has ended.
 
 use crate::source::{DropId, Source, unquoted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// An object announced: S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail. Only
-/// the fields that are read are declared. Keys in these events are plain, unlike in S3's own notifications.
+/// S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail. Only the fields that are read
+/// are declared. Keys in these events are plain; those in S3's own notifications are form-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ObjectCreated {
-    /// When the object was created, or the drop put back on the queue.
+    /// When the object was created, or the drop requeued.
     pub time: Timestamp,
-    /// What it is about.
+    /// Which object.
     pub detail: ObjectCreatedDetail,
 }
 
-/// Which object.
+/// The object and its bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectCreatedDetail {
     /// Its bucket.
@@ -25,7 +25,7 @@ pub struct ObjectCreatedDetail {
 }
 
 impl ObjectCreatedDetail {
-    /// The object, if the event says enough to know it by: S3 leaves ETag or size out of some events.
+    /// The object, if the event identifies it: S3 leaves the ETag or the size out of some events.
     #[must_use]
     pub fn source(&self) -> Option<Source> {
         let object = &self.object;
@@ -41,7 +41,7 @@ impl ObjectCreatedDetail {
 }
 
 impl From<&Source> for ObjectCreatedDetail {
-    /// The detail of which [`ObjectCreatedDetail::source`] makes this object again.
+    /// The inverse of [`ObjectCreatedDetail::source`].
     fn from(source: &Source) -> Self {
         ObjectCreatedDetail {
             bucket: Bucket { name: source.bucket.clone() },
@@ -57,21 +57,21 @@ impl From<&Source> for ObjectCreatedDetail {
 }
 
 impl CreatedObject {
-    /// The version; none where S3 says so by `null`, as in a bucket whose versioning is suspended.
+    /// The version. S3 writes `null` for none, as in a bucket whose versioning is suspended.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version_id.as_deref().filter(|version| !version.is_empty() && *version != "null")
     }
 }
 
-/// A bucket by its name.
+/// A bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// The name.
+    /// Its name.
     pub name: String,
 }
 
-/// The object of an announcement.
+/// The created object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CreatedObject {
@@ -92,10 +92,10 @@ pub struct CreatedObject {
 }
 
 impl ObjectCreated {
-    /// Reads the body of a queue's message.
+    /// Reads the body of a queue message.
     ///
     /// # Errors
-    /// If it is no such event; the error shows where reading stopped, not what was there.
+    /// If it is no such event. The message has the place of the error, never the content.
     pub fn read(body: &str) -> Result<Self> {
         serde_json::from_str(body)
             .map_err(|e| anyhow::anyhow!("line {}, column {}", e.line(), e.column()))
@@ -103,7 +103,7 @@ impl ObjectCreated {
     }
 }
 
-/// A job's end, as it is announced to collect.
+/// The end of a job, for collect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct JobEnded {
     /// Which job.
@@ -132,14 +132,14 @@ mod tests {
         "requester":"123456789012","source-ip-address":"1.2.3.4","reason":"PutObject"}}"#;
 
     #[test]
-    fn a_real_event_is_read_and_its_key_is_taken_as_it_stands() {
+    fn a_real_event_is_read_and_its_key_is_taken_as_it_is() {
         let event = ObjectCreated::read(REAL).unwrap();
         assert_eq!(event.detail.object.key, "incoming/a b+%2F.csv");
         assert_eq!(event.detail.object.version_id.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
     }
 
     #[test]
-    fn a_drop_put_back_on_the_queue_is_announced_as_the_same_drop() {
+    fn a_requeued_drop_is_announced_as_the_same_drop() {
         let detail = ObjectCreated::read(REAL).unwrap().detail;
         let source = detail.source().unwrap();
         let again = super::super::OutgoingEvent::DropStalled { source }.detail();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_event_is_refused_without_being_shown() {
+    fn another_event_is_refused_without_being_shown() {
         let error = format!("{:#}", ObjectCreated::read(r#"{"time":"secret"}"#).unwrap_err());
         assert!(error.contains("Object Created") && !error.contains("secret"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Events: what comes in from S3 and from poll, and what goes out on Moondrop's bus.
+//! Events: those that the functions receive from S3 and poll, and those that Moondrop puts on its bus.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Events: what comes in from S3, and what goes out on Moondrop's bus.
+//! The events that Moondrop puts on its bus.
 
 use super::ObjectCreatedDetail;
 use crate::drop::status::Files;
@@ -11,16 +11,16 @@ use crate::source::{DropId, Source};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// The `source` of every event of ours.
+/// The `source` of every event.
 pub const EVENT_SOURCE: &str = "moondrop";
-/// The name and version of the form of the events' details.
+/// The name and version of the format of `detail`.
 pub const EVENT_SCHEMA: &str = "moondrop.event/2";
 
-/// What Moondrop announces on its bus. The `detail` of each event has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields
-/// are only ever added. Any of them may come twice; the drop, with the part, identifies it.
+/// An event on Moondrop's bus. Its `detail` has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields are only added. An
+/// event may come twice: the two then have the same type, drop and part.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutgoingEvent {
-    /// A job's results can be collected. Announced again until they are. For collect: for users there is the drop's end.
+    /// A job's results can be collected. For collect; repeated until they are collected.
     JobCompleted {
         /// Its drop.
         drop: DropId,
@@ -29,11 +29,11 @@ pub enum OutgoingEvent {
         /// The job; a part without a row to send has none.
         job: Option<String>,
     },
-    /// A job failed, was cancelled or is gone: its rows end without results. Announced again until they are stored.
+    /// A job failed, was cancelled or is lost: its rows end without results. Repeated until they are stored.
     JobFailed(Box<JobFailed>),
-    /// A part cannot go on without an act of the user's: its results are held, or its job does not start.
+    /// A part waits for the user: its results are held, or its job does not start.
     DropNeedsAction(Box<NeedsAction>),
-    /// A drop is put back on the queue. For submit.
+    /// A drop is requeued. For submit.
     DropStalled {
         /// The object.
         source: Source,
@@ -42,14 +42,14 @@ pub enum OutgoingEvent {
     DropAccepted(Box<DropEvent>),
     /// A drop was refused.
     DropRejected(Box<DropEvent>),
-    /// A drop reached its end and is published, or given up.
+    /// A drop is published, or given up.
     DropCompleted(Box<DropEvent>),
 }
 
-/// What users learn of a drop. Its fields are those of `status.json`, as far as a rule has use for them.
+/// An event about a drop, for users. It has the fields of `status.json` that a rule can use.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DropEvent {
-    /// The drop; with the event's type, what identifies an event that comes twice.
+    /// The drop; with the event's type, it identifies an event that comes twice.
     pub drop: DropId,
     /// Its object: bucket, key, version, ETag, size in bytes.
     pub source: Source,
@@ -88,7 +88,7 @@ pub struct EventFiles {
     pub bucket: String,
     /// Their folder in it.
     pub folder: String,
-    /// Their keys, of those that are there.
+    /// The keys of those that exist.
     #[serde(flatten)]
     pub keys: Files,
 }
@@ -107,28 +107,28 @@ pub struct EventPart {
     pub part: u32,
     /// The line of its first row in the file.
     pub first_line: u64,
-    /// Its rows that are for the job.
+    /// Its rows for the job.
     pub rows: u64,
     /// The job; `null` if the API refused to create one.
     pub job: Option<String>,
 }
 
-/// What users learn of a job that gave no results.
+/// An event about a job without results, for users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobFailed {
-    /// The part, whose rows have no results now.
+    /// The part, whose rows have no results.
     #[serde(flatten)]
     pub part: EventPart,
-    /// What the API last said of the job, such as `ERROR`.
+    /// The job's state as last reported by the API, such as `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
-    /// Whether the API no longer knows the job: its rows end as missing, else as failed.
+    /// Whether the API no longer reports the job: its rows then end as missing, otherwise as failed.
     pub lost: bool,
-    /// Why, for people; it is in the `error` of every row.
+    /// For people to read; it is in the `error` of every row.
     pub reason: String,
 }
 
-/// What users learn of a part that needs an act of theirs.
+/// An event about a part that waits for the user.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NeedsAction {
     /// The part, whose rows wait.
@@ -136,19 +136,19 @@ pub struct NeedsAction {
     pub part: EventPart,
     /// What is wrong, and what lets the drop continue.
     pub problem: Problem,
-    /// The kept results; absent if it is not about results.
+    /// The kept results; absent if the problem is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldFile>,
 }
 
-/// Results that are kept as they came.
+/// Results that are kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldFile {
     /// Their bucket.
     pub bucket: String,
     /// Their key.
     pub key: ObjectKey,
-    /// The line of them where something is wrong, if it is at one place.
+    /// The line of the results with the problem, if it is on one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The setting that lets the drop continue.
@@ -156,11 +156,11 @@ pub struct HeldFile {
 }
 
 impl EventPart {
-    fn of(part: &PartRecord, meta: Option<&DropRecord>) -> Self {
+    fn of(part: &PartRecord, drop: Option<&DropRecord>) -> Self {
         EventPart {
             drop: part.drop.clone(),
-            source: meta.map(|meta| meta.source.clone()),
-            policy: meta.and_then(|meta| meta.policy.clone()),
+            source: drop.map(|drop| drop.source.clone()),
+            policy: drop.and_then(|drop| drop.policy.clone()),
             part: part.plan.number,
             first_line: part.plan.first_line,
             rows: part.plan.accepted,
@@ -170,33 +170,33 @@ impl EventPart {
 }
 
 impl NeedsAction {
-    /// The event about a part; `None` if nothing keeps it from continuing.
+    /// The event about a part; `None` if the part has no problem.
     #[must_use]
-    pub fn of(part: &PartRecord, meta: Option<&DropRecord>, results_bucket: &str) -> Option<Self> {
+    pub fn of(part: &PartRecord, drop: Option<&DropRecord>, results_bucket: &str) -> Option<Self> {
         let held = part.held.as_ref().map(|held| HeldFile {
             bucket: results_bucket.to_owned(),
             key: held.key.clone(),
             line: held.line,
             setting: held.setting.clone(),
         });
-        Some(NeedsAction { part: EventPart::of(part, meta), problem: part.problem()?, held })
+        Some(NeedsAction { part: EventPart::of(part, drop), problem: part.problem()?, held })
     }
 }
 
 impl DropEvent {
-    /// The event about a drop, whose rows have come to this.
+    /// The event about a drop whose rows have these outcomes.
     #[must_use]
-    pub fn of(meta: &DropRecord, outcomes: Outcomes, results_bucket: &str) -> Self {
+    pub fn of(drop: &DropRecord, outcomes: Outcomes, results_bucket: &str) -> Self {
         DropEvent {
-            drop: meta.id.clone(),
-            source: meta.source.clone(),
-            dropped_at: meta.dropped_at,
-            ended_at: meta.times.ended_at,
-            policy: meta.policy.clone(),
-            state: meta.state,
-            problem: meta.problem.clone(),
-            rows: EventRows { total: meta.plan.as_ref().map(|plan| plan.rows), outcomes },
-            files: EventFiles { bucket: results_bucket.to_owned(), folder: meta.folder.clone(), keys: Files::of(meta) },
+            drop: drop.id.clone(),
+            source: drop.source.clone(),
+            dropped_at: drop.dropped_at,
+            ended_at: drop.times.ended_at,
+            policy: drop.policy.clone(),
+            state: drop.state,
+            problem: drop.problem.clone(),
+            rows: EventRows { total: drop.plan.as_ref().map(|plan| plan.rows), outcomes },
+            files: EventFiles { bucket: results_bucket.to_owned(), folder: drop.folder.clone(), keys: Files::of(drop) },
         }
     }
 }
@@ -204,9 +204,9 @@ impl DropEvent {
 impl JobFailed {
     /// The event about a part that failed.
     #[must_use]
-    pub fn of(part: &PartRecord, failure: &PartFailure, meta: Option<&DropRecord>) -> Self {
+    pub fn of(part: &PartRecord, failure: &PartFailure, drop: Option<&DropRecord>) -> Self {
         JobFailed {
-            part: EventPart::of(part, meta),
+            part: EventPart::of(part, drop),
             job_state: part.job_state.as_ref().map(|state| state.as_str().to_owned()),
             lost: failure.lost,
             reason: failure.reason.clone(),

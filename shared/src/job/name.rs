@@ -1,16 +1,16 @@
-//! The name a job is created with.
+//! The name of a job.
 
 use crate::source::DropId;
 
-/// The name a job is created with: `moondrop:<stack>:<drop>:<part>`. The stack's name keeps two stacks on one account from
+/// The name that Moondrop gives a job: `moondrop:<stack>:<drop>:<part>`. The stack's name keeps two stacks on one account from
 /// sweeping each other's jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName {
-    /// The stack.
+    /// The stack's name.
     pub stack: String,
     /// The drop.
     pub drop: DropId,
-    /// The part.
+    /// The part's number.
     pub part: u32,
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jobs_name_reads_back_and_others_do_not() {
+    fn a_jobs_name_is_read_back_and_others_are_not() {
         let name = JobName { stack: "moon".into(), drop: DropId::of("b", "k", "v"), part: 7 };
         assert_eq!(JobName::parse(&name.to_string()), Some(name));
         for other in ["", "moondrop", "moondrop:a:b", "moondrop:a:b:x", "moondrop:a:b:1:2", "other:a:b:1"] {

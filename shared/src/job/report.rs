@@ -1,36 +1,36 @@
-//! A job as the API reports it, read without trust: what it says is taken, what it leaves out is never made up.
+//! A job as the API reports it. Every field may be missing or malformed; nothing is assumed about what is missing.
 
 use super::{JobState, SignedUrl};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A job as the API reports it. Proto3 JSON may have any field as `null`, an empty URL as `""`, and an enum's value that the
-/// gateway has no name for as a number: one strange job must not make an answer about a hundred unreadable.
+/// A job as the API reports it. Proto3 JSON may have `null` for any field, `""` for an absent URL, and a number for an enum's
+/// value that the gateway has no name for: one malformed job must not make an answer about a hundred unreadable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
-    /// Its id.
+    /// Empty if the record has none.
     #[serde(rename = "batchJobId", default, deserialize_with = "read_string")]
     pub id: String,
-    /// Its name.
+    /// See [`super::JobName`].
     #[serde(default, deserialize_with = "read_string")]
     pub name: String,
-    /// Its state; [`JobState::Unknown`] too if the field holds no state at all.
+    /// [`JobState::Unknown`] also for a value that is no state at all.
     #[serde(default = "unspecified", deserialize_with = "read_state")]
     pub state: JobState,
-    /// When it was created; `None` too if that is no time.
+    /// `None` also for a value that is no time.
     #[serde(default, deserialize_with = "read_time")]
     pub created_at: Option<Timestamp>,
     /// Why it failed.
     #[serde(default, deserialize_with = "optional_error")]
     pub error: Option<JobError>,
-    /// Where its results are, once it is completed; fresh with each GET.
+    /// Where its results are, once it is completed; each GET gives a new URL.
     #[serde(default, deserialize_with = "optional_url")]
     pub output_file_url: Option<SignedUrl>,
 }
 
-/// An error in a job's record or in an answer. Proto3 JSON may carry an empty one: that is none.
+/// An error in a job's record or in an answer. Proto3 JSON may have an empty one, which is read as none.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobError {
@@ -41,35 +41,35 @@ pub struct JobError {
 }
 
 impl JobError {
-    /// Whether it has a code that says something.
+    /// Whether it has a code other than "unspecified".
     #[must_use]
     pub fn is_coded(&self) -> bool {
         !matches!(self.error_code.as_str(), "" | "BATCH_JOB_ERROR_UNSPECIFIED")
     }
 
-    /// Whether its code blames what every job of the drop is made by: the policy or the priority.
+    /// Whether its code blames the request, which is the same for every job of the drop: the policy or the priority.
     #[must_use]
     pub fn blames_request(&self) -> bool {
         let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
         code.starts_with("INVALID_POLICY") || code.starts_with("INVALID_PRIORITY")
     }
 
-    /// What it says, for people; `None` if it says nothing.
+    /// The code and the message, for people to read; `None` if it has neither.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
         let code = if code == "UNSPECIFIED" { "" } else { code };
         let message = format!("{code} {}", self.error_message);
-        Some(clean(&message)).filter(|w| !w.is_empty())
+        Some(clean(&message)).filter(|message| !message.is_empty())
     }
 }
 
-/// What a GET reports.
+/// What one GET reports.
 #[derive(Debug, Default)]
 pub struct Reported {
     /// The jobs.
     pub jobs: Vec<Job>,
-    /// How many records say not even which job they are about.
+    /// How many records have no job id.
     pub nameless: usize,
 }
 
@@ -77,7 +77,7 @@ fn unspecified() -> JobState {
     JobState::Unspecified
 }
 
-/// A text or an enum's value; `null` is empty, and a number its digits.
+/// A text or an enum's value; `null` is read as empty, and a number as its digits.
 pub(crate) fn read_string<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(string_or_number(&Value::deserialize(from)?))
 }
@@ -94,9 +94,9 @@ fn read_state<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> 
     Ok(match Value::deserialize(from)? {
         Value::Null => JobState::Unspecified,
         value @ (Value::String(_) | Value::Number(_)) => match string_or_number(&value) {
-            word if word.is_empty() => JobState::Unspecified,
-            // Fit for records and logs.
-            word if word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => JobState::from(word),
+            name if name.is_empty() => JobState::Unspecified,
+            // It goes into records and logs.
+            name if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => JobState::from(name),
             _ => JobState::Unknown("UNREADABLE".to_owned()),
         },
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => JobState::Unknown("UNREADABLE".to_owned()),
@@ -111,7 +111,7 @@ pub(crate) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Some(read_string(from)?).filter(|url| !url.is_empty()).map(SignedUrl::new))
 }
 
-/// An error in any form: an object, or a text alone.
+/// An error in any form: an object, or only a message.
 pub(crate) fn optional_error<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobError>, D::Error> {
     Ok(error_in(&Value::deserialize(from)?))
 }
@@ -124,9 +124,9 @@ pub(crate) fn error_in(value: &Value) -> Option<JobError> {
     error.message().is_some().then_some(error)
 }
 
-/// The API's message made fit to be shown: one line, 200 characters at most, without anything that may be a URL.
+/// A message of the API's made safe to show: one line, at most 200 characters, without anything that may be a URL.
 pub(crate) fn clean(message: &str) -> String {
-    let shown: Vec<&str> = message.split_whitespace().map(|w| if w.contains("://") { "(address)" } else { w }).collect();
+    let shown: Vec<&str> = message.split_whitespace().map(|word| if word.contains("://") { "(URL)" } else { word }).collect();
     shown.join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
@@ -135,10 +135,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_error_says_nothing_and_urls_are_never_shown() {
+    fn an_unspecified_error_has_no_message_and_urls_are_never_shown() {
         let error = |code: &str, message: &str| JobError { error_code: code.into(), error_message: message.into() };
         assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").message(), None);
-        let words = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").message();
-        assert_eq!(words.as_deref(), Some("INVALID_POLICY see (address) now"));
+        let message = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").message();
+        assert_eq!(message.as_deref(), Some("INVALID_POLICY see (URL) now"));
     }
 }

@@ -1,16 +1,16 @@
-//! Values that must not be printed.
+//! A pre-signed URL, which must not be printed.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A pre-signed URL: whoever has it can read or write what it points to. Its `Debug` shows nothing of it; it has no
-/// `Display`. It serializes as itself, for the one attribute of the ledger that holds it while it is needed.
+/// A pre-signed URL: whoever has it can read or write its object. Its `Debug` does not show it, and it has no `Display`. It
+/// serializes in full, for the one attribute of the ledger that holds it while it is needed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SignedUrl(String);
 
 impl SignedUrl {
-    /// A URL as the API gave it.
+    /// Wraps a URL as the API gave it.
     #[must_use]
     pub fn new(url: String) -> Self {
         SignedUrl(url)

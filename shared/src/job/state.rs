@@ -1,8 +1,8 @@
-//! A batch job's state.
+//! The states of a batch job.
 
 use serde::{Deserialize, Serialize};
 
-/// A job's state (Batch API, `BatchJobState`). One we have never heard of is kept by its name and counts as still pending.
+/// A job's state (Batch API, `BatchJobState`). An unknown one is kept by its name and counts as still pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[allow(missing_docs)] // The variants are the API's own names.
@@ -23,7 +23,7 @@ pub enum JobState {
 
 const PREFIX: &str = "BATCH_JOB_STATE_";
 
-/// The states we know, in the order a job goes through them; the last three are ends.
+/// The documented states in the order a job goes through them, with their ranks; the last three are final.
 const STATES: [(JobState, &str, u32); 11] = [
     (JobState::Unspecified, "UNSPECIFIED", 0),
     (JobState::Initialized, "INITIALIZED", 1),
@@ -39,13 +39,13 @@ const STATES: [(JobState, &str, u32); 11] = [
 ];
 
 impl JobState {
-    /// How far along the job is: states only move to a higher rank. An unknown state has rank 0 and moves nothing.
+    /// How far along the job is: a job only moves to a higher rank. An unknown state has rank 0 and moves nothing.
     #[must_use]
     pub fn rank(&self) -> u32 {
         STATES.iter().find(|(s, ..)| s == self).map_or(0, |(.., rank)| *rank)
     }
 
-    /// Whether the job has received its input: it is past INITIALIZED.
+    /// Whether the job has its input: it is past INITIALIZED.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.rank() >= JobState::Queued.rank()
@@ -60,7 +60,7 @@ impl JobState {
         }
     }
 
-    /// The state's name as the API has it.
+    /// The state's name in the API, with its prefix.
     #[must_use]
     pub fn api_name(&self) -> String {
         format!("{PREFIX}{}", self.as_str())

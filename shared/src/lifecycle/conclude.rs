@@ -1,5 +1,5 @@
-//! The last steps of a drop that has reached its end: say so in `status.json` and on the bus, then take it off the list of
-//! what is open. Each can be done again: a drop whose end was recorded by an attempt that then died is concluded by the next.
+//! The last steps of a drop that has ended: report it in `status.json`, announce it on the bus, then remove it from the open index.
+//! Each step can be repeated: if an attempt dies after it recorded the end, the next one concludes the drop.
 
 use super::report::report;
 use crate::drop::{DropRecord, DropState};
@@ -10,7 +10,7 @@ use crate::services::metrics::{Metric, Metrics};
 use anyhow::Result;
 use jiff::Timestamp;
 
-/// Concludes a drop if its state is final and no one has concluded it; whether it has ended.
+/// Concludes a drop if its state is final and that was not done yet; returns whether the drop has ended.
 ///
 /// # Errors
 /// As [`conclude`].
@@ -33,7 +33,7 @@ pub async fn conclude(services: &Services, drop: &DropRecord) -> Result<()> {
         _ => OutgoingEvent::DropCompleted(event),
     };
     services.bus.put(&[event]).await?;
-    // Counted once: of all attempts that come here, one takes the drop off the list.
+    // Counted once: only one attempt removes the drop from the index.
     if services.ledger.close(&drop.id, Timestamp::now()).await?.ours {
         count(&services.metrics, drop.state, rows);
     }

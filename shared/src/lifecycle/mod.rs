@@ -1,7 +1,7 @@
-//! What the functions do with a drop in common, by several services at once.
+//! The steps that several functions share and that need several services.
 //!
-//! A drop that waits has its problem set ([`set_problem`]), and what changes is reported ([`try_report`]); a drop whose state is final is concluded
-//! ([`conclude`], [`conclude_if_ended`]), whoever comes first; a part is opened again to be uploaded or joined ([`PartSource`]).
+//! [`set_problem`] records and reports what a drop waits for. [`conclude`] and [`conclude_if_ended`] end a drop whose state is final;
+//! any function may come first. [`PartSource`] opens a part again to upload or join it.
 
 mod conclude;
 mod part_source;

@@ -1,5 +1,5 @@
-//! A part's rows, opened again to be uploaded or joined: the header from the drop's record, the part's lines of `rejected.csv`, and
-//! its range of the source.
+//! A part, opened again to be uploaded or joined: the header from the drop's record, the part's lines of `rejected.csv`, and its
+//! range of the source.
 
 use crate::check::rejected::Rejections;
 use crate::csv::header::Header;
@@ -9,14 +9,12 @@ use crate::services::Services;
 use crate::services::s3::drops_bucket::SourceReader;
 use anyhow::{Context, Result};
 
-/// What it takes to read a part's rows again.
+/// What is needed to read a part's rows again.
 #[derive(Debug)]
 pub struct PartSource {
-    /// The file's header.
     pub header: Header,
-    /// Its rows that are not sent.
     pub rejections: Rejections,
-    /// Its bytes of the source, of which none is read yet.
+    /// Nothing is read yet.
     pub reader: SourceReader,
 }
 
@@ -24,7 +22,7 @@ impl PartSource {
     /// Opens a part of a planned drop.
     ///
     /// # Errors
-    /// If S3 does not answer, or the record or `rejected.csv` is not as it was written.
+    /// If S3 does not answer, or the record or `rejected.csv` was changed.
     pub async fn open(services: &Services, drop: &DropRecord, part: &PlannedPart) -> Result<Self> {
         Ok(PartSource {
             header: header(drop)?,
@@ -49,6 +47,6 @@ async fn rejections(services: &Services, drop: &DropRecord, part: &PlannedPart) 
     }
     let key = drop.rejected_key();
     let body = services.results.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
-    let body = body.with_context(|| format!("{key} is gone, which says what to leave out"))?;
+    let body = body.with_context(|| format!("{key}, which lists the rejected rows, is gone"))?;
     Rejections::read(&body.collect().await.with_context(|| format!("read {key}"))?.into_bytes())
 }

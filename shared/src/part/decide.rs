@@ -1,60 +1,59 @@
-//! What becomes of a part, by its record and by what the API says of its job. Values in, a decision out.
+//! Decides what to do about a part from its record and the API's answer about its job. Values in, a decision out.
 //!
-//! The API is a stranger: what it reports is used, what it leaves out is not proof. The table says what becomes of a part whose
-//! job the API reports so; "sent" is a part whose upload began, since it may have taken effect whatever was answered.
+//! What the API reports is used; what it leaves out proves nothing. The table has a row for each answer and a column for each state.
+//! A part is "sent" if an upload began: it may have taken effect, whatever the answer to it.
 //!
 //! | job | CREATED, nothing sent | sent: CREATED, UPLOADED | ABANDONING, nothing sent | ABANDONING, sent | COMPLETED |
 //! |---|---|---|---|---|---|
-//! | INITIALIZED | claimed once the URL has long run out | after 1 h not started, after 3 h repeated once, 24 h after the URL's life claimed once | cancelled; planned again after 1 h | cancelled | |
+//! | INITIALIZED | claimed half an hour after the URL expired | after 1 h not started, after 3 h repeated once, 24 h after the URL expired claimed once | cancelled; planned again after 1 h | cancelled | |
 //! | started | UPLOADED | UPLOADED | UPLOADED | UPLOADED | |
 //! | COMPLETED, with a URL | COMPLETED | COMPLETED | COMPLETED | COMPLETED | |
-//! | CANCELLED | FAILED within the URL's life; else claimed, twice at most | FAILED | planned again | planned again | FAILED |
-//! | ERROR | FAILED with a code; without one claimed, twice at most | FAILED | FAILED with a code; else planned again | FAILED | FAILED |
-//! | absent for 24 h | claimed, twice at most | FAILED, lost | planned again after 1 h | FAILED, lost | FAILED, lost |
-//! | nothing said | claimed once the URL has long run out | | planned again after 1 h | | |
+//! | CANCELLED | FAILED before the URL expires; else claimed, at most twice | FAILED | planned again | planned again | FAILED |
+//! | ERROR | FAILED with a code; without one claimed, at most twice | FAILED | FAILED with a code; else planned again | FAILED | FAILED |
+//! | absent for 24 h | claimed, at most twice | FAILED, lost | planned again after 1 h | FAILED, lost | FAILED, lost |
+//! | no answer that counts | claimed half an hour after the URL expired | | planned again after 1 h | | |
 //! | not reported in 35 days | | FAILED, lost | | FAILED, lost | FAILED, lost |
 //!
-//! A claim is safe: nothing is uploaded to a claimed part's job, and a part is claimed with nothing sent only under the condition
-//! that no upload began (`Ledger::abandon`).
+//! A claim is safe: nothing is uploaded to the job of a claimed part, and a part to which nothing was sent is claimed only on the
+//! condition that no upload began (`Ledger::abandon`).
 
 use crate::job::{Job, JobState, OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use crate::part::{NotStarted, PartFailure, PartRecord, PartState};
 use jiff::{SignedDuration, Timestamp};
 
-/// From when on a job to which nothing was sent is given up: half an hour after its upload URL has run out.
+/// The age from which a job to which nothing was sent is given up: half an hour after its upload URL expired.
 pub const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_mins(4 * 60 + 30);
-/// From when on a job that has its rows and does not start is a problem.
+/// How long after the upload a job that does not start is a problem.
 const NOT_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
-/// From when on its rows are uploaded once more, if the URL is still good.
+/// How long after the upload its rows are uploaded once more, if the URL is still valid.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_hours(3);
-/// The age from which a job that has its rows and never started is cancelled, for the part to have another: 24 hours after its
-/// URL's life of 4. Every upload to it has ended by then, however often it was begun again, and is 24 hours old: a job that
-/// started is reported as started.
+/// The age from which a job that has its rows and never started is cancelled and replaced: 24 hours after its URL expired at the
+/// age of 4. Every upload to it ended at least 24 hours ago by then, so if the job had started, the API would report that.
 pub const NEVER_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(4 + 24);
-/// How long a claimed job to which nothing was sent is waited for before the part has another.
+/// How long after the claim a part to which nothing was sent waits for its job to be cancelled, before it gets another.
 pub const UNSENT_CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-/// How many jobs of a part may end before anything was sent to them.
+/// How many jobs of a part may end before rows were sent to them.
 pub const ENDED_UNSENT: u32 = 2;
 /// How often a part is planned again after an upload began.
 pub const REPLANS: u32 = 1;
-/// For how long after the first request in vain it is asked for before that counts.
+/// How long after the first answer without it an overdue job is lost.
 pub const OVERDUE_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
-/// How many intervals of poll one absence adds at most: ticks that were missed are no absence.
+/// One absence adds at most this many intervals of poll: missed ticks are no absence.
 const MOST_INTERVALS: i32 = 4;
 
-/// What the API says of a job in a tick.
+/// The API's answer about a job in one tick.
 #[derive(Debug, Clone)]
 pub enum JobAnswer {
-    /// It reports it.
+    /// The API reports the job.
     Job(Box<Job>),
-    /// It leaves it out of an answer that counts: one to a request for it alone or with the witness, in a tick in which it
-    /// reported at least one job of ours.
+    /// The API left it out of an answer that counts: the request was for it alone or with the witness, and the API reported at
+    /// least one job of ours in the tick.
     Absent,
-    /// It was asked, and said nothing that counts.
+    /// The API gave no answer that counts.
     Nothing,
 }
 
-/// What else a decision takes into account.
+/// The times that a decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
     /// The tick's time.
@@ -70,49 +69,49 @@ pub struct When {
 /// What to do about a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing.
+    /// Do nothing.
     Nothing,
-    /// Record the job's state, and what it makes of the part.
+    /// Record the job's state and the part's.
     Record(JobChange),
-    /// Record a state that changes nothing: one we have never heard of, or the one after it.
+    /// Record a job's state that changes nothing: an unknown one, or the known one after it.
     NoteState(JobState),
-    /// Record for how many seconds in all the job has been absent.
+    /// Record for how many seconds in total the job has been absent.
     NoteAbsent(u64),
     /// Record that the job is reported again.
     NoteReported,
-    /// Record that a job older than the API keeps any was asked for in vain.
+    /// Record that the API did not report a job at an age at which it no longer has to keep it.
     NoteOverdue,
     /// The job is lost: its rows end as missing.
     Lose(PartFailure),
-    /// Claim the part, to cancel its job.
+    /// Claim the part in order to cancel its job.
     Abandon {
         /// The job has ended by itself, with nothing sent to it.
         ended: bool,
     },
     /// The part is claimed: cancel its job.
     Cancel,
-    /// The claimed job will get no rows, or is cancelled: the part may have another.
+    /// The claimed job will get no rows, or is cancelled: the part gets another.
     PlanAgain,
-    /// The job has its rows and does not start: record that, and say so.
+    /// The job has its rows and does not start: record and report that.
     NoteNotStarted(NotStarted),
-    /// And have its rows uploaded once more.
+    /// As [`Action::NoteNotStarted`], and upload its rows once more.
     Repeat(NotStarted),
-    /// The job of a COMPLETED part has ended otherwise before its results were fetched.
+    /// The job of a COMPLETED part failed or was cancelled before its results were fetched.
     Fail(JobFailure),
 }
 
-/// What the API says of a job, and what it makes of the part.
+/// A job's new state, and the part's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobChange {
     /// The job's state.
     pub job: JobState,
-    /// The part's, if it changes.
+    /// The part's new state, if it changes.
     pub state: Option<PartState>,
     /// Why the part fails, if it does.
     pub failure: Option<PartFailure>,
 }
 
-/// How a job ended that gave no results.
+/// A job that ended without results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFailure {
     /// The job's state.
@@ -121,60 +120,64 @@ pub struct JobFailure {
     pub failure: PartFailure,
 }
 
-/// Decides about a part whose job was asked for.
+/// Decides about a part from the answer about its job.
 pub fn decide(part: &PartRecord, answer: &JobAnswer, when: &When) -> Action {
     match answer {
         JobAnswer::Job(job) => reported(part, job, when),
         JobAnswer::Absent => absent(part, when),
-        JobAnswer::Nothing => untold(part, when),
+        JobAnswer::Nothing => unanswered(part, when),
     }
 }
 
-/// The API said nothing that counts. What was never sent, and no longer can be, waits for no answer: an API that knows no other job of
-/// ours may never say that it knows this one no more.
-fn untold(part: &PartRecord, when: &When) -> Action {
+/// No answer counts. A part to which nothing was sent, and to which nothing can be sent any more, does not wait for one: an API
+/// that has no other job of ours may never give one.
+fn unanswered(part: &PartRecord, when: &When) -> Action {
     match part.state {
         _ if part.may_be_sent() => overdue(part, when).unwrap_or(Action::Nothing),
         PartState::Created if is_given_up(part, when) => Action::Abandon { ended: false },
-        PartState::Abandoning if is_waited_for(part, when) => Action::PlanAgain,
+        PartState::Abandoning if has_waited_for_cancel(part, when) => Action::PlanAgain,
         _ => Action::Nothing,
     }
 }
 
 fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
     let further = job.state.rank() > part.job_rank;
-    let fed = part.may_be_sent();
+    let sent = part.may_be_sent();
     match (&job.state, part.state) {
         (JobState::Error | JobState::Cancelled, PartState::Completed) => {
             Action::Fail(JobFailure { job: job.state.clone(), failure: failure(job) })
         }
         (_, PartState::Completed) => still_reported(part, job),
-        (JobState::Cancelled, PartState::Abandoning) if !fed || part.replans < REPLANS => Action::PlanAgain,
-        (JobState::Cancelled, PartState::Created) if !fed && is_url_over(part, when) && part.ended_unsent < ENDED_UNSENT => {
+        (JobState::Cancelled, PartState::Abandoning) if !sent || part.replans < REPLANS => Action::PlanAgain,
+        (JobState::Cancelled, PartState::Created)
+            if !sent && is_url_expired(part, when) && part.ended_unsent < ENDED_UNSENT =>
+        {
             Action::Abandon { ended: true }
         }
-        (JobState::Error, PartState::Abandoning) if !fed && !has_code(job) => Action::PlanAgain,
-        (JobState::Error, PartState::Created) if !fed && !has_code(job) && part.ended_unsent < ENDED_UNSENT => {
+        (JobState::Error, PartState::Abandoning) if !sent && !has_code(job) => Action::PlanAgain,
+        (JobState::Error, PartState::Created) if !sent && !has_code(job) && part.ended_unsent < ENDED_UNSENT => {
             Action::Abandon { ended: true }
         }
         (JobState::Error | JobState::Cancelled, _) if further => record(job, Some(PartState::Failed), Some(failure(job))),
-        // Reported again: the absence is over before anything else is done, or it would run on into the next one.
+        // Reported again: end the absence before anything else, or the next one would be added to it.
         (JobState::Initialized, _) if is_absent(part) => Action::NoteReported,
-        // What was never sent waits for no answer of the API: nor for a state that we do not know.
-        (state, PartState::Abandoning) if !fed && !state.is_started() && is_waited_for(part, when) => Action::PlanAgain,
-        (state, PartState::Abandoning) if !fed && !state.is_started() => Action::Cancel,
-        (state, PartState::Created) if !fed && !state.is_started() && is_given_up(part, when) => {
+        // A part to which nothing was sent waits for no answer, and for no state that we do not know.
+        (state, PartState::Abandoning) if !sent && !state.is_started() && has_waited_for_cancel(part, when) => {
+            Action::PlanAgain
+        }
+        (state, PartState::Abandoning) if !sent && !state.is_started() => Action::Cancel,
+        (state, PartState::Created) if !sent && !state.is_started() && is_given_up(part, when) => {
             Action::Abandon { ended: false }
         }
         (JobState::Initialized, PartState::Abandoning) => Action::Cancel,
-        // Of a job that was seen started this is an old answer.
-        (JobState::Initialized, PartState::Created | PartState::Uploaded) if fed && !has_started(part) => {
+        // About a job that has started, this is an old answer.
+        (JobState::Initialized, PartState::Created | PartState::Uploaded) if sent && !has_started(part) => {
             not_started(part, job, when)
         }
-        // Completed without a URL of results is not completed yet.
+        // Without a URL for its results, a job is not completed yet.
         (JobState::Completed, _) if job.output_file_url.is_none() => still_reported(part, job),
         (JobState::Completed, _) if further => record(job, Some(PartState::Completed), None),
-        // Started, though our record says that nothing was sent, or even that it is being given up: the upload took effect.
+        // It has started, although the record says that nothing was sent, or that it is being given up: the upload took effect.
         (state, PartState::Created | PartState::Abandoning) if state.is_started() && further => {
             record(job, Some(PartState::Uploaded), None)
         }
@@ -183,12 +186,12 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
     }
 }
 
-/// A job that has its rows, and is reported as waiting for them.
+/// A job that should have its rows, and is reported as waiting for them.
 fn not_started(part: &PartRecord, job: &Job, when: &When) -> Action {
     let began = part.upload_began_at.or(part.uploaded_at).or(part.created_at);
     let waited = age(began, when);
     let none_started = began.is_some_and(|began| when.started_at.is_none_or(|started| started < began));
-    let since = part.not_started.map_or(when.now, |known| known.since);
+    let since = part.not_started.map_or(when.now, |noted| noted.since);
     let problem = NotStarted { since, none_started };
     let repeats = part.state == PartState::Uploaded
         && !none_started
@@ -208,11 +211,11 @@ fn absent(part: &PartRecord, when: &When) -> Action {
     if let Some(overdue) = overdue(part, when) {
         return overdue;
     }
-    let fed = part.may_be_sent();
+    let sent = part.may_be_sent();
     match part.state {
-        // A job that may yet get its rows: that the API does not report it matters once it no longer may.
-        PartState::Created if !fed && !is_given_up(part, when) => return Action::Nothing,
-        PartState::Abandoning if !fed && is_waited_for(part, when) => return Action::PlanAgain,
+        // Rows may still be sent to the job: its absence matters only when they no longer may.
+        PartState::Created if !sent && !is_given_up(part, when) => return Action::Nothing,
+        PartState::Abandoning if !sent && has_waited_for_cancel(part, when) => return Action::PlanAgain,
         _ => {}
     }
     let most = when.poll_every.checked_mul(MOST_INTERVALS).unwrap_or(when.lost_after);
@@ -223,7 +226,7 @@ fn absent(part: &PartRecord, when: &When) -> Action {
         return Action::NoteAbsent(seconds);
     }
     match part.state {
-        PartState::Created | PartState::Abandoning if !fed && part.ended_unsent < ENDED_UNSENT => match part.state {
+        PartState::Created | PartState::Abandoning if !sent && part.ended_unsent < ENDED_UNSENT => match part.state {
             PartState::Created => Action::Abandon { ended: true },
             _ => Action::PlanAgain,
         },
@@ -231,7 +234,7 @@ fn absent(part: &PartRecord, when: &When) -> Action {
     }
 }
 
-/// What becomes of a part whose job is older than the API keeps any, and was asked for in vain.
+/// The action for a part whose job is not reported at an age at which the API no longer has to keep it.
 fn overdue(part: &PartRecord, when: &When) -> Option<Action> {
     if !part.may_be_sent() || age(part.created_at, when) < OVERDUE_AFTER {
         return None;
@@ -258,7 +261,7 @@ fn is_given_up(part: &PartRecord, when: &When) -> bool {
     age(part.created_at, when) > GIVEN_UP_AFTER
 }
 
-fn is_url_over(part: &PartRecord, when: &When) -> bool {
+fn is_url_expired(part: &PartRecord, when: &When) -> bool {
     age(part.created_at, when).unsigned_abs() >= UPLOAD_URL_LIFE
 }
 
@@ -266,7 +269,7 @@ fn has_started(part: &PartRecord) -> bool {
     part.job_rank >= JobState::Queued.rank()
 }
 
-fn is_waited_for(part: &PartRecord, when: &When) -> bool {
+fn has_waited_for_cancel(part: &PartRecord, when: &When) -> bool {
     age(part.abandoned_at, when) >= UNSENT_CANCEL_PATIENCE
 }
 
@@ -279,7 +282,7 @@ fn has_code(job: &Job) -> bool {
 }
 
 fn failure(job: &Job) -> PartFailure {
-    let message = job.error.as_ref().and_then(|e| e.message());
+    let message = job.error.as_ref().and_then(|error| error.message());
     let what = if job.state == JobState::Error { "the job failed" } else { "the job was cancelled" };
     let reason = message.map_or_else(|| what.to_owned(), |message| format!("{what}: {message}"));
     PartFailure { lost: false, reason }
@@ -289,13 +292,13 @@ fn record(job: &Job, state: Option<PartState>, failure: Option<PartFailure>) -> 
     Action::Record(JobChange { job: job.state.clone(), state, failure })
 }
 
-/// The job is reported, and is no further than it was.
+/// The job is reported, and is no further along than recorded.
 fn still_reported(part: &PartRecord, job: &Job) -> Action {
-    let unheard = |state: &JobState| matches!(state, JobState::Unknown(_));
-    let back = part.job_state.as_ref().is_some_and(unheard) && job.state.rank() == part.job_rank;
+    let unknown = |state: &JobState| matches!(state, JobState::Unknown(_));
+    let known_again = part.job_state.as_ref().is_some_and(unknown) && job.state.rank() == part.job_rank;
     match () {
         () if is_absent(part) => Action::NoteReported,
-        () if part.job_state.as_ref() != Some(&job.state) && (unheard(&job.state) || back) => {
+        () if part.job_state.as_ref() != Some(&job.state) && (unknown(&job.state) || known_again) => {
             Action::NoteState(job.state.clone())
         }
         () => Action::Nothing,

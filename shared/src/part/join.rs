@@ -1,4 +1,34 @@
-//! The join: a part's source rows, in their order, each with what became of it.
+//! The join: a part's source rows in their order, each with its result.
+//!
+//! ```
+//! use moondrop_shared::check::rejected::Rejections;
+//! use moondrop_shared::csv::header::Header;
+//! use moondrop_shared::part::join::{Join, PartResult, results_header};
+//! use moondrop_shared::plan::PlannedPart;
+//!
+//! let header = Header::parse("ref_id,type,content,author")?;
+//! let row = b"1,text,hello,ann\n";
+//! let part = PlannedPart {
+//!     number: 1,
+//!     first_line: 2,
+//!     offset: 27,
+//!     end: 27 + row.len() as u64,
+//!     rows: 1,
+//!     accepted: 1,
+//!     upload_bytes: 33,
+//!     rejected_offset: 0,
+//!     rejected_bytes: 0,
+//! };
+//! let result = PartResult::Failed("the job failed".to_owned());
+//! let mut join = Join::new(header.clone(), part, Rejections::default(), result);
+//! let mut results = results_header(&header);
+//! results.extend(join.push(row)?);
+//! let (rest, tally) = join.finish()?;
+//! results.extend(rest);
+//! assert_eq!(results, b"ref_id,type,labels,content,error,author\n1,text,,hello,failed: the job failed,ann\n");
+//! assert_eq!(tally.rows.failed, 1);
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 use crate::check::rejected::Rejections;
 use crate::csv::Row;
@@ -12,7 +42,7 @@ use crate::results::tally::Tally;
 use anyhow::Result;
 use std::borrow::Cow;
 
-/// The first line of `results.csv`: the API's five columns, then the source's own in their order.
+/// The header of `results.csv`: the API's five columns, then the source's extra columns in their order.
 #[must_use]
 pub fn results_header(header: &Header) -> Vec<u8> {
     let mut line = RESULT_COLUMNS.join(",").into_bytes();
@@ -24,18 +54,18 @@ pub fn results_header(header: &Header) -> Vec<u8> {
     line
 }
 
-/// What the rows of a part get.
+/// The result of a part's rows that were sent.
 #[derive(Debug)]
 pub enum PartResult {
-    /// The job completed: each row gets its answer, or `missing`.
+    /// The job completed: each row has its answer, or is `missing`.
     Answered(Answers),
-    /// The job failed: every row gets `failed: <why>`.
+    /// The job failed: every row is `failed: <why>`.
     Failed(String),
-    /// The job is gone: every row gets `missing: <why>`.
+    /// The job is lost: every row is `missing: <why>`.
     Lost(String),
 }
 
-/// Joins a part's source bytes, pushed piece by piece, with its result.
+/// Joins a part's source bytes, which are pushed in pieces, with its result; see the module's documentation.
 #[derive(Debug)]
 pub struct Join {
     rows: PartRows,
@@ -52,26 +82,26 @@ struct RowWriter {
 }
 
 impl Join {
-    /// For the bytes `part.offset..part.end` of the source.
+    /// A join for the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: PlannedPart, rejections: Rejections, result: PartResult) -> Self {
         let rows = PartRows::new(header, &part, rejections);
         Join { rows, part, writer: RowWriter { result, tally: Tally::default(), out: Vec::new() } }
     }
 
-    /// The next rows of the results, out of the source's next bytes.
+    /// Takes the source's next bytes; returns the next rows of the results.
     ///
     /// # Errors
-    /// If the bytes are not those that were checked.
+    /// If the source changed since it was checked.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         self.rows.push(bytes, |header, row, verdict| self.writer.write(header, row, &verdict))?;
         Ok(std::mem::take(&mut self.writer.out))
     }
 
-    /// The last rows of the results, and what became of all of them.
+    /// Returns the last rows of the results, and the counts of all rows.
     ///
     /// # Errors
-    /// If the bytes were not those that were checked.
+    /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
         self.rows.finish(&self.part, |header, row, verdict| self.writer.write(header, row, &verdict))?;
         if let PartResult::Answered(answers) = &self.writer.result {
@@ -88,7 +118,7 @@ impl RowWriter {
                 self.tally.rows.rejected += 1;
                 (None, Written::error(format!("rejected: {} {}", rejection.code, rejection.message)))
             }
-            Verdict::Accepted(item) => (Some(item.kind), self.result.of(item, &mut self.tally)),
+            Verdict::Accepted(item) => (Some(item.kind), self.result.row(item, &mut self.tally)),
         };
         write_row(&mut self.out, (header, row), kind, &written);
     }
@@ -107,8 +137,8 @@ impl Written<'_> {
 }
 
 impl PartResult {
-    /// What a row gets that was sent.
-    fn of(&mut self, Item { ref_id, kind, content }: &Item<'_>, tally: &mut Tally) -> Written<'_> {
+    /// The labels and the error of a row that was sent.
+    fn row(&mut self, Item { ref_id, kind, content }: &Item<'_>, tally: &mut Tally) -> Written<'_> {
         match self {
             PartResult::Answered(answers) => {
                 let text = (*kind == Kind::Text).then_some(&**content);
@@ -127,7 +157,7 @@ impl PartResult {
     }
 }
 
-/// One row of `results.csv`. What came from the source goes out as it was there, to the byte.
+/// Appends one row of `results.csv`. Fields of the source are copied byte for byte.
 fn write_row(out: &mut Vec<u8>, (header, row): (&Header, &Row<'_>), kind: Option<Kind>, written: &Written<'_>) {
     out.extend_from_slice(row.raw(header.ref_id));
     out.push(b',');

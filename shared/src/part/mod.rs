@@ -1,4 +1,4 @@
-//! A part of a drop: its record and state, what becomes of it by what the API says, and its rows.
+//! A part of a drop: its record and state, the decision about it in each tick, and its rows.
 
 #![warn(missing_docs)]
 

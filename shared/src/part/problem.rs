@@ -1,10 +1,10 @@
-//! What keeps a part from continuing, as users read it.
+//! The problem of a part that cannot continue, for users to read.
 
 use super::{HeldResults, NotStarted, PartRecord, PartState};
 use crate::problem::{Code, Problem};
 
 impl PartRecord {
-    /// What keeps the part from continuing, as far as its record says.
+    /// Why the part cannot continue, by its record.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         match self.state {
@@ -12,7 +12,7 @@ impl PartRecord {
             PartState::Completed | PartState::Failed => {
                 self.held.as_ref().map(|held| held_results(self, held)).or_else(|| self.problem.clone())
             }
-            _ => self.not_started.map(|known| not_started(self, known)),
+            _ => self.not_started.map(|problem| not_started(self, problem)),
         }
     }
 }
@@ -21,27 +21,27 @@ fn held_results(part: &PartRecord, held: &HeldResults) -> Problem {
     let (number, first_line) = (part.plan.number, part.plan.first_line);
     let place = held.line.map(|line| format!(", line {line}")).unwrap_or_default();
     let message = format!(
-        "the results of part {number} (its rows begin on line {first_line} of the file) cannot be used as they came: {}; they are \
+        "the results of part {number} (its rows begin on line {first_line} of the file) cannot be used: {}; they are \
          kept in {}{place}",
         held.message, held.key
     );
     let next_step = format!(
-        "{} With {} the drop goes on with what can be read. Better results of the API are fetched by themselves, once a day.",
+        "{} With {} the drop continues with what can be read. Once a day, Moondrop looks for better results in the API.",
         held.code.next_step(),
         held.setting
     );
     Problem::new(held.code, message).with_next_step(next_step)
 }
 
-fn not_started(part: &PartRecord, known: NotStarted) -> Problem {
+fn not_started(part: &PartRecord, problem: NotStarted) -> Problem {
     let (number, job) = (part.plan.number, part.job_id.as_deref().unwrap_or_default());
     let rows = match part.uploaded_at {
         Some(_) => "has had its rows for over an hour",
         None => "was to get its rows over an hour ago, in an upload that may not have arrived,",
     };
-    let message = if known.none_started {
+    let message = if problem.none_started {
         format!(
-            "the API starts no job of this stack: that of part {number} ({job}) {rows} and has not started, nor has any other since"
+            "the API starts no job of this stack: the job of part {number} ({job}) {rows} and has not started, nor has any other since"
         )
     } else {
         format!("the job of part {number} ({job}) {rows} and has not started")
@@ -50,7 +50,7 @@ fn not_started(part: &PartRecord, known: NotStarted) -> Problem {
         "Action required: ask the API's support about the job. Moondrop waits; after a day it cancels the job, once, and gives the \
          part another if the API confirms that it is cancelled."
     } else {
-        "Action required: ask the API's support about the job, or cancel it: its rows end as failed then. Moondrop waits."
+        "Action required: ask the API's vendor about the job, or cancel it: then its rows end as failed. Moondrop waits."
     };
     Problem::new(Code::NotStarted, message).with_next_step(next_step)
 }

@@ -14,51 +14,51 @@ use serde::{Deserialize, Serialize};
 /// Why a part has no results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartFailure {
-    /// The job is gone, rather than failed: its rows are missing, not failed.
+    /// The job is lost: its rows are missing, not failed.
     pub lost: bool,
-    /// Why, for people: it is in the `error` of every row.
+    /// For people to read: it is in the `error` of every row.
     pub reason: String,
 }
 
 /// A job that has its rows and does not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStarted {
-    /// When it was first seen.
+    /// When this was first recorded.
     pub since: Timestamp,
-    /// No other job of the stack was seen started since the upload began: it is the API that starts nothing.
+    /// No other job of the stack has started since the upload began: the API starts none.
     pub none_started: bool,
 }
 
-/// Results that could not be used, seen once.
+/// Results that cannot be used, seen once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unconfirmed {
     /// The SHA-256 of their bytes, in hex.
     pub digest: String,
     /// When these bytes were first seen.
     pub since: Timestamp,
-    /// Since when the results could not be used, whatever their bytes.
+    /// When results were first unusable, whatever their bytes.
     pub first: Timestamp,
 }
 
-/// A part's results that cannot be used as they are. They are kept until a setting, or better results, let the part continue.
+/// A part's results that cannot be used. They are kept until a setting or better results let the part continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldResults {
-    /// Where they are kept in the results bucket, as they came.
+    /// The key of their unchanged copy in the results bucket.
     pub key: ObjectKey,
-    /// How many bytes they are.
+    /// Their size in bytes.
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
     /// The error code, such as `E_RESULTS_UNREADABLE`.
     pub code: Code,
-    /// What is wrong with them, and where; never their content.
+    /// What is wrong with them, and where; never content.
     pub message: String,
-    /// The line where it is, if it is at one place.
+    /// The line of the results with the problem, if it is on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The setting that lets the part continue, such as `RESULTS_UNREADABLE=rows`.
     pub setting: String,
-    /// The settings that they were judged under.
+    /// The settings under which they were judged.
     pub judged_under: String,
     /// Since when they are held.
     pub since: Timestamp,
@@ -69,16 +69,16 @@ pub struct HeldResults {
 /// A part's joined rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectedPart {
-    /// Where they are stored.
+    /// Their key in the results bucket.
     pub key: ObjectKey,
-    /// How many bytes they are.
+    /// Their size in bytes.
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
-    /// The rows could not be joined to their source, which is missing: they are in the API's order, without extra columns.
+    /// The source is gone, so the rows could not be joined: they are in the API's order, without extra columns.
     #[serde(default)]
     pub source_missing: bool,
-    /// What became of them, as JSON text: labels are the API's names, which do not make good attribute names.
+    /// Their counts, as JSON text: labels are names of the API's, which do not make good attribute names.
     #[serde(with = "tally_as_text")]
     pub tally: Tally,
 }
@@ -86,18 +86,18 @@ pub struct CollectedPart {
 /// A part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
-    /// The form it was written in, see [`SCHEMA`].
+    /// The version of the record, see [`SCHEMA`].
     pub schema: u32,
     /// The drop it belongs to.
     pub drop: DropId,
     /// Its range of the source.
     pub plan: PlannedPart,
-    /// Its state.
+    /// See [`PartState`].
     pub state: PartState,
-    /// Its job.
+    /// The id of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// Where its rows are uploaded to; removed once its job is seen started.
+    /// Where its rows are uploaded to; removed once its job has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_url: Option<SignedUrl>,
     /// When its job was created, by our clock, before the call.
@@ -109,16 +109,16 @@ pub struct PartRecord {
     /// When its rows were uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded_at: Option<Timestamp>,
-    /// When poll decided that the upload is to be repeated, since its job does not start and others do.
+    /// When poll decided to repeat the upload, because its job does not start and others do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_due_at: Option<Timestamp>,
-    /// When that one repeat began, recorded before it.
+    /// When the one repeat began, recorded before its first byte was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_began_at: Option<Timestamp>,
-    /// When the part was claimed, to cancel its job.
+    /// When the part was claimed in order to cancel its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned_at: Option<Timestamp>,
-    /// How often it was planned again although an upload to its job had begun.
+    /// How often it was planned again after an upload to its job had begun.
     #[serde(default)]
     pub replans: u32,
     /// How many of its jobs ended before anything was sent to them.
@@ -127,19 +127,19 @@ pub struct PartRecord {
     /// Its job has rows and does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<NotStarted>,
-    /// What the API last said of its job.
+    /// The state of its job, as last reported by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_state: Option<JobState>,
     /// The rank of `job_state`, which only grows.
     #[serde(default)]
     pub job_rank: u32,
-    /// For how long, in seconds, its job has been absent from the API's answers, without being reported in between.
+    /// For how many seconds its job has been absent from the API's answers without a break.
     #[serde(default)]
     pub absent_seconds: u64,
     /// When its job was last found absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent_at: Option<Timestamp>,
-    /// When the API was first asked in vain for a job that is older than the API keeps any.
+    /// When the API first did not report the job at an age at which it no longer has to keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_at: Option<Timestamp>,
     /// When its job's end was recorded.
@@ -148,19 +148,19 @@ pub struct PartRecord {
     /// When its end was last announced to collect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
-    /// How often collect has failed at it.
+    /// How often collect has failed to collect it.
     #[serde(default)]
     pub attempts: u32,
-    /// When collect is to try again.
+    /// When collect tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// Why collect failed at it last.
+    /// Why collect failed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// Results that could not be used, seen once: they are held only if they come again the same.
+    /// Results that cannot be used, seen once. They are held only if the same bytes come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<Unconfirmed>,
-    /// Results that cannot be used, kept as they came.
+    /// Results that cannot be used, kept unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldResults>,
     /// Why it failed.
@@ -172,7 +172,7 @@ pub struct PartRecord {
 }
 
 impl PartRecord {
-    /// Whether its rows are with a job, or were.
+    /// Whether its rows were sent to a job.
     #[must_use]
     pub fn is_sent(&self) -> bool {
         let sent = !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
@@ -185,13 +185,13 @@ impl PartRecord {
         self.upload_began_at.is_some() || self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank()
     }
 
-    /// Whether its rows are to be uploaded once more, and were not.
+    /// Whether its rows are to be uploaded once more, and that has not begun.
     #[must_use]
     pub fn is_to_be_repeated(&self) -> bool {
         self.state == PartState::Uploaded && self.repeat_due_at.is_some() && self.repeat_began_at.is_none()
     }
 
-    /// A part as it is first written. One without a row to send needs no job and is ready to be collected.
+    /// The first record of a part. A part without a row to send needs no job and can be collected at once.
     #[must_use]
     pub fn planned(drop: DropId, plan: PlannedPart) -> Self {
         PartRecord {

@@ -1,5 +1,5 @@
-//! A part read again: its rows in order, each with its verdict, to be uploaded or joined. Decides nothing: what is rejected
-//! is in `rejected.csv`.
+//! Reads a part again, to upload or join it: its rows in order, each with its verdict. It decides nothing: `rejected.csv` has the
+//! rejected rows.
 
 use crate::check::rejected::{Rejection, Rejections};
 use crate::csv::Row;
@@ -9,16 +9,16 @@ use crate::csv::scan::Scanner;
 use crate::plan::PlannedPart;
 use anyhow::{Context, Result, ensure};
 
-/// A row of a part and what was decided about it.
+/// What the check decided about a row.
 #[derive(Debug)]
 pub enum Verdict<'a> {
-    /// It goes to the API.
+    /// The row is sent to the API.
     Accepted(Item<'a>),
-    /// It does not, for this reason.
+    /// The row is not sent, for this reason.
     Rejected(&'a Rejection),
 }
 
-/// Walks the rows of a part whose bytes are pushed through it.
+/// The rows of a part whose bytes are pushed in pieces.
 #[derive(Debug)]
 pub struct PartRows {
     header: Header,
@@ -30,7 +30,7 @@ pub struct PartRows {
 }
 
 impl PartRows {
-    /// For the bytes `part.offset..part.end` of the source.
+    /// The rows of the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
         let scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
@@ -43,22 +43,22 @@ impl PartRows {
         &self.header
     }
 
-    /// Takes the next bytes; each row they complete is given to `each`.
+    /// Takes the next bytes, and calls `each` for every row that they complete.
     ///
     /// # Errors
-    /// If the bytes are not those that were checked.
+    /// If the source changed since it was checked.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
         self.bytes += bytes.len() as u64;
         self.scanner.push(bytes);
         self.take(&mut each)
     }
 
-    /// Says that the part has ended, and holds what was seen against the plan.
+    /// Ends the part, and compares its rows with the plan.
     ///
     /// # Errors
-    /// If the bytes were not those that were checked.
+    /// If the source changed since it was checked.
     pub fn finish(&mut self, part: &PlannedPart, mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
-        // First of all: cut within its last row, a part can still have as many rows as planned.
+        // Before the rows: a part that is cut inside its last row can still have as many rows as planned.
         let planned = part.end - part.offset;
         ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
         self.scanner.finish();

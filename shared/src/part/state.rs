@@ -1,4 +1,4 @@
-//! The state of a part.
+//! The states of a part.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PartState {
-    /// Planned; no job of its own.
+    /// It has no job yet.
     Planned,
     /// It has a job, whose id and upload URL are recorded.
     Created,
-    /// Its job never started and its URL has expired: the job is being cancelled, then the part is planned again.
+    /// Its job never started and its upload URL has expired: the job is being cancelled, and then the part is planned again.
     Abandoning,
     /// Its rows are with its job.
     Uploaded,
     /// Its job completed; or it has no row to send.
     Completed,
-    /// Its job failed, was cancelled, was refused, or is gone.
+    /// Its job failed, was cancelled, was refused, or is lost.
     Failed,
     /// Its rows are joined and stored.
     Collected,
 }
 
 impl PartState {
-    /// The state's name, as in the ledger.
+    /// The state as in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,13 +37,13 @@ impl PartState {
         }
     }
 
-    /// Whether it has a job that has not ended, as far as is known.
+    /// Whether it has a job that is not known to have ended.
     #[must_use]
     pub fn has_open_job(self) -> bool {
         matches!(self, PartState::Created | PartState::Uploaded | PartState::Abandoning)
     }
 
-    /// Whether its job has ended and its rows wait to be joined.
+    /// Whether its job has ended, and its rows are to be joined.
     #[must_use]
     pub fn is_collectable(self) -> bool {
         matches!(self, PartState::Completed | PartState::Failed)

@@ -1,4 +1,4 @@
-//! A part's rows as the API takes them.
+//! A part's rows in the form of the API's input.
 
 use super::rows::{PartRows, Verdict};
 use crate::check::rejected::Rejections;
@@ -17,17 +17,17 @@ pub struct UploadEncoder {
 }
 
 impl UploadEncoder {
-    /// For the bytes `part.offset..part.end` of the source.
+    /// An encoder for the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: PlannedPart, rejections: Rejections) -> Self {
         let rows = PartRows::new(header, &part, rejections);
         UploadEncoder { rows, part, written: 0, out: UPLOAD_HEADER.to_vec() }
     }
 
-    /// The upload's next bytes, out of the source's next bytes.
+    /// Takes the source's next bytes; returns the upload's next bytes.
     ///
     /// # Errors
-    /// If the bytes are not those that were checked.
+    /// If the source changed since it was checked.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         let out = &mut self.out;
         self.rows.push(bytes, |_, _, verdict| write_accepted(out, &verdict))?;
@@ -37,11 +37,11 @@ impl UploadEncoder {
         Ok(std::mem::take(&mut self.out))
     }
 
-    /// The upload's last bytes. The whole is exactly as long as planned, or this is an error: the upload then ends short of its
-    /// announced length and is refused, rather than started on a part of the rows.
+    /// Returns the upload's last bytes. An upload that is not exactly as long as planned is an error here: it then ends short of its
+    /// `Content-Length` and is refused, so that no job starts with only some of the rows.
     ///
     /// # Errors
-    /// If the bytes were not those that were checked.
+    /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<Vec<u8>> {
         let out = &mut self.out;
         self.rows.finish(&self.part, |_, _, verdict| write_accepted(out, &verdict))?;

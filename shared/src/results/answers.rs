@@ -1,4 +1,4 @@
-//! What the API answered, by `ref_id`.
+//! The API's answers by `ref_id`.
 
 use super::columns::Record;
 use super::content::Fingerprint;
@@ -9,26 +9,26 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-/// What an answer takes in memory beside its text: 72 bytes in a table that is at worst 7/16 full, and three allocations of 16.
+/// The memory of an answer without its text: 72 bytes in a table that is at worst 7/16 full, and three allocations of 16.
 const ROW_BYTES: usize = 72 * 16 / 7 + 3 * 16;
 
-/// What the type and content of an answer take beside their text, or the fingerprint of its content: at most 64 bytes and
+/// The memory of an answer's type and content without their text, or of the fingerprint of its content: at most 64 bytes and
 /// three allocations.
 const EXTRA_BYTES: usize = 64 + 3 * 16;
 
 /// The error of a row that no record answers.
 pub const MISSING_UNANSWERED: &str = "missing: the API's results have no row for this ref_id";
-/// The error of a row that no record answers where some of the file is unreadable.
+/// The error of a row that no record answers in a file that is unreadable in part.
 pub const MISSING_UNREADABLE: &str = "missing: unreadable";
 /// The error of a row that was not evaluated: its labels are empty and it has no error.
 pub const MISSING_BLANK: &str = "missing: the API's answer has neither labels nor error";
 /// The error of a row with two different evaluations.
 pub const FAILED_CONFLICTING: &str = "failed: the API gave two different answers";
 
-/// What an answer says, the weakest first.
+/// What an answer means, the weakest first: of two answers for a row, the stronger one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
-    /// Nothing that can be relied on: the file has no error column, and no label applies.
+enum Meaning {
+    /// Unknown: the file has no error column, so a row without labels may have failed.
     Unreadable,
     /// Neither labels nor error.
     Blank,
@@ -43,10 +43,11 @@ struct Answer {
     labels: Box<str>,
     error: Box<str>,
     extra: Extra,
-    /// The place of its first record in the file.
+    /// The number of its first record in the file.
     place: u32,
-    says: Says,
-    taken: bool,
+    meaning: Meaning,
+    /// A row of the part has it.
+    used: bool,
 }
 
 /// What is kept of an answer's content.
@@ -54,7 +55,7 @@ struct Answer {
 enum Extra {
     Nothing,
     Compared(Box<Fingerprint>),
-    /// Type and content as they came.
+    /// Type and content, unchanged.
     Whole(Box<(Box<str>, Box<str>)>),
 }
 
@@ -69,7 +70,7 @@ impl Answer {
     }
 }
 
-/// What the API answered for the rows of a job.
+/// The API's answers for the rows of a job.
 #[derive(Default)]
 pub struct Answers {
     by_ref_id: HashMap<Box<[u8]>, Answer>,
@@ -80,11 +81,11 @@ pub struct Answers {
     memory: usize,
     keep_rows: bool,
     records: u32,
-    /// A row without an error has `[]` or `{}`.
+    /// An evaluated row has `[]` or `{}`.
     pub(super) has_empty_list: bool,
 }
 
-/// Counts only: answers hold content.
+/// Shows only counts: answers have content.
 impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answers").field("rows", &self.len()).field("duplicates", &self.duplicates).finish_non_exhaustive()
@@ -97,40 +98,40 @@ impl Answers {
         Answers { blank, memory, keep_rows, ..Answers::default() }
     }
 
-    /// How many rows are answered.
+    /// The number of answered rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_ref_id.len()
     }
 
-    /// Whether nothing is answered.
+    /// Whether no row is answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_ref_id.is_empty()
     }
 
-    /// The first thing in the file that could not be read, under [`super::OnUnreadable::Rows`].
+    /// The first problem of a file that is read under [`super::OnUnreadable::Rows`].
     #[must_use]
     pub fn unreadable(&self) -> Option<&ResultsProblem> {
         self.unreadable.as_ref()
     }
 
     /// How many rows have neither labels nor error.
-    pub(super) fn blanks(&self) -> usize {
-        self.by_ref_id.values().filter(|answer| answer.says == Says::Blank).count()
+    pub(super) fn count_blank(&self) -> usize {
+        self.by_ref_id.values().filter(|answer| answer.meaning == Meaning::Blank).count()
     }
 
     /// Adds a record.
     pub(super) fn add(&mut self, record: &Record<'_>, has_error: bool) -> Result<(), ResultsTooLarge> {
-        let says = says(record, has_error);
-        self.has_empty_list |= says == Says::Evaluated && is_empty_list(&record.labels);
+        let meaning = meaning(record, has_error);
+        self.has_empty_list |= meaning == Meaning::Evaluated && is_empty_list(&record.labels);
         let extra = if self.keep_rows {
             Extra::Whole(Box::new((record.kind.as_ref().into(), record.content.as_ref().into())))
         } else {
             Fingerprint::of(&record.content).map_or(Extra::Nothing, |print| Extra::Compared(Box::new(print)))
         };
         let (labels, error) = (record.labels.as_ref().into(), record.error.as_ref().into());
-        let answer = Answer { labels, error, extra, place: self.records, says, taken: false };
+        let answer = Answer { labels, error, extra, place: self.records, meaning, used: false };
         self.records = self.records.saturating_add(1);
         match self.by_ref_id.entry(record.ref_id().into()) {
             Entry::Vacant(entry) => {
@@ -140,28 +141,28 @@ impl Answers {
             Entry::Occupied(mut entry) => {
                 self.duplicates += 1;
                 let first = entry.get_mut();
-                if answer.says > first.says {
+                if answer.meaning > first.meaning {
                     self.bytes = self.bytes + answer.bytes() - first.bytes();
                     *first = Answer { place: first.place, ..answer };
-                } else if (answer.says, first.says) == (Says::Evaluated, Says::Evaluated)
+                } else if (answer.meaning, first.meaning) == (Meaning::Evaluated, Meaning::Evaluated)
                     && !say_the_same(&answer.labels, &first.labels)
                 {
-                    first.says = Says::Conflicting;
+                    first.meaning = Meaning::Conflicting;
                 }
             }
         }
         if self.bytes > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
     }
 
-    /// The labels and the error of a row that was sent, which count into the tally; a row without an answer is missing.
-    /// `text` is the row's content if that is text, and is compared with what came back.
+    /// The labels and the error of a row that was sent, and counts them in `tally`; a row without an answer is missing. `text` is
+    /// the row's content if its type is text; it is compared with the content in the answer.
     pub fn take(&mut self, ref_id: &[u8], text: Option<&[u8]>, tally: &mut Tally) -> (&str, &str) {
         let missing = if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED };
         let Some(answer) = self.by_ref_id.get_mut(ref_id) else {
             tally.rows.missing += 1;
             return ("", missing);
         };
-        answer.taken = true;
+        answer.used = true;
         if let (Extra::Compared(returned), Some(Ok(sent))) = (&answer.extra, text.map(std::str::from_utf8)) {
             tally.content_compared += 1;
             tally.content_mismatches += u64::from(!returned.matches(sent));
@@ -170,19 +171,19 @@ impl Answers {
         answer.written(self.blank)
     }
 
-    /// Counts the answers that no row took, and the duplicates.
+    /// Counts the answers to rows that were not sent, and the duplicates.
     pub fn count_rest(&self, tally: &mut Tally) {
-        tally.unexpected += self.by_ref_id.values().filter(|answer| !answer.taken).count() as u64;
+        tally.unexpected += self.by_ref_id.values().filter(|answer| !answer.used).count() as u64;
         tally.duplicates += self.duplicates;
     }
 
-    /// How many records answer a row that had an answer already.
+    /// How many records answer a row that already had an answer.
     #[must_use]
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
 
-    /// Every row that is answered, in the file's order, each once. Type and content are there if the reader was to keep them.
+    /// Every answered row once, in the file's order. Type and content are empty unless the reader keeps rows.
     pub fn rows(&self) -> impl Iterator<Item = AnsweredRow<'_>> {
         let mut rows: Vec<_> = self.by_ref_id.iter().collect();
         rows.sort_unstable_by_key(|(_, answer)| answer.place);
@@ -202,13 +203,13 @@ impl Answers {
 pub struct AnsweredRow<'a> {
     /// The row's identifier, without white space at its ends.
     pub ref_id: &'a [u8],
-    /// `type` as it came.
+    /// `type`, unchanged.
     pub kind: &'a str,
-    /// `labels` as they go out.
+    /// `labels` for `results.csv`.
     pub labels: &'a str,
-    /// `content` as it came.
+    /// `content`, unchanged.
     pub content: &'a str,
-    /// `error` as it goes out.
+    /// `error` for `results.csv`.
     pub error: &'a str,
     answer: &'a Answer,
     blank: Option<BlankLabels>,
@@ -222,54 +223,54 @@ impl AnsweredRow<'_> {
 }
 
 impl Answer {
-    /// The labels and the error as they go out.
+    /// The labels and the error for `results.csv`.
     fn written(&self, blank: Option<BlankLabels>) -> (&str, &str) {
-        match self.says {
-            Says::Evaluated => (&self.labels, ""),
-            Says::Failed => (&self.labels, &self.error),
-            Says::Blank if blank == Some(BlankLabels::Evaluated) => (&self.labels, ""),
-            Says::Blank => ("", MISSING_BLANK),
-            Says::Conflicting => ("", FAILED_CONFLICTING),
-            Says::Unreadable => ("", MISSING_UNREADABLE),
+        match self.meaning {
+            Meaning::Evaluated => (&self.labels, ""),
+            Meaning::Failed => (&self.labels, &self.error),
+            Meaning::Blank if blank == Some(BlankLabels::Evaluated) => (&self.labels, ""),
+            Meaning::Blank => ("", MISSING_BLANK),
+            Meaning::Conflicting => ("", FAILED_CONFLICTING),
+            Meaning::Unreadable => ("", MISSING_UNREADABLE),
         }
     }
 
     fn count(&self, blank: Option<BlankLabels>, tally: &mut Tally) {
         let rows = &mut tally.rows;
-        match self.says {
-            Says::Evaluated => {
+        match self.meaning {
+            Meaning::Evaluated => {
                 rows.evaluated += 1;
                 match read_labels(&self.labels) {
                     Ok(labels) => tally.count_labels(&labels),
                     Err(()) => tally.unreadable_labels += 1,
                 }
             }
-            Says::Failed => {
+            Meaning::Failed => {
                 rows.failed += 1;
-                // Labels of a row that failed say nothing of its content: only that they cannot be read is counted.
+                // The labels of a failed row do not describe its content: only unreadable ones are counted.
                 tally.unreadable_labels += u64::from(read_labels(&self.labels).is_err());
             }
-            Says::Blank => {
+            Meaning::Blank => {
                 tally.blank += 1;
                 if blank == Some(BlankLabels::Evaluated) { rows.evaluated += 1 } else { rows.missing += 1 }
             }
-            Says::Conflicting => {
+            Meaning::Conflicting => {
                 rows.failed += 1;
                 tally.conflicting += 1;
             }
-            Says::Unreadable => rows.missing += 1,
+            Meaning::Unreadable => rows.missing += 1,
         }
     }
 }
 
-fn says(record: &Record<'_>, has_error: bool) -> Says {
+fn meaning(record: &Record<'_>, has_error: bool) -> Meaning {
     if !record.error.is_empty() {
-        Says::Failed
+        Meaning::Failed
     } else if !has_error && (is_blank(&record.labels) || is_empty_list(&record.labels)) {
-        Says::Unreadable
+        Meaning::Unreadable
     } else if record.is_blank() {
-        Says::Blank
+        Meaning::Blank
     } else {
-        Says::Evaluated
+        Meaning::Evaluated
     }
 }

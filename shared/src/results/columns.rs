@@ -1,4 +1,4 @@
-//! Which column of a results file is which.
+//! The columns of a results file.
 
 use crate::csv::Row;
 use crate::results::labels::{is_blank, is_empty_list};
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The names of an error column.
 const ERRORS: [&str; 3] = ["error", "errors", "errormessage"];
 
-/// The places of the columns, counted from 0.
+/// The numbers of the columns, counted from 0.
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) width: usize,
@@ -23,9 +23,9 @@ impl Columns {
     /// Reads the header.
     ///
     /// # Errors
-    /// A message: `ref_id` or `labels` is absent, or appears twice.
+    /// If `ref_id` or `labels` is missing or a duplicate.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, String> {
-        let names: Vec<String> = (0..row.len()).map(|i| plain(&text(row, i))).collect();
+        let names: Vec<String> = (0..row.len()).map(|i| comparable(&text(row, i))).collect();
         let find = |name: &'static str| names.iter().enumerate().filter_map(move |(i, n)| (n == name).then_some(i));
         let once = |name: &'static str, shown: &str| {
             let mut at = find(name);
@@ -48,19 +48,19 @@ impl Columns {
         !self.errors.is_empty()
     }
 
-    /// Whether an error column is the last: a record that has all its fields may then lack a part of its error.
+    /// Whether an error column is the last one: then a cut record can still have all its fields, and lack a part of its error.
     pub(super) fn error_is_last(&self) -> bool {
         self.errors.last().is_some_and(|&last| last + 1 == self.width)
     }
 
-    /// A record's fields. The scanner let only UTF-8 through.
+    /// The scanner accepts only UTF-8.
     pub(super) fn record<'a>(&self, row: &Row<'a>) -> Record<'a> {
         let optional = |column: Option<usize>| column.map_or(Cow::Borrowed(""), |i| text(row, i));
         let mut errors = self.errors.iter().map(|&i| text(row, i));
         Record {
             ref_id: text(row, self.ref_id),
             labels: text(row, self.labels),
-            // Where an error is written as JSON, `null` is none.
+            // If the API writes errors as JSON, `null` is no error.
             error: errors.find(|error| !matches!(error.trim(), "" | "null")).unwrap_or_default(),
             kind: optional(self.kind),
             content: optional(self.content),
@@ -68,7 +68,7 @@ impl Columns {
     }
 }
 
-/// A record of the results; what its file has no column for is empty.
+/// A record of the results. A field whose column the file lacks is empty.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     ref_id: Cow<'a, str>,
@@ -80,17 +80,17 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The row's identifier as it was sent: without white space at its ends.
+    /// The row's identifier without white space at its ends, as it was sent.
     pub(super) fn ref_id(&self) -> &[u8] {
         self.ref_id.as_bytes().trim_ascii()
     }
 
-    /// Whether it has no error, and no label either.
-    pub(super) fn says_nothing(&self) -> bool {
+    /// Whether it has neither an error nor a label; `[]` has no label.
+    pub(super) fn has_no_label_and_no_error(&self) -> bool {
         self.error.is_empty() && (is_blank(&self.labels) || is_empty_list(&self.labels))
     }
 
-    /// Whether it has neither labels nor an error.
+    /// Whether it has neither labels nor an error; `[]` is labels.
     pub(super) fn is_blank(&self) -> bool {
         self.error.is_empty() && is_blank(&self.labels)
     }
@@ -103,7 +103,7 @@ fn text<'a>(row: &Row<'a>, column: usize) -> Cow<'a, str> {
     }
 }
 
-/// A name as names compare: in lower case, without white space and underscores.
-fn plain(name: &str) -> String {
+/// A name in the form in which names are compared: lower case, without white space and underscores.
+fn comparable(name: &str) -> String {
     name.chars().filter(|c| !c.is_whitespace() && *c != '_').flat_map(char::to_lowercase).collect()
 }

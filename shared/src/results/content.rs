@@ -1,8 +1,8 @@
 //! Whether a returned text is the one that was sent, without keeping either.
 //!
-//! Both are brought to NFKC, case-folded and freed of white space; they are equal if one is then a prefix of the other, since
-//! an API may return a text cut short. Of the returned text its length, a hash and its first bytes are kept. That decides
-//! exactly where the returned text is no longer than the one sent; where it is longer, the first [`HEAD`] bytes decide.
+//! Both texts are normalised to NFKC, case-folded, and stripped of white space. They are equal if one is then a prefix of the
+//! other, since an API may return a truncated text. Of the returned text, the length, a hash and the first bytes are kept: exact
+//! if it is at most as long as the sent text; if it is longer, its first [`HEAD`] bytes are compared.
 
 use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_normalizer::{ComposingNormalizer, ComposingNormalizerBorrowed};
@@ -24,7 +24,7 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `None` for a text of nothing but white space: it is not compared.
+    /// `None` for a text that is only white space: it is not compared.
     pub(super) fn of(text: &str) -> Option<Self> {
         let digest = Digest::of(text, u64::MAX);
         (digest.length > 0).then(|| Fingerprint { length: digest.length, hash: digest.hash.digest128(), head: digest.head })
@@ -47,7 +47,7 @@ struct Digest {
     length: u64,
     hash: Xxh3,
     head: [u8; HEAD],
-    /// Bytes that are not hashed yet: a hash of single bytes takes most of the time otherwise.
+    /// Bytes that are not hashed yet: hashing them one by one would take most of the time.
     buffer: [u8; 256],
     buffered: usize,
 }
@@ -55,13 +55,13 @@ struct Digest {
 impl Digest {
     fn of(text: &str, limit: u64) -> Self {
         let mut digest = Digest { limit, length: 0, hash: Xxh3::new(), head: [0; HEAD], buffer: [0; 256], buffered: 0 };
-        // An error says that the limit is reached.
+        // The only error is that the limit is reached.
         let _ = if text.is_ascii() { digest.write_str(text) } else { NFKC.normalize_to(text, &mut digest) };
         digest.flush();
         digest
     }
 
-    /// Adds one character, case-folded: a few bytes.
+    /// Adds the bytes of one case-folded character.
     fn add(&mut self, bytes: &[u8]) -> fmt::Result {
         let bytes = &bytes[..bytes.len().min((self.limit - self.length) as usize)];
         if self.buffered + bytes.len() > self.buffer.len() {
@@ -75,7 +75,7 @@ impl Digest {
 
     fn flush(&mut self) {
         let bytes = &self.buffer[..self.buffered];
-        // A flush before the last is of more bytes than the head has.
+        // The first flush has all bytes of the head: only the last flush can have fewer than HEAD.
         if self.length == self.buffered as u64 {
             let head = bytes.len().min(HEAD);
             self.head[..head].copy_from_slice(&bytes[..head]);
@@ -97,7 +97,7 @@ impl Write for Digest {
         if c.is_ascii() {
             return self.add(&[c.to_ascii_lowercase() as u8]);
         }
-        // Full case folding looks at one character at a time: `ß` becomes `ss` wherever it is.
+        // Full case folding works on one character at a time: `ß` becomes `ss` everywhere.
         self.add(CASE.fold_string(c.encode_utf8(&mut [0; 4])).as_bytes())
     }
 }

@@ -1,15 +1,15 @@
-//! Whether results can be those of the part's rows at all: known once they are joined.
+//! Whether results belong to the part's rows at all. Only the join shows it.
 
 use super::{OnOtherContent, OnUnreadable, Reading, ResultsProblem};
 use crate::problem::Code;
 use crate::results::tally::Tally;
 
-/// The fewest compared texts by which results are judged. Below, a few texts that the API rewrote could hold a part.
+/// The fewest compared texts that can hold a part. With fewer, some texts that the API rewrote could hold it.
 pub const MIN_COMPARED: u64 = 20;
 
-/// Judges the join of a completed job's results with a part of `accepted` rows that were sent: `E_RESULTS_UNRELATED` if none
-/// of them is answered, `E_RESULTS_CONTENT` if at least [`MIN_COMPARED`] texts came back and fewer than 1 in 100 is the one
-/// that was sent. Not to be asked about a job that failed or is lost.
+/// Judges the join of a completed job's results with a part of `accepted` rows that were sent: `E_RESULTS_UNRELATED` if no row is
+/// answered, `E_RESULTS_CONTENT` if at least [`MIN_COMPARED`] texts came back and fewer than 1 in 100 is the one that was sent.
+/// Not for a job that failed or is lost.
 #[must_use]
 pub fn judge(tally: &Tally, accepted: u64, reading: &Reading) -> Option<ResultsProblem> {
     // A row with neither labels nor error is answered, and may be counted as missing.

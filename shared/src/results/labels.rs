@@ -1,12 +1,12 @@
-//! The `labels` of a result, read tolerantly: the Batch API's documentation does not show the objects' keys.
+//! The `labels` of a result. Several forms are accepted: the Batch API's documentation does not show the objects' keys.
 
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// The keys that may hold a label's name.
+/// The possible keys of a label's name.
 const NAMES: [&str; 4] = ["label", "name", "label_name", "labelName"];
 
-/// The keys that may hold a label's score.
+/// The possible keys of a label's score.
 const SCORES: [&str; 2] = ["score", "confidence"];
 
 /// A label of a result.
@@ -19,11 +19,10 @@ pub struct Label {
 }
 
 /// Reads the `labels` field of a result: a JSON array of objects, each with a name and a score, or one object that maps each
-/// name to its score. Empty text and `null` give no labels; whether such a row was evaluated is another question, see
-/// [`is_blank`].
+/// name to its score. Empty text and `null` have no labels; such a row may not have been evaluated, see [`is_blank`].
 ///
 /// # Errors
-/// `Err(())` for any other form: the field is then handed on as it is, and counted as unreadable.
+/// `Err(())` for any other form: the field is then written as it is, and counted as unreadable.
 #[allow(clippy::result_unit_err)]
 pub fn read_labels(text: &str) -> Result<Vec<Label>, ()> {
     if is_blank(text) {
@@ -31,7 +30,7 @@ pub fn read_labels(text: &str) -> Result<Vec<Label>, ()> {
     }
     match serde_json::from_str(text) {
         Ok(Value::Array(values)) => values.iter().map(read_label).collect(),
-        // One label alone, without its list.
+        // A single label without a list around it.
         Ok(value) if has_one_of(&value, &NAMES) && has_one_of(&value, &SCORES) => Err(()),
         Ok(Value::Object(map)) => {
             let label = |(name, score): (&String, &Value)| Ok(Label { name: name.clone(), score: number(score).ok_or(())? });
@@ -51,18 +50,18 @@ fn has_one_of(value: &Value, keys: &[&str]) -> bool {
     keys.iter().any(|key| value.get(key).is_some())
 }
 
-/// A finite number, also in quotes.
+/// A finite number, or one in quotes.
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| number.is_finite())
 }
 
-/// Whether the field says nothing: it is empty, or `null`.
+/// Whether the field is empty or `null`.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     matches!(text.trim(), "" | "null")
 }
 
-/// Whether the field says that no label applies: `[]` or `{}`.
+/// Whether the field is an empty list, `[]` or `{}`: no label applies.
 #[must_use]
 pub fn is_empty_list(text: &str) -> bool {
     let text = text.trim();
@@ -70,8 +69,8 @@ pub fn is_empty_list(text: &str) -> bool {
     inner('[', ']').or_else(|| inner('{', '}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// Whether two `labels` fields say the same: the same names with the same scores in any order or, where one cannot be read,
-/// the same text.
+/// Whether two `labels` fields are equal: the same names with the same scores in any order or, if one cannot be read, the same
+/// text.
 #[must_use]
 pub fn say_the_same(one: &str, other: &str) -> bool {
     match (read_labels(one), read_labels(other)) {
@@ -80,7 +79,7 @@ pub fn say_the_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Each name and score once, in order.
+/// Sorted, without duplicates.
 fn sorted(mut labels: Vec<Label>) -> Vec<Label> {
     let order = |a: &Label, b: &Label| a.name.cmp(&b.name).then(a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal));
     labels.sort_by(order);

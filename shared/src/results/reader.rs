@@ -1,4 +1,4 @@
-//! The reader of a results file that is pushed through it piece by piece.
+//! Reads a results file that is pushed in pieces.
 
 use super::answers::Answers;
 use super::columns::Columns;
@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What was read.
+/// A results file that was read to its end.
 #[derive(Debug)]
 pub struct ReadResults {
-    /// What the API answered.
+    /// The API's answers.
     pub answers: Answers,
-    /// How many bytes the file had.
+    /// The file's size in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its bytes as they came, in hexadecimal.
+    /// The SHA-256 of the file, in hex.
     pub digest: String,
     /// Whether the answers can be used.
     pub form: Form,
@@ -26,45 +26,46 @@ pub struct ReadResults {
 }
 
 impl ReadResults {
-    /// The form once a second fetch brought the same bytes. Then nothing may be a cut any more: what seemed one is unreadable
-    /// or, under [`OnUnreadable::Rows`], is used as far as it is well-formed. [`Form::NoLineEnd`] stays, for the caller to use
-    /// if every row is answered and to hold if not.
+    /// The form if a second fetch brought the same bytes. Then the file is not cut: it is unreadable or, with
+    /// [`OnUnreadable::Rows`], used as far as it is well-formed. [`Form::NoLineEnd`] remains: the caller uses the file if every row
+    /// is answered, and holds it otherwise.
     #[must_use]
     pub fn confirmed(&self) -> &Form {
         &self.confirmed
     }
 }
 
-/// What a results file is like.
+/// The form of a results file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// Well-formed to its last line end. Under [`OnUnreadable::Rows`]: or used as far as it is.
+    /// Well-formed to its last line end or, with [`OnUnreadable::Rows`], used as far as it is.
     Whole,
-    /// Well-formed, but the last record has no line end. It may lack more than that.
+    /// Well-formed, but the last record has no line end: more may be missing.
     NoLineEnd(ResultsProblem),
-    /// The file ends before its end, or the last record has another width: it may be cut short, and is to be fetched again.
+    /// The file ends inside a record, or the last record has too few or too many fields: it may be cut, and is to be fetched
+    /// again.
     MayBeCut(ResultsProblem),
-    /// The file cannot be used, however often it is fetched.
+    /// The file cannot be used; fetching it again does not help.
     Held(ResultsProblem),
 }
 
-/// Reads a results file. See the module's documentation.
+/// Reads a results file; see the module's documentation.
 #[derive(Debug)]
 pub struct ResultsReader {
     scanner: Scanner,
-    /// The first bytes, until it is known whether they are a byte-order mark.
+    /// The first bytes, until it is clear whether they are a byte-order mark.
     head: Option<Vec<u8>>,
     body: Body,
     digest: Sha256,
     bytes: u64,
     last: Option<u8>,
-    /// The rest of the file is hashed, and not read.
+    /// The rest of the file is only hashed.
     stopped: bool,
 }
 
 impl ResultsReader {
-    /// The answers may take `memory` bytes, and one record as many. With `keep_rows`, type and content of each answer are kept
-    /// as they came; without it, only what it takes to compare the content.
+    /// The answers may take `memory` bytes, and one record as many. With `keep_rows`, the type and content of each answer are kept;
+    /// otherwise only a fingerprint of the content.
     #[must_use]
     pub fn new(reading: Reading, memory: usize, keep_rows: bool) -> Self {
         let mut scanner = Scanner::new(0, 1, true);
@@ -83,7 +84,7 @@ impl ResultsReader {
     /// Takes the next bytes of the file.
     ///
     /// # Errors
-    /// If the answers, or one record, take more memory than there is; the reader is then of no more use.
+    /// If the answers or one record take more memory than allowed. The reader cannot be used after that.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -107,7 +108,7 @@ impl ResultsReader {
         }
     }
 
-    /// Says that the file has ended.
+    /// Ends the file.
     ///
     /// # Errors
     /// As [`ResultsReader::push`].
@@ -151,27 +152,27 @@ impl ResultsReader {
     }
 }
 
-/// Where reading goes on.
+/// Where reading continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Row,
-    /// At the line behind the one the row began on.
+    /// On the line after the one where the row began.
     Resync,
     Stop,
 }
 
-/// What the rows of the file come to.
+/// What the rows read so far amount to.
 #[derive(Debug)]
 struct Body {
     reading: Reading,
     memory: usize,
     columns: Option<Columns>,
     answers: Answers,
-    /// The first thing that is unreadable wherever the file ends.
+    /// The first problem that is not at the file's end, and so is no cut.
     unreadable: Option<ResultsProblem>,
-    /// The last record has another width than the header.
+    /// The last record has more or fewer fields than the header.
     last_width_differs: Option<ResultsProblem>,
-    /// How the file breaks off.
+    /// How the file is cut, if it is.
     cut: Option<ResultsProblem>,
     first_blank: Option<u64>,
     /// No more bytes come.
@@ -224,11 +225,11 @@ impl Body {
         if row.len() != columns.width {
             let message = format!("line {}: the row has {} fields, the header {}", row.line, row.len(), columns.width);
             self.last_width_differs = Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
-            return Ok(if self.rows() { Next::Resync } else { Next::Row });
+            return Ok(if self.uses_rows() { Next::Resync } else { Next::Row });
         }
         let record = columns.record(row);
-        // The last record, without a line end: what a cut may have taken of it is its error.
-        let may_lack_its_error = !row.has_line_end() && columns.error_is_last() && record.says_nothing();
+        // The last record, without a line end: its error may be cut off.
+        let may_lack_its_error = !row.has_line_end() && columns.error_is_last() && record.has_no_label_and_no_error();
         if may_lack_its_error {
             let message = format!("line {}: the last record has no line end, and neither labels nor an error", row.line);
             self.cut.get_or_insert(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
@@ -249,15 +250,15 @@ impl Body {
         }
         let problem =
             ResultsProblem::unreadable(Some(error.line), ill_formed(&format!("line {}: {}", error.line, error.message)));
-        // What is wrong only since the file ends may be a cut.
+        // An error at the end of the file may be a cut.
         if self.ending && self.cut.is_none() {
             self.cut = Some(problem);
         } else {
             self.refuse_for(problem);
         }
         match error.code {
-            _ if !self.rows() || self.columns.is_none() => Next::Stop,
-            // The scanner knows where such a row ends, and is there.
+            _ if !self.uses_rows() || self.columns.is_none() => Next::Stop,
+            // The scanner is at the end of such a row.
             Code::Encoding => Next::Row,
             _ => Next::Resync,
         }
@@ -267,58 +268,57 @@ impl Body {
         self.refuse_for(ResultsProblem::unreadable(Some(line), format!("these are no results: {message}")))
     }
 
-    /// Whether the file ends here, or its other rows are used.
+    /// Records the problem. Reading stops here, or continues if the other rows are used.
     fn refuse_for(&mut self, problem: ResultsProblem) -> Next {
         self.unreadable.get_or_insert(problem);
-        if self.rows() { Next::Row } else { Next::Stop }
+        if self.uses_rows() { Next::Row } else { Next::Stop }
     }
 
-    fn rows(&self) -> bool {
+    fn uses_rows(&self) -> bool {
         self.reading.unreadable == OnUnreadable::Rows
     }
 
-    /// The form as it is, and as it is once the same bytes came twice.
+    /// The form now, and the form if the same bytes come twice.
     fn form(&mut self, bytes: u64, stopped: bool, has_line_end: bool) -> (Form, Form) {
-        let blank = self.blank_problem();
-        let accepted = blank.map_or(Form::Whole, Form::Held);
-        if let Some(problem) = self.unreadable.as_ref().filter(|_| !self.rows()) {
+        let accepted = self.blank_problem().map_or(Form::Whole, Form::Held);
+        if let Some(problem) = self.unreadable.as_ref().filter(|_| !self.uses_rows()) {
             let held = Form::Held(problem.clone());
             return (held.clone(), held);
         }
         let cut = self.cut.take().or_else(|| self.last_width_differs.take()).or_else(|| {
-            let nothing = format!("the results have no header line: {bytes} bytes came");
-            (self.columns.is_none() && !stopped).then(|| ResultsProblem::unreadable(None, nothing))
+            let no_header = format!("the results have no header line: {bytes} bytes came");
+            (self.columns.is_none() && !stopped).then(|| ResultsProblem::unreadable(None, no_header))
         });
-        let open = (!stopped && !has_line_end).then(|| {
+        let no_line_end = (!stopped && !has_line_end).then(|| {
             ResultsProblem::unreadable(None, "the last record of the results has no line end: they may be cut short".to_owned())
         });
-        if self.rows() {
+        if self.uses_rows() {
             let unreadable = self.unreadable.take();
-            self.answers.unreadable = unreadable.or_else(|| cut.clone()).or_else(|| open.clone());
+            self.answers.unreadable = unreadable.or_else(|| cut.clone()).or_else(|| no_line_end.clone());
         }
-        match (cut, open) {
-            (Some(problem), _) if self.rows() => (Form::MayBeCut(problem), accepted),
-            (None, Some(problem)) if self.rows() => (Form::NoLineEnd(problem), accepted),
-            (Some(problem), _) => (Form::MayBeCut(problem.clone()), Form::Held(twice(problem))),
+        match (cut, no_line_end) {
+            (Some(problem), _) if self.uses_rows() => (Form::MayBeCut(problem), accepted),
+            (None, Some(problem)) if self.uses_rows() => (Form::NoLineEnd(problem), accepted),
+            (Some(problem), _) => (Form::MayBeCut(problem.clone()), Form::Held(confirmed(problem))),
             (None, Some(problem)) => {
-                let confirmed = if accepted == Form::Whole { Form::NoLineEnd(twice(problem.clone())) } else { accepted };
-                (Form::NoLineEnd(problem), confirmed)
+                let form = if accepted == Form::Whole { Form::NoLineEnd(confirmed(problem.clone())) } else { accepted };
+                (Form::NoLineEnd(problem), form)
             }
             (None, None) => (accepted.clone(), accepted),
         }
     }
 
-    /// Rows with neither labels nor error, which nothing says how to take.
+    /// Rows with neither labels nor error, if neither a setting nor another row shows what they mean.
     fn blank_problem(&self) -> Option<ResultsProblem> {
-        let blanks = self.answers.blanks();
-        if blanks == 0 || self.reading.blank.is_some() || self.answers.has_empty_list {
+        let blank = self.answers.count_blank();
+        if blank == 0 || self.reading.blank.is_some() || self.answers.has_empty_list {
             return None;
         }
         Some(ResultsProblem {
             code: Code::BlankLabels,
             line: self.first_blank,
             message: format!(
-                "{blanks} rows of the results have neither labels nor error, and no row has `[]`: the API may write \"no label\" so, or it did not evaluate them"
+                "{blank} rows of the results have neither labels nor error, and no row has `[]`: the API may write \"no label\" so, or it did not evaluate them"
             ),
             setting: "BLANK_LABELS=missing|evaluated",
         })
@@ -329,7 +329,7 @@ fn ill_formed(message: &str) -> String {
     format!("the results are no well-formed CSV: {message}")
 }
 
-fn twice(mut problem: ResultsProblem) -> ResultsProblem {
+fn confirmed(mut problem: ResultsProblem) -> ResultsProblem {
     problem.message.push_str("; a second fetch brought the same bytes");
     problem
 }

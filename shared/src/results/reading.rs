@@ -1,6 +1,6 @@
-//! The three settings that say how results are read.
+//! The three settings that decide how results are read.
 
-/// How results are read. The default holds whatever is in doubt.
+/// How results are read. The default holds all results that are in doubt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
     /// `RESULTS_UNREADABLE`.
@@ -11,7 +11,7 @@ pub struct Reading {
     pub content: OnOtherContent,
 }
 
-/// The three settings on one line, as results that are held say under which they were judged.
+/// The three settings on one line: held results record the settings that they were judged under.
 impl std::fmt::Display for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let blank = self.blank.map_or("", BlankLabels::as_str);
@@ -20,24 +20,24 @@ impl std::fmt::Display for Reading {
     }
 }
 
-/// `RESULTS_UNREADABLE`: what becomes of results that are not well-formed, lack a column or answer no row.
+/// `RESULTS_UNREADABLE`: what to do with results that are malformed, lack a column or answer no row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnUnreadable {
     /// `hold`: the part waits.
     #[default]
     Hold,
-    /// `rows`: what is well-formed is used, and the other rows are missing.
+    /// `rows`: well-formed records are used, and the other rows are missing.
     Rows,
 }
 
 impl OnUnreadable {
-    /// The value that the setting names.
+    /// Reads the setting.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Hold, Self::Rows].into_iter().find(|value| value.as_str() == word)
+    pub fn from_word(text: &str) -> Option<Self> {
+        [Self::Hold, Self::Rows].into_iter().find(|value| value.as_str() == text)
     }
 
-    /// Its name in the setting.
+    /// The value in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl OnUnreadable {
     }
 }
 
-/// `BLANK_LABELS`: what a row with neither labels nor error is.
+/// `BLANK_LABELS`: what a row with neither labels nor error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlankLabels {
     /// `missing`: the API did not evaluate it.
@@ -57,13 +57,13 @@ pub enum BlankLabels {
 }
 
 impl BlankLabels {
-    /// The value that the setting names.
+    /// Reads the setting.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Missing, Self::Evaluated].into_iter().find(|value| value.as_str() == word)
+    pub fn from_word(text: &str) -> Option<Self> {
+        [Self::Missing, Self::Evaluated].into_iter().find(|value| value.as_str() == text)
     }
 
-    /// Its name in the setting.
+    /// The value in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl BlankLabels {
     }
 }
 
-/// `RESULTS_CONTENT_CHECK`: what becomes of results whose texts are not those that were sent.
+/// `RESULTS_CONTENT_CHECK`: what to do with results whose texts are not those that were sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnOtherContent {
     /// `hold`: the part waits.
@@ -84,13 +84,13 @@ pub enum OnOtherContent {
 }
 
 impl OnOtherContent {
-    /// The value that the setting names.
+    /// Reads the setting.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Hold, Self::Warn].into_iter().find(|value| value.as_str() == word)
+    pub fn from_word(text: &str) -> Option<Self> {
+        [Self::Hold, Self::Warn].into_iter().find(|value| value.as_str() == text)
     }
 
-    /// Its name in the setting.
+    /// The value in the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

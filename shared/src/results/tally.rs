@@ -1,28 +1,28 @@
-//! What became of rows, counted.
+//! Counts of rows by outcome, and of labels.
 
 use crate::results::labels::Label;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
-/// How many different labels a tally names; what comes beyond is counted as `(other labels)`. A policy has a few dozen, and
-/// a part's tally has to fit its record.
+/// How many different labels a tally names; others are counted as `(other labels)`. A policy has a few dozen, and a part's tally
+/// has to fit its record.
 pub const MAX_LABELS: usize = 500;
 
 /// The longest name of a label that a tally names, in bytes; a longer one is counted as `(other labels)`. A name takes six
-/// times its bytes in JSON at the worst, its counts about 100: 500 × 700 = 350 KB, and a DynamoDB item holds 400 KB.
+/// times its bytes in JSON at worst, its counts about 100: 500 × 700 = 350 KB, and a DynamoDB item holds 400 KB.
 pub const MAX_LABEL_BYTES: usize = 100;
 const OTHER: &str = "(other labels)";
 
-/// Rows by outcome: the four of the promise, which add up to the rows that came in.
+/// Rows by outcome. The four add up to the rows of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// The API evaluated the row.
     pub evaluated: u64,
     /// The API could not evaluate the row, or its whole job failed.
     pub failed: u64,
-    /// The row was not fit to be sent.
+    /// The row was invalid and not sent.
     pub rejected: u64,
-    /// The API never answered for the row.
+    /// The API did not answer the row.
     pub missing: u64,
 }
 
@@ -37,13 +37,13 @@ impl Outcomes {
 /// One label over many rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelCount {
-    /// Rows that carry it.
+    /// Rows that have it.
     pub rows: u64,
     /// Rows by score: `histogram[i]` counts scores from `i/10` up to, but for the last, below `(i+1)/10`.
     pub histogram: [u64; 10],
 }
 
-/// What became of the rows of a part, or of a drop.
+/// The counts of a part, or of a drop.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Rows by outcome.
@@ -52,18 +52,18 @@ pub struct Tally {
     pub unexpected: u64,
     /// Results for a row that already had one; not written.
     pub duplicates: u64,
-    /// Results whose `labels` could not be read; written as they came.
+    /// Results whose `labels` could not be read; written as they are.
     pub unreadable_labels: u64,
-    /// Rows with two different evaluations; they end `failed`.
+    /// Rows with two different evaluations; they count as failed.
     #[serde(default)]
     pub conflicting: u64,
-    /// Rows whose answer has neither labels nor error; `BLANK_LABELS` says how they end.
+    /// Rows whose answer has neither labels nor error; `BLANK_LABELS` decides how they count.
     #[serde(default)]
     pub blank: u64,
-    /// Rows of text whose content came back with their answer, and was compared with what was sent.
+    /// Rows of text whose answer has their content, which was compared with the sent one.
     #[serde(default)]
     pub content_compared: u64,
-    /// Those of them whose content is another than was sent.
+    /// Those of them whose content is not the sent one.
     #[serde(default)]
     pub content_mismatches: u64,
     /// Labels by name.

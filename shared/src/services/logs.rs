@@ -1,5 +1,5 @@
-//! Log lines: JSON, one a line, with every field at its root, those of the spans around it too: who looks for a drop, a part, a
-//! job or a request finds all of its lines by one name each.
+//! Log lines: a JSON object per line. It has the fields of the event and of the spans around it at its root, so that one field name
+//! each finds all lines of a drop, a part, a job or a request.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -12,19 +12,18 @@ use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Sets up logs on standard output, from level `RUST_LOG` (default `info`).
+/// Writes logs to standard output, at the level of `RUST_LOG` (default `info`).
 pub fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call, as in tests, changes nothing.
     let _ = tracing::subscriber::set_global_default(to(std::io::stdout, filter));
 }
 
-/// Logs to this writer, as far as the filter lets them through.
 pub fn to<W>(writer: W, mut filter: EnvFilter) -> FmtSubscriber<JsonFields, Line, EnvFilter, W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // The clients' own traces show requests, with content, keys and addresses: whatever level is asked for, not these.
+    // The clients' own debug and trace lines show requests with content, keys and URLs: they stay off at every level.
     const CLIENTS: [&str; 8] = ["aws_config", "aws_runtime", "aws_sdk", "aws_smithy", "h2", "hyper", "reqwest", "rustls"];
     for client in CLIENTS {
         if let Ok(directive) = format!("{client}=info").parse() {
@@ -35,7 +34,7 @@ where
     lines.with_env_filter(filter).with_writer(writer).finish()
 }
 
-/// The form of a line. An inner span's field counts before an outer one's, and the event's own before both.
+/// The format of a line. A field of an inner span replaces one of an outer span, and the event's own field replaces both.
 #[derive(Debug, Clone, Copy)]
 pub struct Line;
 
@@ -68,7 +67,7 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn put(&mut self, name: &str, value: impl Into<Value>) {
-        // The runtime's span has other names for what is ours.
+        // The runtime's span names our fields differently.
         let name = match name {
             "requestId" => "request_id",
             "xrayTraceId" => "xray_trace_id",
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_the_spans_and_of_the_event_stand_at_the_root() {
+    fn fields_of_the_spans_and_of_the_event_are_at_the_root() {
         let lines = logged("info", || {
             let _invocation = tracing::info_span!("Lambda runtime invoke", requestId = "r-1").entered();
             let _part = tracing::info_span!("part", drop = %"d-1", part = 3, job = tracing::field::Empty).entered();
@@ -149,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_traces_stay_out_whatever_level_is_asked_for() {
+    fn the_clients_traces_are_never_logged() {
         let lines = logged("trace", || {
             tracing::trace!(target: "aws_smithy_runtime::client", "the request, with its key");
-            tracing::debug!(target: "hyper_util", "an address");
+            tracing::debug!(target: "hyper_util", "a URL");
             tracing::trace!("ours");
         });
         assert_eq!(lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(), ["ours"]);

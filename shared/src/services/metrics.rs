@@ -1,8 +1,8 @@
-//! Metrics of CloudWatch: counted through an invocation, and written at its end as one line of log in the embedded metric
-//! format, out of which CloudWatch makes metrics. No call is made for them.
+//! CloudWatch metrics: counted during an invocation, and written at its end as one log line in the embedded metric format, which
+//! CloudWatch turns into metrics. It takes no API call.
 //!
-//! The namespace is [`NAMESPACE`] and the one dimension is [`DIMENSION`]: what there are many of, drops and jobs, stands in the
-//! logs. What happens once is counted once: at the conditional write that made it happen.
+//! The namespace is [`NAMESPACE`] and the only dimension is [`DIMENSION`]: single drops and jobs are in the logs. An event is counted
+//! where the conditional write succeeds that made it happen, so that retries do not count it twice.
 
 use metrique_writer_core::format::Format;
 use metrique_writer_core::unit::NegativeScale;
@@ -14,26 +14,22 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// The metrics' namespace.
 pub const NAMESPACE: &str = "Moondrop";
-/// Their dimension, whose value is the stack's name.
+/// The dimension; its value is the stack's name.
 pub const DIMENSION: &str = "Stack";
-/// The unit of ages.
 const SECONDS: Unit = Unit::Second(NegativeScale::One);
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident in $unit:expr;)+) => {
-        /// Everything that is measured. A metric's name is its variant's.
+        /// Every metric. Its name in CloudWatch is the variant's.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Metric {
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Metric {
-            /// Every metric.
             pub const ALL: &[Metric] = &[$(Metric::$name),+];
 
-            /// Its name in CloudWatch.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -55,7 +51,7 @@ metrics! {
     DropsAccepted in Unit::Count;
     /// Rows of accepted files that are sent.
     RowsAccepted in Unit::Count;
-    /// Rows that were not fit to be sent.
+    /// Rows that were invalid and not sent.
     RowsRejected in Unit::Count;
     /// Jobs created and recorded.
     JobsCreated in Unit::Count;
@@ -73,9 +69,9 @@ metrics! {
     JobsOver48h in Unit::Count;
     /// At a tick: open jobs older than 72 hours.
     JobsOver72h in Unit::Count;
-    /// Jobs that failed or were cancelled, that the API refused to make, or whose rows were gone before they were sent.
+    /// Jobs that failed or were cancelled, that the API refused to create, or whose rows were gone before they were sent.
     JobsFailed in Unit::Count;
-    /// Jobs that are lost: the API has not reported them for long.
+    /// Jobs that are lost: the API has not reported them for a long time.
     JobsLost in Unit::Count;
     /// At a tick: jobs that have been absent from the API's answers for an hour or more.
     JobsUnknown in Unit::Count;
@@ -83,13 +79,13 @@ metrics! {
     JobsNotStarted in Unit::Count;
     /// At a tick: parts whose results are held.
     PartsHeld in Unit::Count;
-    /// At a tick: for how long the results of a part have been held, of the longest; 0 without one.
+    /// At a tick: for how long the results of a part have been held, at most; 0 without one.
     OldestHeldAge in SECONDS;
     /// At a tick: drops for which the API has refused to create jobs for over an hour.
     CreatesRefused in Unit::Count;
     /// Ticks in which the API reported none of the jobs it was asked for.
     NoJobReported in Unit::Count;
-    /// How often a drop that stood still was put back on the queue.
+    /// Stalled drops that were requeued.
     DropsStalled in Unit::Count;
     /// Drops that ended as `completed`.
     DropsCompleted in Unit::Count;
@@ -103,23 +99,23 @@ metrics! {
     RowsEvaluated in Unit::Count;
     /// Rows that failed, of drops that ended.
     RowsFailed in Unit::Count;
-    /// Rows the API never answered for, of drops that ended.
+    /// Rows that the API did not answer, of drops that ended.
     RowsMissing in Unit::Count;
-    /// Calls of the API that were given up because it does not take the key, or the key cannot be had from its secret.
+    /// API calls given up because the API does not accept the key, or the key cannot be read from its secret.
     ApiKeyRefused in Unit::Count;
-    /// Answers 429 of the API, each attempt counted.
+    /// The API's answers with 429, for each attempt.
     ApiThrottled in Unit::Count;
-    /// Drops whose place in the results bucket was taken.
+    /// Drops whose `results.csv` could not be written because another object had its key.
     ResultsConflicts in Unit::Count;
-    /// Times that what came as a job's results could not be read as results.
+    /// How often the results of a job could not be used.
     ResultsUnreadable in Unit::Count;
-    /// How often collect could not collect a part, which it then tries again.
+    /// How often collect failed to collect a part; it tries again.
     CollectAttemptsFailed in Unit::Count;
-    /// Results whose labels are in a form we do not know.
+    /// Results whose labels are in an unknown form.
     LabelsUnreadable in Unit::Count;
 }
 
-/// What was measured since the last line. Clones are the same one.
+/// The values since the last line was written. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     stack: String,
@@ -128,23 +124,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of this stack, and whether they are written at all.
     #[must_use]
     pub fn new(stack: &str, written: bool) -> Self {
         Metrics { stack: stack.to_owned(), written, measured: Arc::default() }
     }
 
-    /// Counts so many more. With 0 the metric is at least in the line: its absence then says that no one looked.
+    /// Adds to a metric. Adding 0 writes the metric too: an absent value would mean that it was not measured.
     pub fn count(&self, metric: Metric, more: u64) {
         *self.measured().entry(metric).or_default() += more;
     }
 
-    /// Notes how much there is of something now.
+    /// Sets the current value of a metric.
     pub fn note(&self, metric: Metric, now: u64) {
         self.measured().insert(metric, now);
     }
 
-    /// The line of what was measured since the last one, with its newline; empty if nothing was.
+    /// The next line, with its newline; empty if nothing was measured since the last one.
     #[must_use]
     pub fn take_line(&self, request_id: &str) -> Vec<u8> {
         let measured = std::mem::take(&mut *self.measured());
@@ -160,7 +155,7 @@ impl Metrics {
         line
     }
 
-    /// Writes that line to standard output, at once as a whole: other lines go there too.
+    /// Writes the line to standard output in one piece, since log lines go there too.
     pub fn write(&self, request_id: &str) {
         let line = self.take_line(request_id);
         if let Err(error) = std::io::stdout().lock().write_all(&line) {
@@ -183,7 +178,7 @@ impl Entry for Measured<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
         writer.timestamp(SystemTime::now());
         writer.value(DIMENSION, self.stack);
-        // Not declared as a metric or a dimension: it can be searched for, and costs nothing.
+        // Neither a metric nor a dimension: it can be searched for, and costs nothing.
         writer.value("request_id", self.request_id);
         for (metric, value) in &self.measured {
             writer.value(metric.name(), &Reading { value: *value, unit: metric.unit() });
@@ -263,9 +258,9 @@ mod tests {
         assert!(off.take_line("r").is_empty());
     }
 
-    /// EMF takes at most 100 metrics a line, and names of at most 1,024 characters.
+    /// EMF allows at most 100 metrics per line, and names of at most 1,024 characters.
     #[test]
-    fn every_metric_fits_one_line_under_a_name_of_its_own() {
+    fn one_line_holds_every_metric_under_its_own_name() {
         let metrics = Metrics::new("moon", true);
         Metric::ALL.iter().for_each(|metric| metrics.count(*metric, 1));
         let line = line(&metrics);

@@ -1,4 +1,4 @@
-//! The services Moondrop works with, one adapter each, and [`Services`], which holds them all.
+//! The services that Moondrop uses, with one adapter each, and [`Services`], which holds them all.
 
 pub mod batch_api;
 pub mod event_bus;
@@ -24,45 +24,33 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use std::time::Duration;
 
-/// The clients of AWS.
 #[derive(Debug, Clone)]
 pub struct AwsClients {
-    /// S3.
     pub s3: aws_sdk_s3::Client,
-    /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// EventBridge.
     pub eventbridge: aws_sdk_eventbridge::Client,
-    /// Secrets Manager.
     pub secrets_manager: aws_sdk_secretsmanager::Client,
 }
 
-/// Everything a function reaches the world through.
+/// All adapters of a function.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// The settings.
     pub settings: Settings,
-    /// The drops bucket.
     pub drops: DropsBucket,
-    /// The ledger.
     pub ledger: Ledger,
-    /// The results bucket.
     pub results: ResultsBucket,
-    /// The event bus.
     pub bus: EventBus,
-    /// The Batch API.
     pub api: BatchApi,
-    /// Signed URLs.
+    /// Uploads and downloads through pre-signed URLs.
     pub transfer: Transfer,
-    /// What is measured.
     pub metrics: Metrics,
 }
 
 impl Services {
-    /// Reads the settings and builds the clients. `AWS_ENDPOINT_URL*` work as everywhere in AWS.
+    /// Reads the settings and builds the clients. The SDK also reads its own variables, such as `AWS_ENDPOINT_URL`.
     ///
     /// # Errors
-    /// If a setting is missing or bad, or TLS cannot be set up.
+    /// If a setting is missing or invalid, or TLS cannot be set up.
     pub async fn from_env() -> Result<Self> {
         let settings = Settings::from_env()?;
         let config = aws_config::from_env()
@@ -87,7 +75,6 @@ impl Services {
         ))
     }
 
-    /// Builds the adapters on these clients.
     #[must_use]
     pub fn new(settings: Settings, clients: AwsClients, http: HttpClients) -> Self {
         let key = ApiKey::new(clients.secrets_manager, settings.api_key_secret.clone());

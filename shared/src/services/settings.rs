@@ -1,4 +1,4 @@
-//! The settings of a deployment, read once at cold start from the environment.
+//! The settings of a deployment, read from the environment once, at cold start.
 
 use crate::drop::OnBadRows;
 use crate::plan::PartLimits;
@@ -7,27 +7,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// The API's address (Batch API's OpenAPI document, `servers`).
+/// The API's URL (Batch API's OpenAPI document, `servers`).
 pub const DEFAULT_API_URL: &str = "https://gateway.app.clavata.ai:8443";
 
-/// Hosts whose signed URLs are followed unless a setting says otherwise: S3's, where pre-signed URLs of the API's kind point,
-/// and the vendor's own.
+/// The default of `SIGNED_URL_HOSTS`: S3's hosts, to which such pre-signed URLs usually point, and the vendor's own.
 pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.ai";
 
-/// A setting that is missing or cannot be used.
+/// A setting that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the setting {name} {problem}")]
 pub struct SettingError {
-    /// The environment variable.
     pub name: &'static str,
-    /// What is wrong with it; never its value.
+    /// Never has the value.
     pub problem: String,
 }
 
-/// Every setting of the functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `STACK`: tells this stack's jobs from another's on the same API account. Letters, digits and dashes, 64 at the most.
+    /// `STACK`: distinguishes this stack's jobs from another's on the same API account. At most 64 letters, digits and dashes.
     pub stack: String,
     /// `RESULTS_BUCKET`: where results go.
     pub results_bucket: String,
@@ -37,63 +34,76 @@ pub struct Settings {
     pub event_bus: String,
     /// `API_KEY_SECRET`: the name or ARN of the secret that holds the API key.
     pub api_key_secret: String,
-    /// `API_URL`: the Batch API; https, but for loopback. Default [`DEFAULT_API_URL`].
+    /// `API_URL`: the Batch API; https, or http for loopback. Default [`DEFAULT_API_URL`].
     pub api_url: Url,
-    /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that signed URLs may point to, separated by commas. Default
-    /// [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is allowed as well if the API itself is there.
+    /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that pre-signed URLs may point to, separated by commas. Default
+    /// [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is also allowed if the API is on it.
     pub signed_url_hosts: Vec<String>,
     /// `DEFAULT_POLICY`: the policy of drops whose key names none. Default none.
     pub default_policy: Option<String>,
-    /// `POLICY_ALIASES`: a JSON object of folder names and the policy ids they stand for. Default empty.
+    /// `POLICY_ALIASES`: a JSON object that maps folder names to policy ids. Default empty.
     pub policy_aliases: BTreeMap<String, String>,
     /// `ON_BAD_ROWS`: `submit_valid` (default) or `reject_file`.
     pub on_bad_rows: OnBadRows,
     /// `ROWS_PER_JOB` (default 25,000) and `BYTES_PER_JOB` (default 32 MiB): where a part ends.
     pub limits: PartLimits,
-    /// `UPLOADS_AT_ONCE`: how many parts of a drop are fed at the same time. Default 4.
+    /// `UPLOADS_AT_ONCE`: how many parts of a drop are uploaded at the same time. Default 4.
     pub uploads_at_once: usize,
-    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again that has neither been collected nor failed to be.
-    /// Default 3,600.
+    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has neither collected it nor recorded
+    /// a failure. Default 3,600.
     pub remind_after: Duration,
-    /// `RETRY_AFTER_SECONDS`: after how long collect's first failure at a part is tried again; it doubles with each, up to
+    /// `RETRY_AFTER_SECONDS`: how long after its first failure collect tries a part again; it doubles with each failure, up to
     /// `REMIND_AFTER_SECONDS`. Default 120.
     pub retry_after: Duration,
-    /// `CONFIRM_AFTER_SECONDS`: how far apart two like answers of the API have to be to be believed where that ends or holds
-    /// rows. Default 600.
+    /// `CONFIRM_AFTER_SECONDS`: an answer of the API that ends or holds rows counts only if it comes twice, at least this far
+    /// apart. Default 600.
     pub confirm_after: Duration,
-    /// `POLL_EVERY`: the time from one tick of poll to the next, as in EventBridge's `rate(5 minutes)`, or as `5 seconds`. Default
-    /// five minutes.
+    /// `POLL_EVERY`: the time from one tick of poll to the next, as EventBridge's `rate(5 minutes)` or as `5 seconds`. Default five
+    /// minutes.
     pub poll_every: Duration,
-    /// `LOST_AFTER_HOURS`: for how long a job has to be absent from the API's answers to be lost. Default 24.
+    /// `LOST_AFTER_HOURS`: after how long an absence from the API's answers a job is lost. Default 24.
     pub lost_after: Duration,
-    /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no one works on is put back on the queue. Default
-    /// 1,200, which is more than a function may run.
+    /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no function works on is requeued. Default 1,200, which is
+    /// more than a function may run.
     pub stalled_after: Duration,
     /// `RESULTS_UNREADABLE` (`hold`, default, or `rows`), `BLANK_LABELS` (`missing` or `evaluated`; default neither) and
     /// `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's results are read.
     pub reading: Reading,
-    /// `METRICS`: `emf` (default) writes the metrics into the log at the end of an invocation, `off` does not.
+    /// `METRICS`: `emf` (default) writes the metrics to the log at the end of an invocation, `off` does not.
     pub metrics: bool,
-    /// Half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the answers of one job may take. Lambda sets that variable, in
-    /// MiB (AWS Lambda Developer Guide, "Defined runtime environment variables"); without it, 1,024 counts.
+    /// How many bytes the answers of one job may take: half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`. Lambda sets that variable, in MiB
+    /// (AWS Lambda Developer Guide, "Defined runtime environment variables"); the default is 1,024.
     pub answer_memory: usize,
-    /// How many rows of a file the same variable's memory holds the hashes of: at 9 bytes a row, beside 64 MiB for all else.
+    /// How many rows a file may have for their hashes to fit into that memory: 9 bytes per row, and 64 MiB for all else.
     pub rows_in_memory: u64,
 }
 
 impl Settings {
-    /// Reads the settings of this process.
+    /// Reads the settings of this process; see [`Settings::read`].
     ///
     /// # Errors
-    /// Names the first variable that is missing or bad.
+    /// Names the first variable that is missing or invalid.
     pub fn from_env() -> Result<Self, SettingError> {
         Self::read(|name| std::env::var(name).ok())
     }
 
     /// Reads the settings from any source of variables. An empty one counts as absent.
     ///
+    /// ```
+    /// use moondrop_shared::services::settings::Settings;
+    ///
+    /// let variable = |name: &str| match name {
+    ///     "STACK" | "RESULTS_BUCKET" | "TABLE" | "EVENT_BUS" | "API_KEY_SECRET" => Some("moondrop".to_owned()),
+    ///     "ROWS_PER_JOB" => Some("1000".to_owned()),
+    ///     _ => None,
+    /// };
+    /// assert_eq!(Settings::read(variable)?.limits.rows, 1_000);
+    /// assert_eq!(Settings::read(|_| None).unwrap_err().to_string(), "the setting STACK is missing");
+    /// # Ok::<(), moondrop_shared::services::settings::SettingError>(())
+    /// ```
+    ///
     /// # Errors
-    /// Names the first variable that is missing or bad.
+    /// Names the first variable that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let optional = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let needed = |name: &'static str| optional(name).ok_or_else(|| error(name, "is missing"));
@@ -104,7 +114,7 @@ impl Settings {
         };
         let stack = needed("STACK")?;
         if stack.len() > 64 || !stack.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(error("STACK", "may have 64 letters, digits and dashes"));
+            return Err(error("STACK", "may have at most 64 letters, digits and dashes"));
         }
         let api_url = read_api_url(optional("API_URL").as_deref().unwrap_or(DEFAULT_API_URL))?;
         let hosts = optional("SIGNED_URL_HOSTS").unwrap_or_else(|| DEFAULT_SIGNED_URL_HOSTS.to_owned());
@@ -183,7 +193,7 @@ impl Settings {
         })
     }
 
-    /// The policy for a drop: its folder's (an alias, or an id as it stands), else the default one.
+    /// The policy of a drop: its folder's, which is an alias or an id, or else the default one.
     #[must_use]
     pub fn policy_for(&self, folder: Option<&str>) -> Option<String> {
         match folder {
@@ -197,7 +207,7 @@ fn error(name: &'static str, problem: impl Into<String>) -> SettingError {
     SettingError { name, problem: problem.into() }
 }
 
-/// A time as EventBridge's schedules have it (Amazon EventBridge User Guide, "Rate expressions"); seconds, too.
+/// A time as in EventBridge's schedules (Amazon EventBridge User Guide, "Rate expressions"), or in seconds.
 fn rate(text: &str) -> Option<Duration> {
     let text = text.strip_prefix("rate(").and_then(|text| text.strip_suffix(')')).unwrap_or(text);
     let (number, unit) = text.trim().split_once(' ')?;
@@ -212,7 +222,7 @@ fn rate(text: &str) -> Option<Duration> {
     (1..=86_400).contains(&every).then(|| Duration::from_secs(every))
 }
 
-/// Whether the address is this machine's own.
+/// Whether the URL's host is this machine.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -224,9 +234,9 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 fn read_api_url(text: &str) -> Result<Url, SettingError> {
-    let url = Url::parse(text).map_err(|_| error("API_URL", "is not an address"))?;
+    let url = Url::parse(text).map_err(|_| error("API_URL", "is not a URL"))?;
     if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-        return Err(error("API_URL", "must begin with https://, but for an address on this machine"));
+        return Err(error("API_URL", "must begin with https://, unless its host is this machine"));
     }
     Ok(url)
 }
@@ -242,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_bad_setting_is_named() {
+    fn a_missing_or_invalid_setting_is_named() {
         for name in ["STACK", "RESULTS_BUCKET", "TABLE", "EVENT_BUS", "API_KEY_SECRET"] {
             assert_eq!(read(&[(name, " ")]).unwrap_err().to_string(), format!("the setting {name} is missing"));
         }
@@ -272,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_of_poll_is_read_as_the_schedule_has_it() {
+    fn the_interval_of_poll_is_read_as_in_the_schedule() {
         for (text, seconds) in [("rate(5 minutes)", 300), ("rate(1 minute)", 60), ("5 seconds", 5), ("rate(1 hour)", 3_600)] {
             assert_eq!(read(&[("POLL_EVERY", text)]).unwrap().poll_every.as_secs(), seconds, "{text}");
         }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long a key is used before it is looked up again.
+/// How long a key is used before it is read again.
 const KEEP: Duration = Duration::from_secs(300);
 
-/// The API key, looked up when it is first needed and kept for five minutes.
+/// The API key, read from its secret when it is first needed, and kept for five minutes.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
     client: Client,
@@ -19,16 +19,14 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// The key in this secret, given by name or ARN.
+    /// `secret` is a name or an ARN.
     #[must_use]
     pub fn new(client: Client, secret: String) -> Self {
         ApiKey { client, secret, kept: Arc::default() }
     }
 
-    /// The key.
-    ///
     /// # Errors
-    /// If Secrets Manager does not answer, or the secret holds no text.
+    /// If Secrets Manager does not answer, or the secret does not hold a key.
     pub async fn get(&self) -> Result<SecretString> {
         let mut kept = self.kept.lock().await;
         if let Some((since, key)) = &*kept
@@ -36,12 +34,12 @@ impl ApiKey {
         {
             return Ok(key.clone());
         }
-        let key = self.look_up().await?;
+        let key = self.read().await?;
         *kept = Some((Instant::now(), key.clone()));
         Ok(key)
     }
 
-    /// The key, looked up anew unless someone else has done so since `refused` was had: it may have been rotated.
+    /// Reads the key again after the API refused it, since it may have been rotated; not if another task has read a new one.
     ///
     /// # Errors
     /// As [`ApiKey::get`].
@@ -50,20 +48,20 @@ impl ApiKey {
         match &*kept {
             Some((_, key)) if key.expose_secret() != refused.expose_secret() => Ok(key.clone()),
             _ => {
-                let key = self.look_up().await?;
+                let key = self.read().await?;
                 *kept = Some((Instant::now(), key.clone()));
                 Ok(key)
             }
         }
     }
 
-    async fn look_up(&self) -> Result<SecretString> {
+    async fn read(&self) -> Result<SecretString> {
         let got = self.client.get_secret_value().secret_id(&self.secret).send().await;
         let got = got.context("get the API key from Secrets Manager")?;
         let text = got.secret_string.context("the secret of the API key holds no text")?;
         let key = text.trim();
         anyhow::ensure!(!key.is_empty(), "the secret of the API key is empty");
-        // A line break or another control character cannot stand in a header; say so here, where the cause is known.
+        // A header cannot have a line break or another control character; report it here, where the cause is known.
         anyhow::ensure!(key.bytes().all(|b| b.is_ascii_graphic()), "the secret of the API key holds more than a key");
         Ok(SecretString::from(key.to_owned()))
     }

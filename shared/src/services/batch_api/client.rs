@@ -18,35 +18,33 @@ use url::Url;
 
 use super::wire::{CreateRequest, RpcStatus, read_cancel, read_create, read_jobs};
 
-/// How many jobs one GET asks for. The API documents no page size; this keeps the URL under 8 KB.
+/// How many jobs one GET asks for. The API documents no limit; this one keeps the URL under 8 KB.
 pub const JOBS_PER_GET: usize = 100;
-/// The longest wait that a `Retry-After` is followed for within an invocation; a longer one ends the attempt.
+/// The longest `Retry-After` that is waited for; a longer one ends the attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The wait after a first attempt, where the API asks for none; it doubles with each.
+/// The wait after the first attempt if the API asks for none; it doubles with each attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// Attempts at a call, the first included.
+/// Attempts per call, the first included.
 const ATTEMPTS: usize = 5;
 
-/// A job as created.
+/// A job that was just created.
 #[derive(Debug)]
 pub struct NewJob {
-    /// Its id.
     pub id: String,
-    /// Where its rows are to be put, for [`UPLOAD_URL_LIFE`].
+    /// Where its rows are uploaded to; valid for [`UPLOAD_URL_LIFE`](crate::job::UPLOAD_URL_LIFE).
     pub upload_url: SignedUrl,
 }
 
-/// Which failures are tried again at once.
+/// Which failures are retried within one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Retry {
-    /// Only what certainly had no effect: 429, and a connection that was never made. For `create`, which has no idempotency
-    /// key: a job made twice is paid for twice.
+    /// Only those that certainly had no effect: 429, and a connection that was never made. For `create`, which has no
+    /// idempotency key: a job created twice is paid for twice.
     IfUndone,
-    /// Also what may have had an effect, since doing it again changes nothing.
+    /// Also those that may have had an effect, for calls that can be repeated.
     Always,
 }
 
-/// A call of the API.
 struct Call {
     method: Method,
     url: Url,
@@ -75,28 +73,28 @@ pub struct BatchApi {
 }
 
 impl BatchApi {
-    /// The API at this base URL. Refusals of the key, and answers 429, count as metrics.
+    /// Counts refusals of the key and answers with 429 as metrics.
     #[must_use]
     pub fn new(base: Url, key: ApiKey, web: &HttpClients, metrics: Metrics) -> Self {
         BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key, metrics, gate: Gate::default() }
     }
 
     /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] or [`ApiError::Unclear`] a job may exist that no
-    /// one knows.
+    /// record has.
     ///
     /// # Errors
-    /// See [`ApiError`]; a 200 that carries an error, or no id or URL, is one too.
+    /// See [`ApiError`]; also for a 200 with an error in it, or without an id or a URL.
     pub async fn create(&self, name: &str, policy: &str) -> Result<NewJob, ApiError> {
         let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
         let body = self.call(Call::post(self.url(&["v1", "batch-jobs"]), body.into()), Retry::IfUndone).await;
         let body = body.inspect_err(|error| self.count_forbidden(error))?;
         let created = read_create(&body)?;
-        if let Some((error, words)) = created.error.and_then(|e| e.message().map(|words| (e, words))) {
+        if let Some((error, message)) = created.error.and_then(|e| e.message().map(|message| (e, message))) {
             return Err(match error {
-                error if error.blames_request() => ApiError::Invalid(words),
-                error if error.is_coded() => ApiError::Refused(words),
-                // Without a code it does not say what happened.
-                _ => ApiError::Unclear(anyhow!("{words}")),
+                error if error.blames_request() => ApiError::Invalid(message),
+                error if error.is_coded() => ApiError::Refused(message),
+                // Without a code it is unknown what the API did.
+                _ => ApiError::Unclear(anyhow!("{message}")),
             });
         }
         match created.input_file_upload_url {
@@ -105,15 +103,15 @@ impl BatchApi {
         }
     }
 
-    /// Asks for up to [`JOBS_PER_GET`] jobs. Without ids nothing is asked: the API would report the whole account.
+    /// Asks for up to [`JOBS_PER_GET`] jobs. Without ids no call is made: the API would report the whole account.
     ///
     /// # Errors
-    /// See [`ApiError`]; [`ApiError::NotFound`] and [`ApiError::NotPermitted`] may mean any one of them.
+    /// See [`ApiError`]; [`ApiError::NotFound`] and [`ApiError::NotPermitted`] may be about any one of the jobs.
     pub async fn jobs(&self, ids: &[&str]) -> Result<Reported, ApiError> {
         self.get_jobs(ids, Retry::Always).await
     }
 
-    /// As [`BatchApi::jobs`], with one attempt where the API answers with an error or not at all: for who asks again soon.
+    /// As [`BatchApi::jobs`], without retries after an error or no answer, for a caller that asks again soon.
     ///
     /// # Errors
     /// As [`BatchApi::jobs`].
@@ -130,7 +128,7 @@ impl BatchApi {
         read_jobs(&self.call(Call::get(url), retry).await?)
     }
 
-    /// Every job of the account that waits for its input: where the jobs are that no record knows.
+    /// Every job of the account that waits for its input. The jobs that no record has are among them.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -141,17 +139,17 @@ impl BatchApi {
         Ok(read_jobs(&body.inspect_err(|error| self.count_forbidden(error))?)?.jobs)
     }
 
-    /// Cancels a job. What became of it, the next GET reports.
+    /// Cancels a job. Whether it took effect, the next GET reports.
     ///
     /// # Errors
-    /// See [`ApiError`]; a 200 that carries an error is no cancel.
+    /// See [`ApiError`]; also for a 200 with an error in it.
     pub async fn cancel(&self, id: &str) -> Result<(), ApiError> {
         let url = self.url(&["v1", "batch-jobs", id, "cancel"]);
         let body = self.call(Call::post(url, Bytes::from_static(b"{}")), Retry::Always).await;
         read_cancel(&body.inspect_err(|error| self.count_forbidden(error))?)
     }
 
-    /// A 403 to what concerns no job of someone else's is the key's: it or its rights.
+    /// Counts a 403 to a call that names no job of another account: it is about the key or its rights.
     fn count_forbidden(&self, error: &ApiError) {
         if matches!(error, ApiError::NotPermitted(_)) {
             self.metrics.count(Metric::ApiKeyRefused, 1);
@@ -160,14 +158,14 @@ impl BatchApi {
 
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
-        // Settings take only http and https addresses, and those can be a base.
+        // The settings accept only http and https URLs, which have path segments.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
         url
     }
 
-    /// One call, tried again as `retry` allows, in all at most [`ATTEMPTS`] times.
+    /// Makes a call, at most [`ATTEMPTS`] times, as `retry` allows.
     async fn call(&self, call: Call, retry: Retry) -> Result<Bytes, ApiError> {
         let backoff = ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(FIRST_WAIT);
         (|| self.call_with_key(&call))
@@ -185,7 +183,7 @@ impl BatchApi {
             .await
     }
 
-    /// One call; if the key is refused it is looked up once more.
+    /// Makes a call once; if the key is refused, again with a key that is read again.
     async fn call_with_key(&self, call: &Call) -> Result<Bytes, ApiError> {
         self.gate.pass().await;
         let no_key = |error| {
@@ -212,9 +210,9 @@ impl BatchApi {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
         }
         let response = request.send().await.map_err(|e| {
-            let unmade = e.is_connect();
+            let not_connected = e.is_connect();
             let error = anyhow::Error::new(e.without_url());
-            if unmade { ApiError::Unreachable(error) } else { ApiError::Unknown(error) }
+            if not_connected { ApiError::Unreachable(error) } else { ApiError::Unknown(error) }
         })?;
         let (status, after) = (response.status(), retry_after(response.headers()));
         let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())));
@@ -222,28 +220,28 @@ impl BatchApi {
             return body;
         }
         let status_body = body.ok().and_then(|body| RpcStatus::read(&body));
-        let words = status_body.as_ref().map_or_else(|| status.as_u16().to_string(), |body| body.message(status.as_u16()));
+        let message = status_body.as_ref().map_or_else(|| status.as_u16().to_string(), |body| body.message(status.as_u16()));
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Key,
-            StatusCode::FORBIDDEN => ApiError::NotPermitted(words),
-            // Only the API's own 404 says that a job is unknown: that of another server, in its place for a day, would lose it.
-            StatusCode::NOT_FOUND if status_body.is_some() => ApiError::NotFound(words),
+            StatusCode::FORBIDDEN => ApiError::NotPermitted(message),
+            // Only the API's own 404 says that a job is unknown: another server's, in its place for a day, would lose the job.
+            StatusCode::NOT_FOUND if status_body.is_some() => ApiError::NotFound(message),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);
                 self.gate.shut(after);
                 ApiError::Busy { after }
             }
             StatusCode::BAD_REQUEST if status_body.as_ref().is_some_and(RpcStatus::is_invalid_argument) => {
-                ApiError::Invalid(words)
+                ApiError::Invalid(message)
             }
             StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT => ApiError::Unclear(anyhow!("the API answered {status}")),
-            status if status.is_client_error() => ApiError::Refused(words),
+            status if status.is_client_error() => ApiError::Refused(message),
             status => ApiError::Unclear(anyhow!("the API answered {status}")),
         })
     }
 }
 
-/// Holds back all calls while the API asks for a pause: one 429 is every call's.
+/// Delays all calls while the API asks for a pause: a 429 to one call is for all of them.
 #[derive(Debug, Clone, Default)]
 struct Gate(Arc<Mutex<Option<Instant>>>);
 
@@ -260,8 +258,8 @@ impl Gate {
         }
     }
 
-    /// Lets no call through for as long as the API asks for, but no longer than an attempt waits: a longer pause ends the
-    /// attempts, and the next invocation looks again.
+    /// Delays calls for as long as the API asks. A pause longer than [`LONGEST_WAIT`] delays none: it ends the attempts, and the
+    /// next invocation tries again.
     fn shut(&self, after: Option<Duration>) {
         let wait = after.unwrap_or(FIRST_WAIT);
         if wait > LONGEST_WAIT {
@@ -274,7 +272,7 @@ impl Gate {
 }
 
 /// The wait that the answer asks for: `retry-after-ms`, which gateways use for less than a second, or `Retry-After` in either of
-/// its forms (RFC 9110, 10.2.3); `None` if it is none of these.
+/// its forms (RFC 9110, 10.2.3); `None` for any other value.
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     let milliseconds = headers.get("retry-after-ms").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     if let Some(milliseconds) = milliseconds {
@@ -297,11 +295,11 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_is_read_in_both_forms_and_garbage_is_passed_over() {
+    fn a_retry_after_is_read_in_both_forms_and_other_values_are_ignored() {
         assert_eq!(retry_after(&header("7")), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(&header("Fri, 31 Dec 1999 23:59:59 GMT")), Some(Duration::ZERO));
-        for garbage in ["", "soon", "-1", "1.5"] {
-            assert_eq!(retry_after(&header(garbage)), None, "{garbage}");
+        for other in ["", "soon", "-1", "1.5"] {
+            assert_eq!(retry_after(&header(other)), None, "{other}");
         }
     }
 

@@ -1,6 +1,6 @@
-//! The Batch API: create a job, ask for jobs, cancel one; and the pre-signed URLs by which rows go up and results come down.
+//! The Batch API: create a job, ask for jobs, cancel one, and move rows and results through pre-signed URLs.
 //!
-//! `client` makes the calls and says what their answers mean; `wire` reads the answers' JSON; [`transfer`] moves the bytes.
+//! `client` makes the calls and interprets the answers; `wire` reads the answers' JSON; [`transfer`] moves the bytes.
 
 pub mod api_key;
 mod client;

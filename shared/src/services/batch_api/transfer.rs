@@ -1,5 +1,5 @@
-//! Pre-signed URLs: rows go up, results come down. Requests are without our key, follow no redirects, and go only to hosts that
-//! a setting allows.
+//! Uploads and downloads through pre-signed URLs. The requests do not have the API key, follow no redirects, and go only to hosts
+//! that `SIGNED_URL_HOSTS` allows.
 
 use crate::job::SignedUrl;
 use crate::services::batch_api::http::HttpClients;
@@ -14,27 +14,26 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Sender, channel};
 use url::Url;
 
-/// Why a pre-signed URL could not be used.
+/// Why an upload or a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// It has run out, or was never good (403): another has to be had.
-    #[error("the pre-signed URL was refused: it has run out or is not good")]
+    /// The URL has expired or is invalid (403): a new one is needed.
+    #[error("the pre-signed URL was refused: it has expired or is invalid")]
     Refused,
-    /// Its host is none that Moondrop may contact.
+    /// The URL's host is not allowed.
     #[error("the pre-signed URL points to a host that SIGNED_URL_HOSTS does not allow: {0}")]
     Host(String),
-    /// What was to be uploaded could not be made, and ended short of its length: nothing was accepted.
+    /// The bytes to upload could not be produced. The upload ended short of its length, so nothing was accepted.
     #[error(transparent)]
     Source(anyhow::Error),
-    /// Anything else; again may help.
+    /// Anything else; trying again may help.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
-/// An upload slower than this, in bytes a second over all, is given up and tried again.
+/// An upload slower than this on average, in bytes per second, is given up and tried again.
 const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
-/// Moves data through pre-signed URLs.
 #[derive(Debug, Clone)]
 pub struct Transfer {
     http: HttpClients,
@@ -43,14 +42,13 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// For the hosts the settings allow.
     #[must_use]
     pub fn new(settings: &Settings, http: HttpClients) -> Self {
         Transfer { http, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) }
     }
 
-    /// Uploads a body of exactly `length` bytes, which `write` makes. S3 refuses a body of unknown length on a pre-signed PUT, so it
-    /// goes with a `Content-Length`; one that ends short of it is refused as well.
+    /// Uploads a body of exactly `length` bytes, which `write` produces. S3 refuses a body of unknown length on a pre-signed PUT, so
+    /// it is sent with a `Content-Length`; S3 also refuses a body that ends short of that.
     ///
     /// # Errors
     /// See [`TransferError`]; never with the URL in it.
@@ -67,7 +65,7 @@ impl Transfer {
             let written = write(&mut body).await;
             (written, body.sent)
         };
-        // Whoever ends first: a server may refuse before it has read everything, and then nothing more is to be made.
+        // A server may refuse before it has read everything; then nothing more is produced.
         let answered = match select(pin!(request), pin!(writing)).await {
             Either::Left((answered, _)) => answered,
             Either::Right(((Err(error), sent), _)) if sent < length => return Err(TransferError::Source(error)),
@@ -82,7 +80,7 @@ impl Transfer {
         }
     }
 
-    /// Downloads from a pre-signed URL: the bytes as they come, and an error if fewer come than were announced.
+    /// Downloads from a pre-signed URL: the bytes as they arrive, and an error if there are fewer than the `Content-Length`.
     ///
     /// # Errors
     /// See [`TransferError`]; never with the URL in it.
@@ -100,7 +98,7 @@ impl Transfer {
         Ok(response.bytes_stream().map_err(|e| std::io::Error::other(e.without_url())))
     }
 
-    /// Whether the URL's host may be contacted; no call is made.
+    /// Checks that the URL's host is allowed; makes no call.
     ///
     /// # Errors
     /// [`TransferError::Host`] if it may not.
@@ -108,10 +106,10 @@ impl Transfer {
         self.allowed(url).map(drop)
     }
 
-    /// The URL, if it is one that may be contacted.
+    /// The URL, if its host is allowed.
     fn allowed(&self, url: &SignedUrl) -> Result<Url, TransferError> {
-        // Neither error has the URL in it: `Url`'s names only the kind of error.
-        let url = Url::parse(url.expose()).context("the API gave a pre-signed URL that is none")?;
+        // Neither error has the URL in it: that of `Url` names only a kind of error.
+        let url = Url::parse(url.expose()).context("the API gave a pre-signed URL that is not a URL")?;
         let host = url.host_str().unwrap_or_default().to_lowercase();
         let listed = self.hosts.iter().any(|h| host == *h || host.strip_suffix(h.as_str()).is_some_and(|p| p.ends_with('.')));
         let allowed = match url.scheme() {
@@ -123,7 +121,7 @@ impl Transfer {
     }
 }
 
-/// Where the bytes of an upload go as they are made.
+/// Takes the bytes of an upload as they are produced.
 #[derive(Debug)]
 pub struct UploadBody {
     bytes: Sender<Bytes>,
@@ -131,7 +129,8 @@ pub struct UploadBody {
 }
 
 impl UploadBody {
-    /// Adds bytes, once there is room for them. Waits for ever if the server takes no more: its answer then ends the upload.
+    /// Adds bytes once there is room for them. If the server takes no more bytes, this never returns: the server's answer ends the
+    /// upload.
     pub async fn send(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
@@ -143,7 +142,8 @@ impl UploadBody {
     }
 }
 
-/// A body of this length, and the stream of what is sent to it. The stream fails if less comes: what is short must not pass for whole.
+/// A body of this length, and the stream of its bytes. The stream fails if the body is shorter, so that a part never passes for the
+/// whole.
 fn body_of(length: u64) -> (UploadBody, impl Stream<Item = std::io::Result<Bytes>> + Send + use<>) {
     let (sender, receiver) = channel::<Bytes>(1);
     let bytes = stream::unfold((receiver, Some(length)), |(mut receiver, left)| async move {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_never_shows_the_address() {
+    async fn an_error_never_shows_the_url() {
         let url = SignedUrl::new("http://127.0.0.1:1/secret-path?X-Amz-Signature=secret".to_owned());
         let transfer = transfer("http://127.0.0.1:9");
         let Err(error) = transfer.download(&url).await else { panic!("nothing listens on port 1") };

@@ -1,4 +1,4 @@
-//! What the API answers, read without trust: what an answer says is taken, what it leaves out is never made up.
+//! The JSON of the API's answers. Every field may be missing or malformed; nothing is assumed about what is missing.
 
 use super::error::ApiError;
 use crate::job::report::{clean, error_in, optional_error, optional_url, read_string, string_or_number};
@@ -25,7 +25,7 @@ pub(super) struct CreateResponse {
     pub(super) input_file_upload_url: Option<SignedUrl>,
 }
 
-/// What an answer with an error says (gRPC status as JSON).
+/// The body of an answer with an error status: a gRPC status as JSON.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct RpcStatus {
     #[serde(default)]
@@ -35,18 +35,18 @@ pub(super) struct RpcStatus {
 }
 
 impl RpcStatus {
-    /// The API's own; `None` for what some other server says.
+    /// `None` for the answer of some other server.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let status: RpcStatus = serde_json::from_slice(body).ok()?;
         (!status.code.is_null() || !status.message.is_empty()).then_some(status)
     }
 
-    /// Whether it is gRPC's "invalid argument".
+    /// Whether it has gRPC's code 3, "invalid argument".
     pub(super) fn is_invalid_argument(&self) -> bool {
         matches!(string_or_number(&self.code).as_str(), "3" | "INVALID_ARGUMENT")
     }
 
-    /// Its words, behind the HTTP status.
+    /// The HTTP status and the message, for people to read.
     pub(super) fn message(&self, status: u16) -> String {
         clean(&format!("{status} {}", self.message))
     }
@@ -55,19 +55,19 @@ impl RpcStatus {
 /// Reads the answer to a GET: `{"batchJobs": […]}`, also with `[]` or `null`, or exactly `{}`. Each record is read on its own.
 ///
 /// # Errors
-/// [`ApiError::Unclear`] for anything else: an answer that also carries a `code` or an `error`, or that has no `batchJobs` but
-/// something in its place, says nothing of our jobs.
+/// [`ApiError::Unclear`] for anything else: an answer that also has a `code` or an `error`, or that has other fields instead of
+/// `batchJobs`, does not report our jobs.
 pub(super) fn read_jobs(body: &[u8]) -> Result<Reported, ApiError> {
     let mut answer = object(body)?;
     answer.retain(|_, value| !value.is_null());
     let records = match answer.remove("batchJobs") {
         Some(Value::Array(records)) => records,
         None => Vec::new(),
-        Some(_) => return Err(ApiError::Unclear(anyhow!("the API's answer has something other than a list of jobs"))),
+        Some(_) => return Err(ApiError::Unclear(anyhow!("the API's answer has no list in `batchJobs`"))),
     };
-    let says_error = ["code", "error", "errors", "message", "details"].iter().any(|name| answer.contains_key(*name));
-    if says_error || (records.is_empty() && !answer.is_empty()) {
-        return Err(ApiError::Unclear(anyhow!("the API's answer says more, or other, than a list of jobs")));
+    let has_error = ["code", "error", "errors", "message", "details"].iter().any(|name| answer.contains_key(*name));
+    if has_error || (records.is_empty() && !answer.is_empty()) {
+        return Err(ApiError::Unclear(anyhow!("the API's answer is not a list of jobs, or has an error beside it")));
     }
     let mut reported = Reported::default();
     for record in records {
@@ -82,32 +82,32 @@ pub(super) fn read_jobs(body: &[u8]) -> Result<Reported, ApiError> {
 /// Reads the answer to a cancel, which may be empty.
 ///
 /// # Errors
-/// [`ApiError::Refused`] if it carries an error: it is no cancel then.
+/// [`ApiError::Refused`] if it has an error: then the job is not cancelled.
 pub(super) fn read_cancel(body: &[u8]) -> Result<(), ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(());
     }
     let answer = object(body)?;
-    if let Some(words) = answer.get("error").and_then(error_in).and_then(|error| error.message()) {
-        return Err(ApiError::Refused(words));
+    if let Some(message) = answer.get("error").and_then(error_in).and_then(|error| error.message()) {
+        return Err(ApiError::Refused(message));
     }
     if answer.get("code").is_some_and(|code| !matches!(code, Value::Null)) {
-        let words = answer.get("message").map(string_or_number).unwrap_or_default();
-        return Err(ApiError::Refused(clean(&format!("200 {words}"))));
+        let message = answer.get("message").map(string_or_number).unwrap_or_default();
+        return Err(ApiError::Refused(clean(&format!("200 {message}"))));
     }
     Ok(())
 }
 
 pub(super) fn read_create(body: &[u8]) -> Result<CreateResponse, ApiError> {
     serde_json::from_value(Value::Object(object(body)?))
-        .map_err(|_| ApiError::Unclear(anyhow!("the API's answer is not what a create is answered with")))
+        .map_err(|_| ApiError::Unclear(anyhow!("the API's answer to a create cannot be read")))
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    // serde_json's message may quote a string of the answer: only where it stopped is said.
+    // serde_json's message may quote the answer, so only the place is reported.
     let value: Value = serde_json::from_slice(body).map_err(|e| {
         let (line, column) = (e.line(), e.column());
-        ApiError::Unclear(anyhow!("the API's answer is not the JSON it should be (line {line}, column {column})"))
+        ApiError::Unclear(anyhow!("the API's answer is not valid JSON (line {line}, column {column})"))
     })?;
     match value {
         Value::Object(map) => Ok(map),
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_list_of_jobs_or_nothing_at_all_is_an_answer() {
+    fn only_a_list_of_jobs_or_an_empty_object_is_an_answer() {
         for good in ["{}", r#"{"batchJobs":[]}"#, r#"{"batchJobs":null}"#, r#" {"batchJobs":[],"error":null} "#] {
             assert!(read_jobs(good.as_bytes()).is_ok(), "{good}");
         }
@@ -140,7 +140,7 @@ mod tests {
             assert!(matches!(read_jobs(bad.as_bytes()), Err(ApiError::Unclear(_))), "{bad}");
         }
         let more = read_jobs(br#"{"batchJobs":[{"batchJobId":"a"}],"nextPageToken":""}"#).unwrap();
-        assert_eq!(more.jobs.len(), 1, "a field we do not know beside jobs");
+        assert_eq!(more.jobs.len(), 1, "an unknown field beside jobs");
     }
 
     #[test]
@@ -150,22 +150,24 @@ mod tests {
         let reported = read_jobs(body.as_bytes()).unwrap();
         let seen: Vec<_> = reported.jobs.iter().map(|job| (job.id.as_str(), job.state.as_str())).collect();
         assert_eq!((seen, reported.nameless), (vec![("a", "UNREADABLE"), ("7", "QUEUED")], 3));
-        for odd in
+        for malformed in
             [format!("\"{}\"", "x".repeat(65)), r#""a b""#.to_owned(), r#""https://x/?sig=1""#.to_owned(), "-1.5".to_owned()]
         {
-            let body = format!(r#"{{"batchJobs":[{{"batchJobId":"a","state":{odd}}}]}}"#);
-            assert_eq!(read_jobs(body.as_bytes()).unwrap().jobs[0].state.as_str(), "UNREADABLE", "{odd}");
+            let body = format!(r#"{{"batchJobs":[{{"batchJobId":"a","state":{malformed}}}]}}"#);
+            assert_eq!(read_jobs(body.as_bytes()).unwrap().jobs[0].state.as_str(), "UNREADABLE", "{malformed}");
         }
         assert_eq!(reported.jobs[0].error.as_ref().unwrap().message().as_deref(), Some("text"));
     }
 
     #[test]
-    fn a_cancel_answered_with_an_error_is_no_cancel() {
+    fn a_cancel_answered_with_an_error_fails() {
         for done in ["", "{}", r#"{"batchJobId":"a","state":"BATCH_JOB_STATE_CANCELLED","error":null}"#] {
             assert!(read_cancel(done.as_bytes()).is_ok(), "{done}");
         }
-        for not in [r#"{"error":{"errorMessage":"it runs"}}"#, r#"{"code":9,"message":"no"}"#, "<html>", r#"{"error":"no"}"#] {
-            assert!(read_cancel(not.as_bytes()).is_err(), "{not}");
+        for refused in
+            [r#"{"error":{"errorMessage":"it runs"}}"#, r#"{"code":9,"message":"no"}"#, "<html>", r#"{"error":"no"}"#]
+        {
+            assert!(read_cancel(refused.as_bytes()).is_err(), "{refused}");
         }
     }
 }

@@ -13,13 +13,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 impl Ledger {
-    /// Accepts a drop: puts its record if there is none yet, and gives the one that stands.
+    /// Accepts a drop: writes its record if there is none yet, and returns the current one.
     ///
-    /// The results' folder is claimed first: of two versions of a key that were dropped in the same second, one gets its second
+    /// It claims the results' folder first: of two versions of a key that were dropped in the same second, one gets its second
     /// folder.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer, or the record is of another form.
     pub async fn accept(&self, mut drop: DropRecord) -> Result<DropRecord> {
         if let Some(drop) = self.drop_record(&drop.id).await? {
             return Ok(drop);
@@ -31,7 +28,7 @@ impl Ledger {
         item.extend(open("DROP", drop.active_at));
         match self.put_new(item).await? {
             None => Ok(drop),
-            Some(stands) => read(stands),
+            Some(current) => read(current),
         }
     }
 
@@ -54,10 +51,7 @@ impl Ledger {
         condition_held(claimed, "claim the results' folder")
     }
 
-    /// Records the plan's parts; those that are there already are left as they are (`attribute_not_exists`).
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records the plan's parts; existing ones are not changed (`attribute_not_exists`).
     pub async fn put_parts(&self, parts: Vec<PartRecord>, now: Timestamp) -> Result<()> {
         stream::iter(parts)
             .map(|part| async move {
@@ -70,10 +64,7 @@ impl Ledger {
             .await
     }
 
-    /// Moves a drop on: writes its state, plan, problem, times and size as they are in `drop`, if its state is still `was`.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Writes a drop's state, plan, problem, times and size from `drop`, if its recorded state is still `was`.
     pub async fn move_drop(&self, drop: &DropRecord, was: DropState) -> Result<Recorded<DropRecord>> {
         let mut update = Update::of(&drop.id, META).set("state", &drop.state)?.set("times", &drop.times)?;
         update = update.set("active_at", &drop.active_at)?;
@@ -93,37 +84,25 @@ impl Ledger {
         self.update(update.by(writer).only_if("#state = :was").value(":was", &was)?).await
     }
 
-    /// Takes a drop that has reached its end, and whose end is reported, out of the open index.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Removes a drop, whose end is reported, from the open index.
     pub async fn close(&self, drop_id: &DropId, now: Timestamp) -> Result<Recorded<DropRecord>> {
         let update = Update::of(drop_id, META).set("closed_at", &now)?.remove("open").remove("open_since");
         self.update(update.by("closed_by").only_if("attribute_exists(#open)")).await
     }
 
-    /// Records that a drop is being worked on, or has been requeued, if it is in the state of `drop`.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that a function works on the drop, or requeued it, if it is still in the state of `drop`.
     pub async fn heartbeat(&self, drop: &DropRecord, now: Timestamp) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).set("active_at", &now)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Sets what a drop waits for, or that it waits no more, if it is in the state of `drop`.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records what a drop waits for, or that it no longer waits, if it is still in the state of `drop`.
     pub async fn set_problem(&self, drop: &DropRecord, problem: Option<&Problem>) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).put("problem", problem)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Records since when the API refuses to create jobs for a drop, and since when it blames the request for it, as in `drop`.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records since when the API has refused to create jobs for the drop, and since when it has blamed the request, from `drop`.
     pub async fn set_refusals(&self, drop: &DropRecord) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).put("refused_since", drop.refused_since.as_ref())?;
         self.update(update.put("invalid_since", drop.invalid_since.as_ref())?.only_if("attribute_exists(pk)")).await

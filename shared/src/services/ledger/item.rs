@@ -1,4 +1,4 @@
-//! The table's items, and the records in them.
+//! The table's items and the records in them.
 
 use crate::form::SCHEMA;
 use crate::source::DropId;
@@ -11,8 +11,8 @@ use std::collections::HashMap;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Reads a record. Its form is looked at before anything else of it: a record of another form is refused, since what is not
-/// understood here could only be lost.
+/// Reads a record. Its version is checked before anything else: a record of another version is refused, see
+/// [`crate::form::SCHEMA`].
 pub(super) fn read<T: DeserializeOwned>(item: Item) -> Result<T> {
     let name = |key: &str| item.get(key).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
     let name = format!("the record {} {}", name("pk"), name("sk"));

@@ -5,15 +5,17 @@
 //! PLANNED ──create──▶ CREATED ──upload──▶ UPLOADED ──▶ COMPLETED ──▶ COLLECTED
 //!    ▲                   │                 │  ▲ └──▶ FAILED ─────────────┘
 //!    │                   │                 │  └─ lost, and reported again ┘
-//!    └──── ABANDONING ◀──┴─────────────────┘  nothing was sent and the upload URL ran out, or the job had its rows for a day
+//!    └──── ABANDONING ◀──┴─────────────────┘  nothing was sent and the upload URL expired, or the job had its rows for a day
 //!                                             and never started: claim, cancel, plan again
 //! ```
 //!
 //! The rule that makes it exactly once: a job's id and upload URL are recorded **before** anything is uploaded, under a
-//! condition that only one attempt can meet, and whoever resumes uploads the same bytes to the recorded URL. That an upload
-//! begins is recorded before its first byte: a part without that mark was never sent. There are no leases and no counters.
-//! Each write names its condition, and answers with the record as it now stands ([`Recorded`]): one whose condition failed was
-//! done, or overtaken, by somebody else. One that was done by this very write counts as ours, also if its first answer was lost.
+//! condition that only one attempt can meet, and whoever resumes uploads the same bytes to the recorded URL. The beginning of an
+//! upload is recorded before its first byte: a part without that record was never sent. There are no leases and no counters.
+//! Each write has a condition and returns the current record ([`Recorded`]). If the condition failed, another attempt made the
+//! transition, or a later one. If this write made it, it counts as ours, also when its first answer was lost.
+//!
+//! Every method fails if DynamoDB does not answer, and if the record that it reads or returns is of another version (see [`SCHEMA`](crate::form::SCHEMA)).
 
 mod drops;
 mod item;
@@ -39,10 +41,9 @@ pub const OPEN_INDEX: &str = "open-index";
 
 const META: &str = "META";
 const SWEEP: &str = "SWEEP";
-/// Writes under way at once where there are many to make: a plan may have ten thousand parts, and a tick may move as many.
+/// How many writes run at the same time: a plan may have ten thousand parts, and a tick may change as many.
 pub const WRITES_AT_ONCE: usize = 16;
 
-/// The table.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     client: Client,
@@ -51,13 +52,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger in this table.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Ledger { client, table, writers: Writers::new() }
     }
 
-    /// From now on, writes are this request's.
+    /// Sets the request whose id the next writes record.
     pub fn set_request(&self, id: &str) {
         self.writers.set_request(id);
     }

@@ -1,4 +1,4 @@
-//! A part's transitions. Each names its condition, and answers with the record as it now stands.
+//! A part's transitions. Each has a condition, and returns the current record.
 
 use super::item::{part_key, read};
 use super::update::Update;
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 /// A conditional write of a part's record.
 type Written = Result<Recorded<PartRecord>>;
 
-/// What a record keeps of a job beside its id, URL and time, and not of the next one.
+/// The attributes about a part's job, beside its id, URL and time. A new job starts without them.
 const OF_THE_JOB: [&str; 15] = [
     "job_state",
     "upload_began_at",
@@ -32,15 +32,12 @@ const OF_THE_JOB: [&str; 15] = [
     "problem",
     "attempts",
 ];
-/// What it says of the job's absence.
+/// The attributes about the absence of a part's job.
 const OF_ABSENCE: [&str; 3] = ["absent_seconds", "absent_at", "overdue_at"];
 
-/// A job that was created for a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedJob {
-    /// Its id.
     pub id: String,
-    /// Where the part's rows are uploaded to.
     pub upload_url: SignedUrl,
     /// When the call that created it began.
     pub created_at: Timestamp,
@@ -49,22 +46,20 @@ pub struct CreatedJob {
 /// An upload that may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BegunUpload {
-    /// The part as it now stands.
     pub part: PartRecord,
-    /// Whether it is the first to the part's job. If not, an earlier one may have taken effect.
+    /// Whether it is the first upload to the part's job. If not, an earlier one may have taken effect.
     pub first: bool,
     by: String,
     at: Timestamp,
 }
 
-/// An attempt at a part that failed.
+/// An attempt of collect that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedAttempt {
     /// When collect is to try again.
     pub retry_at: Timestamp,
-    /// Why it failed.
     pub problem: Problem,
-    /// The results that could not be used, if that is why.
+    /// The results, if the attempt failed because they cannot be used.
     pub unconfirmed: Option<Unconfirmed>,
 }
 
@@ -76,7 +71,7 @@ fn without(update: Update, attributes: &[&'static str]) -> Update {
     attributes.iter().fold(update, |update, name| update.remove(name))
 }
 
-/// Only if the part stands as it was read: in its state, with its job.
+/// Adds the condition that the part still has the state and the job that were read.
 fn if_unchanged(update: Update, part: &PartRecord) -> Result<Update> {
     update.and_still("state", Some(&part.state))?.and_still("job_id", part.job_id.as_ref())
 }
@@ -84,18 +79,17 @@ fn if_unchanged(update: Update, part: &PartRecord) -> Result<Update> {
 /// Whether an upload may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upload {
-    /// It may.
     Begun(Box<BegunUpload>),
-    /// The part, as it now stands, is no longer to be uploaded to that job.
+    /// The part, in its current state, is no longer to be uploaded to that job.
     MovedOn(Box<PartRecord>),
 }
 
 impl Ledger {
-    /// PLANNED → CREATED: records the job and its upload URL, if the part is PLANNED without a job. Whether the job is the part's
-    /// is decided by the record as it stands, never by the write's answer.
+    /// PLANNED → CREATED: records the job and its upload URL, if the part is PLANNED without a job. The current record decides
+    /// whether the job is the part's, never the answer to the write.
     ///
     /// # Errors
-    /// If DynamoDB does not answer: the job may be recorded or not, and must not be cancelled.
+    /// The job may be recorded or not, and must not be cancelled.
     pub async fn record_job(&self, part: &PartRecord, job: &CreatedJob) -> Written {
         let update = without(update_part(part), &OF_THE_JOB).set("state", &PartState::Created)?.set("job_id", &job.id)?;
         let update = update.set("upload_url", &job.upload_url)?.set("created_at", &job.created_at)?.set("job_rank", &0)?;
@@ -104,11 +98,8 @@ impl Ledger {
         Ok(Recorded { ours: record.job_id.as_deref() == Some(&job.id), record })
     }
 
-    /// Records that an upload to the part's job begins, before its first byte, if the part is CREATED with that job. If it is not,
-    /// nothing may be sent: gives the part as it now stands. The first time stays.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that an upload to the part's job begins, before its first byte, if the part is CREATED with that job. Otherwise
+    /// nothing may be sent. The time of the first upload is kept.
     pub async fn begin_upload(&self, part: &PartRecord, now: Timestamp) -> Result<Upload> {
         let update = update_part(part).set_once("upload_began_at", &now)?.by("upload_began_by");
         let update = update.and_still("state", Some(&PartState::Created))?.and_still("job_id", part.job_id.as_ref())?;
@@ -124,18 +115,12 @@ impl Ledger {
     }
 
     /// CREATED → UPLOADED: the job has its rows.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
     pub async fn record_upload(&self, part: &PartRecord, now: Timestamp) -> Written {
         let update = update_part(part).set("state", &PartState::Uploaded)?.set("uploaded_at", &now)?.by("uploaded_by");
         self.update(update.and_still("state", Some(&PartState::Created))?.and_still("job_id", part.job_id.as_ref())?).await
     }
 
-    /// Records that the one repeat of a part's upload begins, if its job has not been seen started and none began before.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that the one repeat of a part's upload begins, if its job has not started and no repeat began before.
     pub async fn begin_repeat(&self, part: &PartRecord, now: Timestamp) -> Written {
         let update = update_part(part).set("repeat_began_at", &now)?.by("repeat_began_by");
         let update = update.only_if("attribute_not_exists(#repeat_began_at) AND #job_rank < :started");
@@ -143,12 +128,9 @@ impl Ledger {
         self.update(update.and_still("job_id", part.job_id.as_ref())?).await
     }
 
-    /// → ABANDONING: claims a part, so that its job can be cancelled and the part have another. With nothing sent: from CREATED, if
-    /// no upload has begun. Otherwise from CREATED or UPLOADED, if the job has not been seen started. `ended` if the job ended by
-    /// itself with nothing sent to it, which is counted.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// → ABANDONING: claims a part, so that its job can be cancelled and replaced. If nothing was sent: from CREATED, if no upload
+    /// has begun. Otherwise: from CREATED or UPLOADED, if the job has not started. `ended` means that the job ended by itself before
+    /// anything was sent to it, which is counted.
     pub async fn abandon(&self, part: &PartRecord, ended: bool, now: Timestamp) -> Written {
         let update = without(update_part(part), &OF_ABSENCE).set("state", &PartState::Abandoning)?;
         let update = update.set("abandoned_at", &now)?.remove("upload_url").by("abandoned_by");
@@ -162,10 +144,7 @@ impl Ledger {
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// ABANDONING → PLANNED: the job is cancelled, or will get no rows; the part may have another.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// ABANDONING → PLANNED: the job is cancelled, or will get no rows; the part gets another.
     pub async fn plan_again(&self, part: &PartRecord) -> Written {
         let update = without(update_part(part), &OF_THE_JOB).set("state", &PartState::Planned)?.set("job_rank", &0)?;
         let update = without(update, &["job_id", "upload_url", "created_at"]);
@@ -174,19 +153,13 @@ impl Ledger {
         self.update(update.and_still("job_id", part.job_id.as_ref())?).await
     }
 
-    /// PLANNED → FAILED: the API will not make a job for this part, and never will.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// PLANNED → FAILED: the API refuses for good to create a job for the part.
     pub async fn refuse_part(&self, part: &PartRecord, failure: &PartFailure, now: Timestamp) -> Written {
         let update = failed(part, failure, now)?.only_if("#state = :planned AND attribute_not_exists(#job_id)");
         self.update(update.value(":planned", &PartState::Planned)?).await
     }
 
-    /// CREATED → FAILED: the part's rows can no longer be read, and this upload, which began first and never ended, was the only one.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// CREATED → FAILED: the part's rows can no longer be read, and this upload, which did not end, was the only one.
     pub async fn fail_unsent(&self, begun: &BegunUpload, failure: &PartFailure, now: Timestamp) -> Written {
         let part = &begun.part;
         if !begun.first {
@@ -197,11 +170,8 @@ impl Ledger {
         self.update(update.and_still("upload_began_by", Some(&begun.by))?).await
     }
 
-    /// Records what the API says of a part's job, and what it makes of the part, if the job is further along than what was
-    /// recorded, and the part stands as it did when that was decided: states only move forward.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records the state of a part's job, and the part's new state, if the job is further along than recorded and the part has not
+    /// changed since the decision: states only move forward.
     pub async fn record_job_state(&self, part: &PartRecord, change: &JobChange, now: Timestamp) -> Written {
         let job = &change.job;
         let mut update = match &change.failure {
@@ -221,59 +191,41 @@ impl Ledger {
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// Records a state of the job that changes nothing.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records a state of the job that does not change the part.
     pub async fn note_job_state(&self, part: &PartRecord, job: &JobState) -> Written {
         self.update(if_unchanged(update_part(part).set("job_state", job)?, part)?).await
     }
 
-    /// Records for how long the job has been absent, if no other tick has done so since the part was read.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records for how long the job has been absent, if no other tick has done that since the part was read.
     pub async fn note_absent(&self, part: &PartRecord, seconds: u64, now: Timestamp) -> Written {
         let update = update_part(part).set("absent_seconds", &seconds)?.set("absent_at", &now)?.by("absent_by");
         self.update(if_unchanged(update, part)?.and_still("absent_at", part.absent_at.as_ref())?).await
     }
 
     /// Records that the job is reported again.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
     pub async fn note_reported(&self, part: &PartRecord) -> Written {
         self.update(if_unchanged(without(update_part(part), &OF_ABSENCE), part)?).await
     }
 
-    /// Records that a job older than the API keeps any was asked for in vain.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that the API did not report the job at an age at which it no longer has to keep it.
     pub async fn note_overdue(&self, part: &PartRecord, now: Timestamp) -> Written {
         self.update(if_unchanged(update_part(part).set_once("overdue_at", &now)?, part)?).await
     }
 
-    /// → FAILED, lost: the API has not reported the job for long, and no other tick has seen it since the part was read. Its rows
-    /// end as missing. A part whose results are kept is never lost.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// → FAILED, lost: the API has not reported the job for a long time, and no other tick has seen it since the part was read. The
+    /// rows end as missing. A part whose results are held is never lost.
     pub async fn mark_lost(&self, part: &PartRecord, failure: &PartFailure, now: Timestamp) -> Written {
         let update = if_unchanged(failed(part, failure, now)?.only_if("attribute_not_exists(#held)"), part)?;
         let update = update.and_still("absent_at", part.absent_at.as_ref())?;
         self.update(update.and_still("overdue_at", part.overdue_at.as_ref())?).await
     }
 
-    /// FAILED, lost → UPLOADED: the API reports the job after all, and the part is not collected. If it was claimed when it was
-    /// lost, it is claimed again: its job may be cancelled by us.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// FAILED, lost → UPLOADED: the API reports the job after all, and the part is not collected. A part that was claimed when it was
+    /// lost is claimed again, since we may have cancelled its job.
     pub async fn find_again(&self, part: &PartRecord) -> Written {
         let claimed = part.abandoned_at.is_some() && part.job_rank < JobState::Queued.rank();
         let state = if claimed { PartState::Abandoning } else { PartState::Uploaded };
-        // Whatever it was before, the job's state is recorded again as the API reports it.
+        // The next tick records the job's state again, whatever it was before.
         let update = without(update_part(part), &OF_ABSENCE).set("state", &state)?;
         let update = update.set("job_rank", &part.job_rank.min(JobState::Queued.rank()))?.by("found_by");
         let update = ["failure", "ended_at", "announced_at", "retry_at", "problem"].into_iter().fold(update, Update::remove);
@@ -281,20 +233,14 @@ impl Ledger {
         self.update(update.and_still("state", Some(&PartState::Failed))?.and_still("job_id", part.job_id.as_ref())?).await
     }
 
-    /// COMPLETED → FAILED: the API says that the job has ended otherwise, before its results were fetched.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// COMPLETED → FAILED: the API reports that the job failed or was cancelled, before its results were fetched.
     pub async fn fail_completed(&self, part: &PartRecord, ended: &JobFailure, now: Timestamp) -> Written {
         let update = failed(part, &ended.failure, now)?.set("job_state", &ended.job)?.only_if("attribute_not_exists(#held)");
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// Records that the job has its rows and does not start; with `repeat`, also that its rows are to be uploaded once more, if
-    /// that was not recorded before.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that the job has its rows and does not start. With `repeat`, also records that its rows are to be uploaded once more,
+    /// if that was not recorded before.
     pub async fn note_not_started(&self, part: &PartRecord, problem: &NotStarted, repeat: Option<Timestamp>) -> Written {
         let update = update_part(part).set("not_started", problem)?;
         let update = match &repeat {
@@ -304,10 +250,7 @@ impl Ledger {
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// Records that the ends of parts were announced to collect; gives the first failure.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that the ends of parts were announced to collect; returns the first failure.
     pub async fn record_announced(&self, parts: &[PartRecord], now: Timestamp) -> Result<()> {
         let updates: Vec<Update> = parts.iter().map(update_part).collect();
         let mut recording = stream::iter(updates)
@@ -321,30 +264,21 @@ impl Ledger {
     }
 
     /// Records an attempt of collect that failed.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
     pub async fn record_attempt(&self, part: &PartRecord, attempt: &FailedAttempt) -> Written {
         let update = update_part(part).set("attempts", &part.attempts.saturating_add(1))?.set("retry_at", &attempt.retry_at)?;
         let update = update.set("problem", &attempt.problem)?.put("unconfirmed", attempt.unconfirmed.as_ref())?;
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// Keeps a part's results that cannot be used: while they are kept, the part is neither lost nor failed.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Records that a part's results cannot be used and are held. A held part is neither lost nor failed.
     pub async fn hold(&self, part: &PartRecord, held: &HeldResults, retry_at: Timestamp) -> Written {
         let update = without(update_part(part), &OF_ABSENCE).set("held", held)?;
         let update = update.set("retry_at", &retry_at)?.remove("problem");
         self.update(if_unchanged(update.remove("unconfirmed").by("held_by"), part)?).await
     }
 
-    /// COMPLETED or FAILED → COLLECTED: the part's rows are joined and stored. Of several attempts one wins, and its object is
-    /// the one that is published.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// COMPLETED or FAILED → COLLECTED: the part's rows are joined and stored. Of several attempts one is recorded, and its object is
+    /// published.
     pub async fn record_collected(&self, part: &PartRecord, collected: &CollectedPart) -> Written {
         let update = update_part(part).set("state", &PartState::Collected)?.set("collected", collected)?;
         let update = ["open", "open_since", "retry_at", "unconfirmed", "problem"].into_iter().fold(update, Update::remove);
@@ -352,7 +286,7 @@ impl Ledger {
     }
 }
 
-/// → FAILED. Who fails a part is kept in one attribute: a part fails once, unless it was found again.
+/// → FAILED. All such writes record their writer in one attribute: a part fails once, unless it was found again.
 fn failed(part: &PartRecord, failure: &PartFailure, now: Timestamp) -> Result<Update> {
     let update = update_part(part).set("state", &PartState::Failed)?.set("failure", failure)?.set("ended_at", &now)?;
     Ok(update.remove("upload_url").by("failed_by"))

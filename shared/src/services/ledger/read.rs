@@ -1,4 +1,4 @@
-//! Reading the ledger.
+//! Reads.
 
 use super::item::{Item, drop_key, part_key, read, text};
 use super::{Ledger, META, OPEN_INDEX, SWEEP, Sweep};
@@ -9,37 +9,25 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-/// What is open of one kind.
+/// The open records of one kind.
 #[derive(Debug)]
 pub struct Open<T> {
-    /// The records that can be read.
     pub records: Vec<T>,
-    /// Why the first of the others cannot: it is of another form. They wait for the release that knows it, and hold back no
-    /// other.
+    /// The error of the first one that cannot be read: it is of another version. Such records wait for the release that reads
+    /// them, and do not hold back the others.
     pub refused: Result<()>,
 }
 
 impl Ledger {
-    /// A drop's record.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer, or the record is of another form.
     pub async fn drop_record(&self, drop_id: &DropId) -> Result<Option<DropRecord>> {
         self.get(drop_id, META).await
     }
 
-    /// A part's record.
-    ///
-    /// # Errors
-    /// As [`Ledger::drop_record`].
     pub async fn part(&self, drop_id: &DropId, number: u32) -> Result<Option<PartRecord>> {
         self.get(drop_id, &part_key(number)).await
     }
 
     /// All parts of a drop, in order.
-    ///
-    /// # Errors
-    /// As [`Ledger::drop_record`].
     pub async fn parts(&self, drop_id: &DropId) -> Result<Vec<PartRecord>> {
         let pages = self
             .client
@@ -56,27 +44,18 @@ impl Ledger {
         items.into_iter().map(read).collect()
     }
 
-    /// Every part that is not collected, oldest first. The index lags a little behind the records: what is done because of it
-    /// is decided again by a condition, or by a consistent read.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Every part that is not collected, oldest first. The index lags a little behind the records: a condition or a consistent read
+    /// decides again before anything is done.
     pub async fn open_parts(&self) -> Result<Open<PartRecord>> {
         self.open("PART", None).await
     }
 
-    /// Every drop that has not reached its end; see [`Ledger::open_parts`].
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Every drop that is not closed; see [`Ledger::open_parts`].
     pub async fn open_drops(&self) -> Result<Open<DropRecord>> {
         self.open("DROP", None).await
     }
 
     /// The sweeps that are due; see [`Ledger::open_parts`].
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
     pub async fn due_sweeps(&self, now: Timestamp) -> Result<Open<Sweep>> {
         self.open(SWEEP, Some(now)).await
     }

@@ -1,4 +1,4 @@
-//! Sweeps: looks for jobs that no record knows.
+//! Sweeps: searches for jobs that no record has.
 
 use super::item::{drop_key, text};
 use super::update::Update;
@@ -11,32 +11,28 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A drop whose jobs are due a look for orphans; see [`Ledger::schedule_sweep`].
+/// A scheduled search for orphaned jobs of a drop; see [`Ledger::schedule_sweep`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// The drop.
     pub drop: DropId,
-    /// From when on an unfed job of it is an orphan: when the next look is due.
+    /// When it is next due: from then on, a job of the drop to which nothing was sent is an orphan.
     pub open_since: Timestamp,
     /// When it was first due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_due: Option<Timestamp>,
-    /// How many looks found an orphan.
+    /// How many times it found an orphan.
     #[serde(default)]
     pub found: u32,
-    /// Orphans that say not when they were created, and when each was first seen.
+    /// Orphans without a creation time, and when each was first seen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<String, Timestamp>,
 }
 
 impl Ledger {
-    /// Notes, before any job of a drop is created, that at `due` someone has to look for jobs of it that were created by an
-    /// attempt that then died: those appear in no record.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Schedules a sweep for `due`, before any job of the drop is created: if an attempt dies after it created a job, no record has
+    /// that job.
     pub async fn schedule_sweep(&self, drop_id: &DropId, due: Timestamp) -> Result<()> {
-        // What earlier looks saw stays: only the next one is put off.
+        // What earlier sweeps saw is kept; only the next one is postponed.
         let update = Update::of(drop_id, SWEEP)
             .set("schema", &SCHEMA)?
             .set("drop", drop_id)?
@@ -45,10 +41,7 @@ impl Ledger {
         self.write(update.set_once("first_due", &due)?.set_once("found", &0)?).await.map(|_| ())
     }
 
-    /// Puts off a sweep that found orphans, and keeps what it saw.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Postpones a sweep that found orphans, and records what it saw.
     pub async fn put_off_sweep(&self, sweep: &Sweep, was_due: Timestamp) -> Result<bool> {
         let update = Update::of(&sweep.drop, SWEEP)
             .set("open_since", &sweep.open_since)?
@@ -58,10 +51,7 @@ impl Ledger {
         Ok(self.write(update.and_still("open_since", Some(&was_due))?).await?.0)
     }
 
-    /// Deletes a sweep that was made, unless it has been put off since.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
+    /// Deletes a sweep that found nothing, unless it was postponed since it was read.
     pub async fn complete_sweep(&self, sweep: &Sweep) -> Result<bool> {
         let deleted = self
             .client

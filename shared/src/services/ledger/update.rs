@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// An update expression in the making. Every attribute goes by a `#name`, since many are reserved words.
+/// A builder of an update expression. Every attribute has a `#name`, since many names are reserved words.
 pub(super) struct Update {
     pub(super) pk: String,
     pub(super) sk: String,
@@ -14,7 +14,7 @@ pub(super) struct Update {
     removes: Vec<&'static str>,
     pub(super) condition: String,
     pub(super) values: Item,
-    /// The attribute that says who made this transition; see [`super::writers`].
+    /// The attribute for the writer of this transition; see [`super::writers`].
     pub(super) writer: Option<&'static str>,
 }
 
@@ -40,7 +40,7 @@ impl Update {
         self.value(&format!(":set_{name}"), value)
     }
 
-    /// Sets an attribute that is not there yet; one that is, stays.
+    /// Sets an attribute that does not exist yet; an existing one is kept.
     pub(super) fn set_once(mut self, name: &'static str, value: &impl Serialize) -> Result<Self> {
         self.sets.push((name, true));
         self.value(&format!(":set_{name}"), value)
@@ -54,7 +54,7 @@ impl Update {
         }
     }
 
-    /// Names the attribute that says who made this transition, which no other write changes.
+    /// Names the attribute for the writer of this transition; no other write changes it.
     pub(super) fn by(mut self, writer: &'static str) -> Self {
         self.writer = Some(writer);
         self
@@ -78,7 +78,7 @@ impl Update {
         Ok(self)
     }
 
-    /// Removes an attribute. To say so twice is no error here; DynamoDB would refuse it.
+    /// Removes an attribute. It may be called twice for one; DynamoDB would refuse that.
     pub(super) fn remove(mut self, name: &'static str) -> Self {
         if !self.removes.contains(&name) {
             self.removes.push(name);
@@ -101,9 +101,9 @@ impl Update {
             })
             .collect();
         let removes: Vec<String> = self.removes.iter().map(|name| format!("#{name}")).collect();
-        let clause = |word: &str, parts: Vec<String>| match parts.is_empty() {
+        let clause = |keyword: &str, parts: Vec<String>| match parts.is_empty() {
             true => String::new(),
-            false => format!("{word} {} ", parts.join(", ")),
+            false => format!("{keyword} {} ", parts.join(", ")),
         };
         clause("SET", sets) + &clause("REMOVE", removes)
     }

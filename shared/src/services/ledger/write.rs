@@ -10,17 +10,17 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::de::DeserializeOwned;
 
-/// What a conditional write came to.
+/// The outcome of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded<T> {
-    /// The record as it now stands.
+    /// The current record.
     pub record: T,
-    /// Whether this very write was made, rather than another's before it.
+    /// Whether this write took effect, rather than an earlier one of another attempt.
     pub ours: bool,
 }
 
 impl Ledger {
-    /// Puts a record; gives the one that was there before.
+    /// Puts a record if there is none; otherwise returns the existing one.
     pub(super) async fn put_new(&self, item: Item) -> Result<Option<Item>> {
         let keys = [item.get("pk"), item.get("sk")].map(|key| key.and_then(|key| key.as_s().ok()).cloned().unwrap_or_default());
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
@@ -47,8 +47,8 @@ impl Ledger {
         Ok(Recorded { record: read(item)?, ours })
     }
 
-    /// Makes a conditional write; whether it is ours, and the item as it now stands. The one place where a refused write is told from
-    /// one that was made and whose answer was lost.
+    /// Makes a conditional write; returns whether it is ours, and the current item. This is the one place that distinguishes a refused
+    /// write from one that took effect and whose answer was lost.
     pub(super) async fn write(&self, mut update: Update) -> Result<(bool, Item)> {
         let writer = update.writer.map(|attribute| (attribute, self.writers.next()));
         if let Some((attribute, name)) = &writer {
@@ -75,20 +75,20 @@ impl Ledger {
                 _ => return Err(anyhow::Error::new(error).context("update a record in the ledger")),
             },
         };
-        // A record that is not there at all has no item either.
-        let stands = match refused {
+        // The refusal has no item if the record does not exist.
+        let current = match refused {
             Some(item) => item,
             None => {
                 let (pk, sk) = (&update.pk, &update.sk);
                 self.item(pk, sk).await?.with_context(|| format!("the record {pk} {sk} is not in the ledger"))?
             }
         };
-        let ours = writer.is_some_and(|(attribute, name)| stands.get(attribute).is_some_and(|by| *by == text(&name)));
-        Ok((ours, stands))
+        let ours = writer.is_some_and(|(attribute, name)| current.get(attribute).is_some_and(|by| *by == text(&name)));
+        Ok((ours, current))
     }
 }
 
-/// Whether a conditional write took place; a failed condition is an answer, not an error.
+/// Whether a conditional write took effect; a failed condition is no error.
 pub(super) fn condition_held<T, E, R>(result: Result<T, SdkError<E, R>>, what: &str) -> Result<bool>
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,

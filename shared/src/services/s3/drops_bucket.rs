@@ -1,4 +1,4 @@
-//! The bucket that files are dropped into: the source objects, read in pieces and held to the version that was announced.
+//! The bucket for drops: reads source objects in pieces, in the version that was announced.
 
 use crate::source::{Source, unquoted};
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,19 +9,18 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use std::ops::Range;
 
-/// The object is not there any more as it was announced: overwritten in an unversioned bucket, or deleted.
+/// The announced object no longer exists: it was overwritten in an unversioned bucket, or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the file was overwritten or deleted after it was dropped")]
 pub struct SourceGone;
 
-/// The bucket of the drops.
+/// Each source names its bucket.
 #[derive(Debug, Clone)]
 pub struct DropsBucket {
     client: Client,
 }
 
 impl DropsBucket {
-    /// By this client; each source names its bucket.
     #[must_use]
     pub fn new(client: Client) -> Self {
         DropsBucket { client }
@@ -33,36 +32,36 @@ impl DropsBucket {
         SourceReader { client: self.client.clone(), source: source.clone(), range, body: None, resumes: 0 }
     }
 
-    /// What is to be known of an object before it is read: its ETag and its size, where an event left them out.
+    /// An object's ETag and size, for an event that left them out.
     ///
     /// # Errors
-    /// [`SourceGone`] if it is not there; others if S3 does not answer.
+    /// [`SourceGone`] if the object does not exist; others if S3 does not answer.
     pub async fn head(&self, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(String, u64)> {
         let head = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned)).send().await;
         match head {
             Ok(head) => {
-                let etag = head.e_tag().map(unquoted).context("S3 told no ETag")?.to_owned();
+                let etag = head.e_tag().map(unquoted).context("S3 returned no ETag")?.to_owned();
                 Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
             }
-            // The answer to a HEAD has no body, and so no code: a GET of one byte says what is not found.
+            // The answer to a HEAD has no body, and so no error code: a GET of one byte shows what was not found.
             Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
                 let one = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
                 match one.range("bytes=0-0").send().await {
                     Err(e) if is_missing(&e) => Err(SourceGone.into()),
-                    Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
-                    Ok(_) => Err(anyhow!("S3 says that the file is not there, and then that it is")),
+                    Err(e) => Err(anyhow::Error::new(e).context("look up the file in S3")),
+                    Ok(_) => Err(anyhow!("S3 answers that the file does not exist, and then that it does")),
                 }
             }
-            Err(e) => Err(anyhow::Error::new(e).context("look the file up in S3")),
+            Err(e) => Err(anyhow::Error::new(e).context("look up the file in S3")),
         }
     }
 }
 
-/// How often a read that broke off is resumed.
+/// How often an interrupted read is resumed.
 const RESUMES: u32 = 5;
 
-/// Reads a range of a source object from start to end, and resumes where a connection broke off. Ends only when every
-/// byte has come: a body cut short is never taken for the end.
+/// Reads a range of a source object from start to end, and resumes where a connection broke. It ends only after every byte: a
+/// truncated body never passes for the whole.
 #[derive(Debug)]
 pub struct SourceReader {
     client: Client,
@@ -73,10 +72,10 @@ pub struct SourceReader {
 }
 
 impl SourceReader {
-    /// The next bytes, or `None` behind the last.
+    /// The next bytes, or `None` after the last.
     ///
     /// # Errors
-    /// [`SourceGone`] (see [`is_gone`]) if the object is not what was announced; others if S3 does not answer.
+    /// [`SourceGone`] (see [`is_gone`]) if the object is not the announced one; others if S3 does not answer.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while !self.range.is_empty() {
             let next = match &mut self.body {
@@ -107,7 +106,7 @@ impl SourceReader {
                                 Err(e) => e.into(),
                             },
                         );
-                        return Err(cause.context("the file's body breaks off again and again"));
+                        return Err(cause.context("the connection to read the file breaks again and again"));
                     }
                 }
             }
@@ -130,14 +129,14 @@ impl SourceReader {
             Ok(got) => got,
             Err(e) => {
                 let status = e.raw_response().map(|r| r.status().as_u16());
-                // 412 is another object in its place, 416 one that is shorter.
+                // 412: another object has the key. 416: the object is shorter.
                 if is_missing(&e) || matches!(status, Some(412 | 416)) {
                     return Err(SourceGone.into());
                 }
                 return Err(anyhow::Error::new(e).context("get the file from S3"));
             }
         };
-        // For a store that does not know If-Match.
+        // For a store that ignores If-Match.
         if got.e_tag().map(unquoted) != Some(self.source.etag.as_str()) {
             return Err(SourceGone.into());
         }
@@ -145,9 +144,9 @@ impl SourceReader {
     }
 }
 
-/// Whether S3 says that the object is not there: by the code `NoSuchKey` or `NoSuchVersion`, or a delete marker, which is a 405
-/// with a header where it is asked for by its version (Amazon S3 User Guide, "Working with delete markers"). Not by any other 404,
-/// such as a bucket's, and not by a 403.
+/// Whether S3 reports that the object does not exist: with the code `NoSuchKey` or `NoSuchVersion`, or with a delete marker, which is
+/// a 405 with a header if it is read by its version (Amazon S3 User Guide, "Working with delete markers"). Not with any other 404,
+/// such as a bucket's, and not with a 403.
 fn is_missing(error: &SdkError<GetObjectError>) -> bool {
     let Some(response) = error.raw_response() else { return false };
     let marker = response.headers().get("x-amz-delete-marker") == Some("true");
@@ -159,7 +158,7 @@ fn is_missing(error: &SdkError<GetObjectError>) -> bool {
     }
 }
 
-/// Whether an error says that the source is gone.
+/// Whether the error is, or is caused by, [`SourceGone`].
 #[must_use]
 pub fn is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|e| e.is::<SourceGone>())

@@ -1,4 +1,4 @@
-//! S3: the bucket that files are dropped into, and the one that results are written to.
+//! S3: the bucket for drops, and the bucket for results.
 
 pub mod drops_bucket;
 pub mod results_bucket;

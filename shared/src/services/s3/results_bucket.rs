@@ -1,4 +1,4 @@
-//! The results bucket: objects written whole or not at all, and never over another.
+//! The bucket for results: objects are written whole or not at all, and never overwrite another.
 
 use crate::object_key::ObjectKey;
 use anyhow::{Context, Result, bail};
@@ -11,37 +11,35 @@ use sha2::{Digest, Sha256};
 
 /// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload limits").
 const MAX_PIECES: u64 = 10_000;
-/// The least size of a piece here. S3's own least is 5 MiB, but for the last.
+/// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
-/// The metadata that names an object's content, to tell the same object written twice from another in its place.
+/// The metadata that identifies an object's content, to distinguish the same object written twice from another under its key.
 const DIGEST: &str = "moondrop-digest";
 
-/// The results bucket.
 #[derive(Debug, Clone)]
 pub struct ResultsBucket {
     client: Client,
     bucket: String,
 }
 
-/// What a write to a place that may be taken came to.
+/// The outcome of a write to a key that may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     /// The object was written.
     New,
-    /// An object with the same digest stood there already.
+    /// There was an object with the same digest already.
     Same,
-    /// Another object stands there; it was left as it is.
+    /// There is another object; it was not changed.
     Conflict,
 }
 
 impl ResultsBucket {
-    /// This bucket.
     #[must_use]
     pub fn new(client: Client, bucket: String) -> Self {
         ResultsBucket { client, bucket }
     }
 
-    /// Reads an object, or a range of it as `(offset, bytes)`; `None` if it is not there.
+    /// Reads an object, or a range of it as `(offset, bytes)`; `None` if it does not exist.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -54,7 +52,7 @@ impl ResultsBucket {
         }
     }
 
-    /// Reads a small object and its ETag; `None` if it is not there.
+    /// Reads a small object and its ETag; `None` if it does not exist.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -69,7 +67,7 @@ impl ResultsBucket {
         }
     }
 
-    /// Writes a small object in place of the one with this ETag, or where there was none. `false` if another came between.
+    /// Replaces the small object with this ETag, or writes it if there was none. `false` if another writer came first.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -86,8 +84,8 @@ impl ResultsBucket {
         }
     }
 
-    /// Begins an object that will stand under `key` only when it is finished, and only if nothing stands there. `expected` is
-    /// its size, as well as it is known: it sets the size of the pieces.
+    /// Begins an object that appears under `key` only when it is finished, and only if there is none. `expected` is its approximate
+    /// size, which sets the size of the pieces.
     #[must_use]
     pub fn begin(&self, key: &ObjectKey, expected: u64) -> ObjectWriter {
         ObjectWriter {
@@ -102,8 +100,6 @@ impl ResultsBucket {
         }
     }
 
-    /// The keys that begin so.
-    ///
     /// # Errors
     /// If S3 does not answer.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectKey>> {
@@ -116,7 +112,7 @@ impl ResultsBucket {
         Ok(keys)
     }
 
-    /// Deletes an object; one that is not there is no error.
+    /// Deletes an object; it is no error if it does not exist.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -125,7 +121,7 @@ impl ResultsBucket {
         Ok(())
     }
 
-    /// What stands under a key that turned out to be taken.
+    /// Compares the object under a key that turned out to be taken.
     async fn resolve_conflict(&self, key: &ObjectKey, digest: &str) -> Result<Written> {
         let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
         let head = head.with_context(|| format!("look up {key} in the results bucket"))?;
@@ -134,8 +130,8 @@ impl ResultsBucket {
     }
 }
 
-/// An object being written. Until [`ObjectWriter::finish`] nothing of it can be seen; if that is not reached, call
-/// [`ObjectWriter::abort`], so that no pieces are left to be paid for.
+/// An object being written. It is invisible until [`ObjectWriter::finish`]. Without that, call [`ObjectWriter::abort`], so that no
+/// pieces remain, which cost money.
 #[derive(Debug)]
 pub struct ObjectWriter {
     results: ResultsBucket,
@@ -148,19 +144,16 @@ pub struct ObjectWriter {
     bytes: u64,
 }
 
-/// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenObject {
-    /// Whether it was, or what stood in its place.
     pub written: Written,
-    /// Its size.
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub digest: String,
 }
 
 impl ObjectWriter {
-    /// Adds bytes. `digest` names the content of the finished object, where it is known beforehand.
+    /// Adds bytes. `digest` identifies the content of the finished object, if it is known beforehand.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -175,7 +168,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Puts the object in its place. `digest` names its content; by default its SHA-256.
+    /// Makes the object visible. `digest` identifies its content; by default it is the SHA-256.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -195,14 +188,14 @@ impl ObjectWriter {
         Ok(WrittenObject { written, bytes: self.bytes, digest: hash })
     }
 
-    /// Gives up what was begun.
+    /// Gives up an unfinished object.
     pub async fn abort(&mut self) {
         if let Some(upload) = self.upload.take() {
             let s3 = &self.results.client;
             let aborted =
                 s3.abort_multipart_upload().bucket(&self.results.bucket).key(self.key.as_str()).upload_id(upload).send().await;
             if let Err(e) = aborted {
-                tracing::warn!(error = %aws_sdk_s3::error::DisplayErrorContext(&e), "an unfinished upload was not aborted; the bucket's lifecycle ends it");
+                tracing::warn!(error = %aws_sdk_s3::error::DisplayErrorContext(&e), "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it");
             }
         }
     }
@@ -226,7 +219,7 @@ impl ObjectWriter {
                 let begun = s3.create_multipart_upload().bucket(bucket).key(key).content_type("text/csv; charset=utf-8");
                 let begun = begun.set_metadata(digest.map(|d| [(DIGEST.to_owned(), d.to_owned())].into())).send().await;
                 let upload = begun.with_context(|| format!("begin {key} in the results bucket"))?.upload_id;
-                let upload = upload.context("S3 told no upload id")?;
+                let upload = upload.context("S3 returned no upload id")?;
                 self.upload.insert(upload).clone()
             }
         };
@@ -263,7 +256,7 @@ impl ObjectWriter {
     }
 }
 
-/// Whether a conditional write failed because an object stands there (412), or is being put there this moment (409).
+/// Whether a conditional write failed because there is an object (412), or one is being written at this moment (409).
 fn is_taken<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict"))
         || matches!(error.raw_response().map(|r| r.status().as_u16()), Some(409 | 412))
