@@ -31,7 +31,7 @@ fn labels_that_cannot_be_read_are_handed_on_and_counted() {
 }
 
 #[test]
-fn a_row_with_neither_labels_nor_error_is_missing_where_others_show_how_no_label_is_written() {
+fn a_row_with_neither_labels_nor_error_is_missing_where_others_have_empty_labels() {
     for empty in ["[]", "{}", "[ ]"] {
         for blank in ["", " ", "null", " null "] {
             let (rows, tally) = joined(HOLD, format!("{HEADER}1,{blank}, \n2,{empty},\n3,,no image\n"), 3);
