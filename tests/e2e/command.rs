@@ -3,7 +3,8 @@
 use crate::BINARY;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_tests::POSTS;
-use moondrop_tests::processes::{command, fed_jobs, find_all, find_one};
+use moondrop_tests::files::{find_all, find_one};
+use moondrop_tests::processes::{command, jobs_with_rows};
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use secrecy::SecretString;
 use std::io::{BufRead as _, BufReader};
@@ -135,7 +136,7 @@ async fn interrupted_by_ctrl_c_the_same_command_goes_on_and_feeds_no_part_twice(
     let (code, out, err) = command(BINARY, dir.path(), &args).unwrap();
     assert_eq!(code, 0, "{out}{err}");
     assert_all_rows(&good_file(60), &find_one(&dir.path().join("moondrop-results"), "results.csv"));
-    let fed = fed_jobs(&dir.path().join(".moondrop")).await;
+    let fed = jobs_with_rows(&dir.path().join(".moondrop")).await;
     assert!(fed.len() == 3 && fed.values().all(|&jobs| jobs == 1), "{fed:?}");
 }
 

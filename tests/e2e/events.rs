@@ -2,7 +2,6 @@
 
 use crate::BINARY;
 use moondrop_shared::drop::DropState;
-use moondrop_tests::env::{Env, assert_state};
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::processes::Deployment;
@@ -40,9 +39,9 @@ async fn a_drop_is_announced_when_it_is_accepted_and_when_it_is_done() {
     let mut file = good_file(3);
     file.extend_from_slice(b"x,video,of no known type\n");
     let ended = world.process(key, file.clone()).await;
-    assert_state(&ended, DropState::CompletedWithErrors);
+    ended.assert_state(DropState::CompletedWithErrors);
     let status = serde_json::to_value(&ended.status).unwrap();
-    let all = world.machine.aws.events();
+    let all = world.aws().events();
     let folder = ended.status.files.status.as_str().strip_suffix("status.json").unwrap();
     assert!(folder.starts_with("results/hate/mixed/"), "{folder}");
 
@@ -82,7 +81,7 @@ async fn a_refused_drop_is_announced_with_its_problem() {
     let world = Deployment::start(BINARY).await;
     let (key, file) = ("incoming/bad.csv", b"ref_id,type,content\n1,text,\"MARKER\n");
     let ended = world.process(key, file).await;
-    let all = world.machine.aws.events();
+    let all = world.aws().events();
     let rejected = event(&all, "Drop Rejected", &ended.status.drop);
     let folder = ended.status.files.status.as_str().strip_suffix("status.json").unwrap();
     let expected = json!({
@@ -115,7 +114,7 @@ async fn a_refused_drop_is_announced_with_its_problem() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_that_failed_is_announced_with_its_file_and_its_rows() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let file = good_file(6);
     let refusal = || Answer::refusal(400, 3, "scripted");
     world.api.next(Call::Create, [Answer::faithful(), Answer::faithful(), refusal(), refusal()]);
@@ -129,7 +128,7 @@ async fn each_job_that_failed_is_announced_with_its_file_and_its_rows() {
     world.api.set_state(failed.job_id.as_deref().unwrap(), "ERROR");
     world.poll().await;
 
-    let told = events(&world.stack.events(), "Job Failed", dropped.id.as_str());
+    let told = events(&world.aws().events(), "Job Failed", dropped.id.as_str());
     assert_eq!(told.len(), 2, "{told:?}");
     for (part, state, reason) in
         [(failed, json!("ERROR"), "the job failed"), (refused, Value::Null, "the API refuses to create a job: 400 scripted")]

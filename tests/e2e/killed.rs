@@ -1,7 +1,8 @@
 //! `moondrop run`, killed again and again, ends with the same bytes and one fed job a part.
 
-use crate::BINARY;
-use moondrop_tests::processes::{command, fed_jobs, find_one};
+use crate::{ALONE, BINARY};
+use moondrop_tests::files::find_one;
+use moondrop_tests::processes::{command, jobs_with_rows};
 use moondrop_tests::rows::assert_all_rows;
 use std::fs::File;
 use std::path::Path;
@@ -44,6 +45,7 @@ async fn run_and_kill(dir: &Path, args: &[String], moment: Duration) -> Option<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_a_dozen_times_a_run_ends_with_the_same_bytes_and_one_job_per_part() {
+    let _alone = ALONE.lock().await;
     let (undisturbed, killed) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = |number: usize| format!("posts-{number}.csv");
     std::fs::write(undisturbed.path().join(file(0)), source()).unwrap();
@@ -76,7 +78,7 @@ async fn killed_a_dozen_times_a_run_ends_with_the_same_bytes_and_one_job_per_par
         let published = killed.path().join(format!("moondrop-results/results/posts-{number}"));
         assert!(find_one(&published, "results.csv") == expected, "the same bytes, after {kills:#?}");
     }
-    let fed = fed_jobs(&killed.path().join(".moondrop")).await;
+    let fed = jobs_with_rows(&killed.path().join(".moondrop")).await;
     assert_eq!(fed.len(), PARTS * files, "each part was fed, after {kills:#?}");
     assert!(fed.values().all(|&jobs| jobs == 1), "no part was fed to two jobs: {fed:?}");
     println!("{files} files, killed at: {kills:#?}");

@@ -8,9 +8,9 @@ use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_tests::emf;
-use moondrop_tests::env::{Env, assert_state};
+use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::{DAY, InProcess, submit};
+use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::logs;
 use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::good_file;
@@ -49,16 +49,16 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
     let good = world.drop_file("incoming/good.csv", good_file(12)).await.id;
     // Announced again and again: counted once.
     for _ in 0..5 {
-        world.machine.aws.announce("drops", "incoming/good.csv").await.unwrap();
+        world.aws().announce("drops", "incoming/good.csv").await.unwrap();
     }
     let good = world.end_of(&good).await;
     let mut mixed = good_file(7);
     mixed.extend_from_slice(b"x,video,of no known type\n,text,of no name\n");
     let mixed = world.process("incoming/mixed.csv", mixed).await;
     let bad = world.process("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
-    assert_state(&good, DropState::Completed);
-    assert_state(&mixed, DropState::CompletedWithErrors);
-    assert_state(&bad, DropState::Rejected);
+    good.assert_state(DropState::Completed);
+    mixed.assert_state(DropState::CompletedWithErrors);
+    bad.assert_state(DropState::Rejected);
 
     let ends = ["DropsCompleted", "DropsCompletedWithErrors", "DropsRejected"];
     let log = log_with(&world, |log| ends.iter().all(|name| sum(log, name) >= 1)).await;
@@ -107,7 +107,7 @@ async fn every_tick_says_what_is_open_and_how_old_it_is() {
             assert!(line.values.contains_key(metric), "{metric} is in every tick's line: {line:?}");
         }
     }
-    world.machine.sandbox.as_ref().unwrap().advance_clock(Duration::from_secs(7200));
+    world.sandbox().advance_clock(Duration::from_secs(7200));
     world.end_of(&id).await;
     let last_tick = |log: &str| emf::lines(log).into_iter().rfind(|line| line.values.contains_key("Ticks"));
     log_with(&world, |log| last_tick(log).is_some_and(|tick| tick.values["OpenDrops"] == 0)).await;
@@ -152,7 +152,7 @@ fn measured(world: &InProcess) -> emf::Line {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_is_counted_where_it_is_decided() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
     world.api.next(Call::Create, [Answer::status(429), Answer::status(429)]);
     assert!(world.submit(&dropped).await);
@@ -187,7 +187,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     world.api.change(&jobs[2], |job| job.results = None);
 
     let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
-    world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"another's".to_vec().into()).send().await.unwrap();
+    world.put_object(RESULTS, &key, b"another's").await;
     for _ in 0..2 {
         world.collect(&dropped.id, 3).await.unwrap();
     }
@@ -201,7 +201,7 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let refusal = || Answer::refusal(400, 3, "no such policy");
     world.api.next(Call::Create, [Answer::faithful(), refusal(), refusal()]);
@@ -224,7 +224,7 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_whose_end_could_not_be_announced_counts_as_open_until_it_is() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     // Nothing listens there.
     let deaf = world.with_bus_at("http://127.0.0.1:1");
@@ -247,7 +247,7 @@ fn line_of(dropped: &str, message: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let bad = world.drop_file("incoming/forum/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     assert!(world.submit(&bad).await);
     let line = line_of(bad.id.as_str(), "the drop has reached its end");

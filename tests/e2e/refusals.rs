@@ -2,7 +2,6 @@
 
 use crate::BINARY;
 use moondrop_shared::drop::DropState;
-use moondrop_tests::env::{Env, assert_state};
 use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use serde_json::json;
@@ -23,7 +22,7 @@ async fn a_file_that_cannot_be_read_is_refused_with_code_and_line_and_no_job_is_
     ];
     for (name, file, code, line) in cases {
         let ended = world.process(&format!("incoming/{name}.csv"), file).await;
-        assert_state(&ended, DropState::Rejected);
+        ended.assert_state(DropState::Rejected);
         assert!(ended.results.is_none(), "{name}");
         let problem = ended.status.problem.as_ref().unwrap();
         assert_eq!(problem.code.as_str(), code, "{name}");
@@ -32,8 +31,8 @@ async fn a_file_that_cannot_be_read_is_refused_with_code_and_line_and_no_job_is_
         assert_eq!(lines[0], "line,byte_offset,ref_id,code,message");
         assert!(lines.len() == 2 && lines[1].starts_with(line), "{name}: {lines:?}");
     }
-    assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty(), "nothing is spent on a file that is refused");
-    let rejected = world.machine.aws.events();
+    assert!(world.sandbox().jobs().is_empty(), "nothing is spent on a file that is refused");
+    let rejected = world.aws().events();
     let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
     assert_eq!(rejected.len(), cases.len());
     assert!(rejected.iter().all(|e| e["detail"]["problem"]["code"].as_str().unwrap().starts_with("E_")));
@@ -53,7 +52,7 @@ const BAD_ROWS: &str = "ref_id,type,content\n\
 async fn rejected_rows_keep_their_place_with_their_error_and_the_others_are_evaluated() {
     let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
     let ended = world.process("incoming/bad.csv", BAD_ROWS).await;
-    assert_state(&ended, DropState::CompletedWithErrors);
+    ended.assert_state(DropState::CompletedWithErrors);
     let rows = assert_all_rows(BAD_ROWS.as_bytes(), ended.results());
     let starts = [
         "",
@@ -70,7 +69,7 @@ async fn rejected_rows_keep_their_place_with_their_error_and_the_others_are_eval
     let lines: Vec<&str> = ended.rejected().lines().skip(1).map(|l| l.split(",E_").next().unwrap()).collect();
     assert_eq!(lines, ["3,32,b", "4,42,c", "5,50,", "6,58,d", "7,85,a"]);
     // Two of the four parts have nothing to send, and so no job.
-    assert_eq!(world.fed_jobs().len(), 2);
+    assert_eq!(world.jobs_with_rows().len(), 2);
     assert_eq!(ended.status.rows.outcomes.rejected, 5);
     assert_eq!(ended.status.rows.outcomes.evaluated, 2);
     world.stop().await;
@@ -80,12 +79,12 @@ async fn rejected_rows_keep_their_place_with_their_error_and_the_others_are_eval
 async fn bad_rows_hold_back_the_file_if_the_setting_says_so() {
     let world = Deployment::start_with(BINARY, |config| config.reject_file = true).await;
     let ended = world.process("incoming/bad.csv", BAD_ROWS).await;
-    assert_state(&ended, DropState::Rejected);
+    ended.assert_state(DropState::Rejected);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_ROWS");
     assert_eq!(ended.rejected().lines().count(), 6);
-    assert!(ended.results.is_none() && world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
+    assert!(ended.results.is_none() && world.sandbox().jobs().is_empty());
     let good = world.process("incoming/good.csv", good_file(3)).await;
-    assert_state(&good, DropState::Completed);
+    good.assert_state(DropState::Completed);
     world.stop().await;
 }
 
@@ -94,11 +93,11 @@ async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
     let world = Deployment::start(BINARY).await;
     let file = "ref_id,type,content\n1,video,x\n2,text, \n";
     let ended = world.process("incoming/bad.csv", file).await;
-    assert_state(&ended, DropState::Failed);
+    ended.assert_state(DropState::Failed);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_NOTHING");
     let rows = assert_all_rows(file.as_bytes(), ended.results());
     assert_eq!(with_error(&rows, "rejected: ").len(), 2);
-    assert!(world.machine.sandbox.as_ref().unwrap().jobs().is_empty());
+    assert!(world.sandbox().jobs().is_empty());
     world.stop().await;
 }
 
@@ -110,12 +109,12 @@ async fn a_file_without_a_policy_is_refused_in_clear_words() {
     };
     let world = Deployment::start_with(BINARY, no_default).await;
     let ended = world.process("incoming/posts.csv", good_file(2)).await;
-    assert_state(&ended, DropState::Rejected);
+    ended.assert_state(DropState::Rejected);
     let problem = ended.status.problem.as_ref().unwrap();
     assert_eq!(problem.code.as_str(), "E_POLICY");
     assert!(problem.message.contains("folder"), "{problem:?}");
     let aliased = world.process("incoming/hate/posts.csv", good_file(2)).await;
-    assert_state(&aliased, DropState::Completed);
+    aliased.assert_state(DropState::Completed);
     assert_eq!(aliased.status.policy.as_deref(), Some("policy-7"));
     world.stop().await;
 }
@@ -125,7 +124,7 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
     let world = Deployment::start_with(BINARY, |config| config.rows_per_job = 2).await;
     let file = "ref_id,type,content\n1,text,a\n2,text,b\n3,video,c\n4,text,d\n";
     let ended = world.process("incoming/invalid-policy/posts.csv", file).await;
-    assert_state(&ended, DropState::Failed);
+    ended.assert_state(DropState::Failed);
     let rows = assert_all_rows(file.as_bytes(), ended.results());
     assert_eq!(with_error(&rows, "failed: the API refuses to create a job: INVALID_POLICY").len(), 3);
     assert_eq!(with_error(&rows, "rejected: E_TYPE").len(), 1);
@@ -144,9 +143,9 @@ async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_
         "sequencer": late.sequencer}});
     world.put_event("Drop Stalled", &event).await;
     let ended = world.end_of(&late.id()).await;
-    assert_state(&ended, DropState::Failed);
+    ended.assert_state(DropState::Failed);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_GONE");
-    assert_eq!(world.fed_jobs().len(), 1, "the rows that stand there now were not evaluated for it");
+    assert_eq!(world.jobs_with_rows().len(), 1, "the rows that stand there now were not evaluated for it");
     world.stop().await;
 }
 
@@ -155,10 +154,10 @@ async fn a_message_that_is_no_event_becomes_a_dead_letter_and_the_others_go_on()
     let world = Deployment::start_with(BINARY, |config| config.redelivery.max_receives = 2).await;
     world.put_event("Drop Stalled", &json!({"bucket": "nonsense"})).await;
     let ended = world.process("incoming/posts.csv", good_file(2)).await;
-    assert_state(&ended, DropState::Completed);
-    while world.machine.aws.dead_letters().is_empty() {
+    ended.assert_state(DropState::Completed);
+    while world.aws().dead_letters().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert!(world.machine.aws.dead_letters()[0].to_string().contains("nonsense"));
+    assert!(world.aws().dead_letters()[0].to_string().contains("nonsense"));
     world.stop().await;
 }

@@ -2,9 +2,8 @@
 //!
 //! `MOONDROP_SCALE_ROWS` sets the number of rows; the peak memory of each function's process is printed.
 
-use crate::BINARY;
+use crate::{ALONE, BINARY};
 use moondrop_local::aws::Function;
-use moondrop_tests::env::Env;
 use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::assert_all_rows;
 use std::collections::BTreeMap;
@@ -39,7 +38,7 @@ fn source(rows: usize) -> Vec<u8> {
 fn peaks(world: &Deployment) -> BTreeMap<&'static str, f64> {
     let mut peaks = BTreeMap::new();
     for function in Function::ALL {
-        for id in world.machine.aws.process_ids(function) {
+        for id in world.aws().process_ids(function) {
             let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
             let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
             let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -53,6 +52,7 @@ fn peaks(world: &Deployment) -> BTreeMap<&'static str, f64> {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded_memory() {
+    let _alone = ALONE.lock().await;
     let rows: usize = std::env::var("MOONDROP_SCALE_ROWS").map_or(100_000, |text| text.parse().unwrap());
     let world = Deployment::start(BINARY).await;
     // Two parts of full size, published in several pieces, show the fixed amount.
@@ -62,7 +62,7 @@ async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded
     let path = world.dir().join("many.csv");
     std::fs::write(&path, &file).unwrap();
     let key = "incoming/many.csv";
-    let placed = moondrop_local::upload::upload(&world.machine, &path, key, false).await.unwrap();
+    let placed = moondrop_local::upload::upload(&world.servers, &path, key, false).await.unwrap();
     let ended = world.end_of(placed.id()).await;
     // The sandbox finds no image where an address says 404.
     let outcomes = ended.status.rows.outcomes;

@@ -2,23 +2,21 @@
 //! record of any other form is refused by name, and left as it is.
 //! The records are literal: a file of `fixtures/records` is never changed, a later form gets a file of its own beside it.
 
-use crate::BINARY;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
-use moondrop_local::aws::{DROPS, RESULTS, TABLE};
+use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::event::{ObjectCreatedDetail, OutgoingEvent};
 use moondrop_shared::form::SCHEMA;
 use moondrop_shared::part::PartState;
 use moondrop_shared::source::DropId;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::{Dropped, Item};
 use moondrop_tests::fake_batch_api::FakeJob;
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const FORM_1: &str = include_str!("../fixtures/records/form-1.json");
 const FORM_2: &str = include_str!("../fixtures/records/form-2.json");
@@ -26,8 +24,6 @@ const FORM_3: &str = include_str!("../fixtures/records/form-3.json");
 const DROP: &str = "4381ec1e5a8f0e98b6dad91765e17df2";
 const KEY: &str = "incoming/hate/posts.csv";
 const FOLDER: &str = "results/hate/posts/2026-11-24T01-56-54Z";
-
-type Item = HashMap<String, AttributeValue>;
 
 /// An attribute in DynamoDB's JSON.
 fn attribute(value: &Value) -> AttributeValue {
@@ -48,10 +44,10 @@ fn records(text: &str) -> Vec<Item> {
 
 /// A drop in flight, by these records: a part collected, one with its job, one still to be sent.
 async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (InProcess, Dropped) {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     for mut item in records(form) {
         change(&mut item);
-        world.stack.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+        world.put_item(item).await;
     }
     let objects = [
         (
@@ -71,16 +67,7 @@ async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (InProcess, D
         ),
     ];
     for (bucket, key, body) in objects {
-        world
-            .stack
-            .s3()
-            .put_object()
-            .bucket(bucket)
-            .key(key)
-            .body(ByteStream::from_static(body.as_bytes()))
-            .send()
-            .await
-            .unwrap();
+        world.put_object(bucket, &key, body).await;
     }
     world.api.put_job(FakeJob {
         id: "job-b".to_owned(),
@@ -136,7 +123,7 @@ fn other_forms() -> Vec<OtherForm> {
 async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
     for (records, form, change) in other_forms() {
         let (world, dropped) = left_in_flight(records, change).await;
-        let before = world.dump().await;
+        let before = world.all_items().await;
         let refused = |record: &str| format!("the record DROP#{DROP} {record} has form {form}, and this release reads form 3");
         let message = "its message goes back to the queue, and in the end to the dead letters";
         assert!(!world.submit(&dropped).await, "{form}: {message}");
@@ -146,7 +133,7 @@ async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
         assert!(format!("{collected:#}").contains(&refused("META")), "{collected:#}");
         // Of what poll remembers nothing is lost if it is written again.
         let kept = |items: Vec<Item>| items.into_iter().filter(|item| item["pk"] != AttributeValue::S("POLL".to_owned()));
-        let after = world.dump().await;
+        let after = world.all_items().await;
         assert!(kept(before).eq(kept(after)), "{form}");
         let told =
             logs::with(DROP).iter().any(|line| line.contains("goes back to the queue") && line.contains(&refused("META")));
@@ -179,12 +166,12 @@ async fn records_of_another_form_hold_back_no_other_drop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_of_a_drop_and_of_a_part_says_its_form() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(3)).await;
     assert!(world.submit(&dropped).await);
     let form = AttributeValue::N(SCHEMA.to_string());
     let mut seen = 0;
-    for item in world.dump().await {
+    for item in world.all_items().await {
         let sk = item["sk"].as_s().unwrap();
         if sk == "META" || sk.starts_with("PART#") {
             assert_eq!(item.get("schema"), Some(&form), "{sk}");

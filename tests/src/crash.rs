@@ -1,118 +1,89 @@
-//! The functions called one by one, each a process of its own in all that matters: its own clients, its own connections, whose
-//! requests a [`FaultProxy`] may fail, and a death at which nothing more of it is done.
+//! The driver that lets functions crash: they are called one by one, each a process of its own in all that matters, with its own
+//! clients, its own connections, and a death after which nothing more of it is done.
 
-use crate::env::{self, Env};
-use crate::fault_proxy::{Behind, FaultProxy, Plan, Shared};
+use crate::env::{self, Env, KEY, STACK};
+use crate::fault_proxy::{FaultProxy, Plan, Shared, Upstream};
 use anyhow::Result;
 use aws_sdk_s3::config::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_local::aws::{AwsEmulator, TABLE};
 use moondrop_local::batch_api::{JobState, Sandbox, SandboxConfig};
-use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::part::PartState;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::http::HttpClients;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_shared::services::ledger::Ledger;
-use moondrop_shared::services::settings::Settings;
 use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::sync::watch;
 
-const KEY: &str = "MARKER-api-key";
-/// The stack's name in the jobs' names.
-const STACK: &str = "stage";
-
-/// The servers, with no function running on its own.
+/// The servers, and what is common to the processes that are started here.
 pub struct CrashHarness {
-    /// S3, DynamoDB, EventBridge, Secrets Manager.
-    pub stack: AwsEmulator,
+    env: Env,
     /// The Batch API.
     pub sandbox: Sandbox,
     /// What the requests of all processes meet.
     pub plan: Arc<Plan>,
-    /// The ledger, looked at without a front.
-    pub ledger: Ledger,
-    // Shared by the processes, whose fronts are at addresses of their own: so are their connections.
-    http: SharedHttpClient,
-    web: HttpClients,
     shared: Shared,
     storage: FaultProxy,
-    settings: BTreeMap<&'static str, String>,
-    told: std::sync::Mutex<usize>,
-    _dir: TempDir,
+    settings: BTreeMap<String, String>,
+    // Shared by the processes, whose proxies have addresses of their own: so are their connections.
+    aws_http: SharedHttpClient,
+    api_http: HttpClients,
+    events_seen: Mutex<usize>,
 }
 
 /// One process of a function.
 pub struct Process {
-    /// Its way to the world.
-    pub front: FaultProxy,
+    /// Its way to the servers.
+    proxy: FaultProxy,
     services: Services,
 }
 
-impl Env for CrashHarness {
-    fn aws(&self) -> &AwsEmulator {
-        &self.stack
-    }
+impl Deref for CrashHarness {
+    type Target = Env;
 
-    fn ledger(&self) -> &Ledger {
-        &self.ledger
+    fn deref(&self) -> &Self::Target {
+        &self.env
     }
 }
 
 impl CrashHarness {
-    /// Sets the stage; `settings` are the functions' own, over the defaults, and jobs take `job_time`.
-    pub async fn set(settings: &[(&'static str, &str)], job_time: Duration) -> CrashHarness {
-        let dir = TempDir::new().unwrap();
-        // `poll` always has a process; this one waits until its standard input ends.
-        let stack = AwsEmulator::start(env::quiet_aws(dir.path(), &["sh", "-c", "cat"], KEY)).await.unwrap();
-        let mut config = SandboxConfig::new(dir.path().join("sandbox"), SecretString::from(KEY));
+    /// `settings` are the functions' own, over the defaults, and jobs take `job_time`.
+    pub async fn start(settings: &[(&str, &str)], job_time: Duration) -> Self {
+        let env = Env::without_functions().await;
+        let mut config = SandboxConfig::new(env.dir().join("sandbox"), SecretString::from(KEY));
         config.job_time = job_time;
         let sandbox = Sandbox::start(config).await.unwrap();
-        let endpoints = stack.endpoints();
-        let behind = Behind {
-            s3: endpoints.s3.clone(),
-            dynamodb: endpoints.dynamodb.clone(),
-            events: endpoints.events.clone(),
-            api: sandbox.url(),
-        };
+        let upstream = Upstream { aws: env.aws().endpoints().clone(), api: sandbox.url() };
+        let shared = Shared { upstream, plan: Arc::new(Plan::default()), all_die: watch::Sender::new(0) };
         // Each tick is five minutes on, and no one repeats an invocation that died, as Lambda does.
-        let defaults = env::settings(STACK).into_iter().chain([("REMIND_AFTER_SECONDS", "240")]);
-        let mut all: BTreeMap<_, _> = defaults.map(|(name, value)| (name, value.to_owned())).collect();
-        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let ledger = Ledger::new(stack.dynamodb(), TABLE.to_owned());
-        let plan = Arc::new(Plan::default());
-        let shared = Shared { behind, plan: Arc::clone(&plan), all: watch::Sender::new(0) };
-        let storage = FaultProxy::new("storage", &shared, None).await;
+        let remind = ("REMIND_AFTER_SECONDS", "240");
         CrashHarness {
-            stack,
             sandbox,
-            plan,
-            ledger,
-            http: aws_smithy_http_client::Builder::new().build_http(),
-            web: HttpClients::new().unwrap(),
+            plan: Arc::clone(&shared.plan),
+            storage: FaultProxy::of_storage(&shared).await,
             shared,
-            storage,
-            settings: all,
-            told: std::sync::Mutex::new(0),
-            _dir: dir,
+            settings: env::settings(&[&[remind], settings].concat()),
+            aws_http: aws_smithy_http_client::Builder::new().build_http(),
+            api_http: HttpClients::new().unwrap(),
+            events_seen: Mutex::new(0),
+            env,
         }
     }
 
     /// A new process, as cold as Lambda starts one.
     pub async fn process(&self, who: &str) -> Process {
-        let front = FaultProxy::new(who, &self.shared, Some(&self.storage.api)).await;
-        let settings = Settings::read(|name| match name {
-            "API_URL" => Some(front.api.clone()),
-            name => self.settings.get(name).cloned(),
-        });
-        let services = Services::new(settings.unwrap(), env::clients(&front.endpoints(), &self.http), self.web.clone());
-        Process { front, services }
+        let proxy = FaultProxy::of_process(who, &self.shared, &self.storage).await;
+        let mut settings = self.settings.clone();
+        settings.insert("API_URL".to_owned(), proxy.addresses.api.clone());
+        let clients = env::clients(&proxy.addresses.aws, &self.aws_http);
+        let services = env::services(&settings, clients, self.api_http.clone());
+        Process { proxy, services }
     }
 
     /// Cancels a job at the Batch API, as someone else would.
@@ -123,36 +94,38 @@ impl CrashHarness {
     }
 
     /// The events that were put on the bus since the last call.
-    pub fn new_events(&self) -> Vec<Value> {
-        let events = self.stack.events();
-        let mut told = self.told.lock().unwrap();
-        let new = events[*told..].to_vec();
-        *told = events.len();
+    fn new_events(&self) -> Vec<Value> {
+        let events = self.aws().events();
+        let mut seen = self.events_seen.lock().unwrap();
+        let new = events[*seen..].to_vec();
+        *seen = events.len();
         new
     }
 
     /// Delivers an announcement to one process after the other, or to both at once.
-    pub async fn redeliver_at_once(&self, event: &Value) {
+    pub async fn redeliver_at_once(&self, message: &str) {
         let (a, b) = (self.process("submit A").await, self.process("submit B").await);
-        tokio::join!(a.submit(event), b.submit(event));
+        tokio::join!(a.submit(message), b.submit(message));
     }
 
-    /// Ticks poll and lets collect and submit do what it tells, until the drop is closed. The ticks are five minutes apart
+    /// Ticks poll and lets collect and submit do what it announces, until the drop is closed. The ticks are five minutes apart
     /// by their own clock. Gives the number of ticks, or `None` if the drop does not come to its end.
-    pub async fn drive(&self, drop: &DropId, check: impl AsyncFn()) -> Option<u32> {
+    pub async fn drive(&self, drop_id: &DropId, check: impl AsyncFn()) -> Option<u32> {
         let mut now = Timestamp::now();
         for tick in 0..24 {
             self.process("poll").await.poll(now).await;
             check().await;
             for event in self.new_events() {
                 match event["detail-type"].as_str() {
-                    Some("Job Completed" | "Job Failed") => drop_result(self.process("collect").await.collect(&event).await),
-                    Some("Drop Stalled") => self.process("submit").await.submit(&event).await,
+                    Some("Job Completed" | "Job Failed") => {
+                        let _ = self.process("collect").await.collect(&event).await;
+                    }
+                    Some("Drop Stalled") => self.process("submit").await.submit(&event.to_string()).await,
                     _ => {}
                 }
                 check().await;
             }
-            if self.ledger.drop_record(drop).await.unwrap().is_some_and(|meta| meta.closed_at.is_some()) {
+            if self.ledger.drop_record(drop_id).await.unwrap().is_some_and(|record| record.closed_at.is_some()) {
                 return Some(tick);
             }
             now += SignedDuration::from_mins(5);
@@ -165,47 +138,45 @@ impl CrashHarness {
         self.process("poll").await.poll(Timestamp::now() + SignedDuration::from_hours(6)).await;
     }
 
+    /// A drop's `results.csv`, if there is one.
+    pub async fn published(&self, record: &DropRecord) -> Option<Vec<u8>> {
+        self.read(&record.results_key().to_string()).await
+    }
+
     /// Holds the promises against what there is, for a drop at its end; gives what is broken.
-    pub async fn broken_promises(&self, drop: &DropId, parts: usize, expected: &Published) -> Vec<String> {
+    pub async fn broken_promises(&self, drop_id: &DropId, parts: usize, expected: &Published) -> Vec<String> {
         let mut broken = Vec::new();
         let mut promise = |holds: bool, what: String| {
             if !holds {
                 broken.push(what);
             }
         };
-        let meta = self.ledger.drop_record(drop).await.unwrap().expect("a record");
-        promise(meta.closed_at.is_some() && meta.state == expected.state, format!("the drop ended as {:?}", meta.state));
-        let records = self.ledger.parts(drop).await.unwrap();
+        let record = self.record(drop_id).await;
+        promise(record.closed_at.is_some() && record.state == expected.state, format!("the drop ended as {:?}", record.state));
+        let records = self.parts(drop_id).await;
         promise(records.len() == parts, format!("{} parts", records.len()));
         promise(records.iter().all(|part| part.state == PartState::Collected), format!("{records:?}"));
-        let results = self.read(meta.results_key().as_str()).await;
+        let results = self.published(&record).await;
         promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
-        let rejected = self.read(meta.rejected_key().as_str()).await;
+        let rejected = self.read(&record.rejected_key().to_string()).await;
         promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
-        let status = self.read(meta.status_key().as_str()).await.unwrap_or_default();
+        let status = self.read(&record.status_key().to_string()).await.unwrap_or_default();
         let status: Value = serde_json::from_slice(&status).unwrap_or_default();
-        promise(status["state"] == json!(meta.state.as_str()), format!("status.json says {}", status["state"]));
+        promise(status["state"] == json!(record.state.as_str()), format!("status.json says {}", status["state"]));
 
-        let own = format!("moondrop:{STACK}:{drop}:");
+        let own = format!("moondrop:{STACK}:{drop_id}:");
         let jobs = self.sandbox.jobs().into_iter().filter(|job| job.name.starts_with(&own));
-        let mut fed: BTreeMap<String, u32> = BTreeMap::new();
-        for job in jobs {
-            if job.uploads > 0 {
-                *fed.entry(job.name).or_default() += 1;
-            } else {
-                promise(job.state == JobState::Cancelled, format!("an unfed job of {} is {:?}", job.name, job.state));
-            }
+        let (with_rows, without): (Vec<_>, Vec<_>) = jobs.partition(|job| job.uploads > 0);
+        for job in without {
+            promise(job.state == JobState::Cancelled, format!("a job of {} without rows is {:?}", job.name, job.state));
         }
-        promise(fed.len() == parts && fed.values().all(|n| *n == 1), format!("jobs fed: {fed:?}"));
+        let names: BTreeSet<&String> = with_rows.iter().map(|job| &job.name).collect();
+        promise(names.len() == parts && with_rows.len() == parts, format!("jobs with rows: {with_rows:?}"));
 
-        let completed: BTreeSet<String> = self
-            .stack
-            .events()
-            .iter()
-            .filter(|event| event["detail-type"] == "Drop Completed" && event["detail"]["drop"] == json!(drop))
-            .map(|event| event["detail"].to_string())
-            .collect();
-        promise(completed.len() == 1, format!("Drop Completed said: {completed:?}"));
+        // One announced twice has to be the same word for word.
+        let completed = self.events("Drop Completed", drop_id);
+        let completed: BTreeSet<String> = completed.iter().map(Value::to_string).collect();
+        promise(completed.len() == 1, format!("Drop Completed: {completed:?}"));
         let open =
             self.ledger.open_parts().await.unwrap().records.len() + self.ledger.open_drops().await.unwrap().records.len();
         promise(open == 0, format!("{open} records are left open"));
@@ -213,11 +184,10 @@ impl CrashHarness {
     }
 }
 
-fn drop_result(_: Option<Result<()>>) {}
-
 /// What a drop is to come out as.
 #[derive(Debug, Clone)]
 pub struct Published {
+    /// Its end.
     pub state: DropState,
     /// `results.csv`.
     pub results: Vec<u8>,
@@ -226,29 +196,29 @@ pub struct Published {
 }
 
 impl Process {
-    /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives the stage delivers again.
-    pub async fn submit(&self, event: &Value) {
-        let messages = json!({"Records": [{"messageId": "1", "body": event.to_string()}]});
+    /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives the process delivers it again.
+    pub async fn submit(&self, message: &str) {
+        let messages = json!({"Records": [{"messageId": "1", "body": message}]});
         let messages = serde_json::from_value(messages).unwrap();
         let deadline = Deadline::after(Duration::from_secs(900));
-        self.front.alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline))).await;
+        self.proxy.alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline))).await;
     }
 
     /// What it has measured since the last call.
     #[must_use]
     pub fn measured(&self) -> Value {
-        serde_json::from_slice(&self.services.metrics.take_line("stage")).unwrap_or_default()
+        serde_json::from_slice(&self.services.metrics.take_line("crash")).unwrap_or_default()
     }
 
     /// Ticks; `None` if the process died.
     pub async fn poll(&self, now: Timestamp) -> Option<Result<()>> {
         let deadline = Deadline::after(Duration::from_secs(900));
-        self.front.alive(Box::pin(moondrop_poll::handle(&self.services, now, deadline))).await
+        self.proxy.alive(Box::pin(moondrop_poll::handle(&self.services, now, deadline))).await
     }
 
     /// Delivers a job's end; `None` if the process died.
     pub async fn collect(&self, event: &Value) -> Option<Result<()>> {
         let ended = serde_json::from_value(event.clone()).unwrap();
-        self.front.alive(Box::pin(moondrop_collect::handle(&self.services, &ended))).await
+        self.proxy.alive(Box::pin(moondrop_collect::handle(&self.services, &ended))).await
     }
 }

@@ -1,8 +1,9 @@
-//! A proxy before the servers: everything a function sends goes through it and is counted, and some requests meet a fault.
+//! A reverse proxy before the servers: everything a function sends passes through it and is counted, and one request meets a
+//! fault. It exists beside [`raw_http`](crate::raw_http) since it has real servers behind it, and so needs a whole HTTP client and
+//! server; `raw_http` is a server that answers what no sound implementation of HTTP would.
 //!
-//! It is built on hyper, since it has to pass on what real clients and servers say; [`crate::raw_http`] is HTTP by hand, since it has to
-//! say what no real server says. It is a reverse proxy over real sockets. It keeps the `Host` header, so that signatures hold, and puts its own address into
-//! the Batch API's pre-signed URLs, so that uploads and downloads pass through it as well.
+//! It keeps the `Host` header, so that signatures hold, and puts its own URL into the Batch API's signed URLs, so that uploads and
+//! downloads pass through it as well.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -55,7 +56,7 @@ impl Fault {
     ];
 }
 
-/// What all the proxies of a test share: how many requests there were, and which of them meet which fault.
+/// How many requests there were at all the proxies of a test, and which of them meet which fault.
 #[derive(Debug, Default)]
 pub struct Plan {
     count: AtomicU64,
@@ -65,7 +66,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Begins anew: the requests at these numbers, counted from 1, will meet these faults.
+    /// Begins again: the requests at these numbers, counted from 1, will meet these faults.
     pub fn arm(&self, faults: &[(u64, Fault)]) {
         *self.faults.lock().unwrap() = faults.to_vec();
         self.steps.lock().unwrap().clear();
@@ -128,17 +129,28 @@ fn step(who: &str, method: &str, path: &str, target: &str) -> String {
     }
 }
 
-/// The addresses one function's process reaches the world by, and the way it dies.
-#[derive(Debug)]
-pub struct FaultProxy {
-    /// S3.
-    pub s3: String,
-    /// DynamoDB.
-    pub dynamodb: String,
-    /// EventBridge and Secrets Manager.
-    pub events: String,
+/// The servers that a process reaches.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub aws: Endpoints,
     /// The Batch API.
     pub api: String,
+}
+
+/// What all the proxies of a test share.
+#[derive(Debug)]
+pub struct Shared {
+    pub upstream: Upstream,
+    pub plan: Arc<Plan>,
+    /// Changes when all processes die.
+    pub all_die: watch::Sender<u64>,
+}
+
+/// What one process reaches the servers by, and the way it dies.
+#[derive(Debug)]
+pub struct FaultProxy {
+    /// The servers, behind the proxy.
+    pub addresses: Upstream,
     /// Changes when this process dies.
     own: watch::Sender<u64>,
     /// Changes when all processes die.
@@ -146,40 +158,25 @@ pub struct FaultProxy {
     _servers: JoinSet<()>,
 }
 
-/// The servers behind a proxy.
-#[derive(Debug, Clone)]
-pub struct Behind {
-    /// S3.
-    pub s3: String,
-    /// DynamoDB.
-    pub dynamodb: String,
-    /// EventBridge and Secrets Manager.
-    pub events: String,
-    /// The Batch API.
-    pub api: String,
-}
-
-/// What all proxies of a test share.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    pub behind: Behind,
-    pub plan: Arc<Plan>,
-    /// Changes when all processes die.
-    pub all: watch::Sender<u64>,
-}
-
 impl FaultProxy {
-    /// Sets up a proxy for the process called `who`. Pre-pre-signed URLs point to `storage`, a proxy that outlives the processes, as
-    /// the storage behind them does; without it, to this proxy. A request that its sender does not survive ends that process;
-    /// one to the storage, which does not know its sender, ends all of them.
-    pub async fn new(who: &str, shared: &Shared, storage: Option<&str>) -> FaultProxy {
-        let Shared { behind, plan, all } = shared;
-        let own = if storage.is_some() { watch::Sender::new(0) } else { all.clone() };
+    /// For the storage behind the Batch API's pre-signed URLs, which outlives the processes. It does not know who sends a
+    /// request: one that its sender does not survive ends all of them.
+    pub async fn of_storage(shared: &Shared) -> Self {
+        Self::start("storage", shared, None).await
+    }
+
+    /// For the process called `who`. A request that its sender does not survive ends that process. Pre-signed URLs point to the
+    /// storage's proxy.
+    pub async fn of_process(who: &str, shared: &Shared, storage: &FaultProxy) -> Self {
+        Self::start(who, shared, Some(&storage.addresses.api)).await
+    }
+
+    async fn start(who: &str, shared: &Shared, storage: Option<&str>) -> Self {
+        let own = if storage.is_some() { watch::Sender::new(0) } else { shared.all_die.clone() };
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
-        for (name, upstream) in
-            [("s3", &behind.s3), ("dynamodb", &behind.dynamodb), ("events", &behind.events), ("api", &behind.api)]
-        {
+        let Upstream { aws, api } = &shared.upstream;
+        for (name, upstream) in [("s3", &aws.s3), ("dynamodb", &aws.dynamodb), ("events", &aws.events), ("api", api)] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = format!("http://{}", listener.local_addr().unwrap());
             let proxy = Proxy {
@@ -187,21 +184,16 @@ impl FaultProxy {
                 storage: storage.unwrap_or(&address).to_owned(),
                 upstream: upstream.trim_end_matches('/').to_owned(),
                 client: Client::builder(TokioExecutor::new()).build_http(),
-                plan: Arc::clone(plan),
+                plan: Arc::clone(&shared.plan),
                 dead: own.clone(),
             };
             servers.spawn(serve(listener, Arc::new(proxy)));
             addresses.push(address);
         }
         let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
-        FaultProxy { s3, dynamodb, events, api, own, all: all.clone(), _servers: servers }
-    }
-
-    /// Where the process finds AWS.
-    #[must_use]
-    pub fn endpoints(&self) -> Endpoints {
-        let events = self.events.clone();
-        Endpoints { s3: self.s3.clone(), dynamodb: self.dynamodb.clone(), secrets_manager: events.clone(), events }
+        // One server has the events and the secrets.
+        let aws = Endpoints { s3, dynamodb, secrets_manager: events.clone(), events };
+        FaultProxy { addresses: Upstream { aws, api }, own, all: shared.all_die.clone(), _servers: servers }
     }
 
     /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.
@@ -278,7 +270,7 @@ impl Proxy {
         let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
         head.uri = format!("{}{path}", self.upstream).parse::<Uri>()?;
         if self.who.ends_with(" api") {
-            // The sandbox signs no host, and its own is what it puts into addresses.
+            // The sandbox signs no host, and its own is what it puts into URLs.
             head.headers.remove(HOST);
         }
         // A body sent in pieces goes on as it came: that is what the Batch API's storage refuses.

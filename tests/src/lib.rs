@@ -1,13 +1,12 @@
-//! What the end-to-end tests share: one environment ([`env`]) with three drivers ([`processes`], [`in_process`] and [`crash`]), to drop
-//! files into and read results from.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+//! What the end-to-end tests share: the servers and what is done with them (`env`), three drivers that run the functions
+//! (`processes`, `in_process`, `crash`), servers that fail as a test says, and readers of what comes out.
 
 pub mod crash;
 pub mod emf;
 pub mod env;
 pub mod fake_batch_api;
 pub mod fault_proxy;
+pub mod files;
 pub mod in_process;
 pub mod logs;
 pub mod processes;

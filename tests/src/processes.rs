@@ -1,15 +1,18 @@
-//! The functions as processes of their own, with the sandbox of the Batch API: what `moondrop up` runs.
+//! The driver for a whole Moondrop: the three functions are processes, as `moondrop run` starts them, and the servers call them.
 
 use crate::env::{Ended, Env};
+use crate::files::find_all_ending;
+use crate::rows;
 use anyhow::{Context, Result};
-use moondrop_local::aws::AwsEmulator;
+use moondrop_local::aws::BUS;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_local::local_stack::{Api, LocalStack, LocalStackConfig};
 use moondrop_shared::drop::DropRecord;
-use moondrop_shared::services::ledger::Ledger;
 use moondrop_shared::source::DropId;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -19,52 +22,48 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A running Moondrop in a folder of its own.
+/// A running Moondrop.
 pub struct Deployment {
-    pub machine: LocalStack,
-    dir: TempDir,
+    env: Env<LocalStack>,
 }
 
-impl Env for Deployment {
-    fn aws(&self) -> &AwsEmulator {
-        &self.machine.aws
-    }
+impl Deref for Deployment {
+    type Target = Env<LocalStack>;
 
-    fn ledger(&self) -> &Ledger {
-        &self.machine.ledger
+    fn deref(&self) -> &Self::Target {
+        &self.env
     }
 }
 
 impl Deployment {
-    /// Starts a Moondrop whose functions are `binary`, in a hurry.
-    pub async fn start(binary: &str) -> Deployment {
+    /// With functions that are `binary`, and jobs and polls that take a fraction of a second.
+    pub async fn start(binary: &str) -> Self {
         Self::start_with(binary, |_| {}).await
     }
 
-    /// Starts a Moondrop with other settings.
-    pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> Deployment {
+    /// With other settings.
+    pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> Self {
         let dir = TempDir::new().unwrap();
         let mut config = LocalStackConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
         config.function_command = vec![binary.into(), "function".into()];
         config.poll_every = Duration::from_millis(50);
         change(&mut config);
-        Deployment { machine: LocalStack::start(config).await.unwrap(), dir }
+        Deployment { env: Env::of_local_stack(LocalStack::start(config).await.unwrap(), dir) }
     }
 
-    /// Its folder.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+    pub fn sandbox(&self) -> &Sandbox {
+        self.servers.sandbox.as_ref().expect("a sandbox")
     }
 
     /// Waits until a drop is as it should be.
     pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&DropRecord) -> bool) -> DropRecord {
         let since = Instant::now();
         loop {
-            if let Some(meta) = self.ledger().drop_record(id).await.unwrap()
-                && is(&meta)
+            if let Some(record) = self.ledger.drop_record(id).await.unwrap()
+                && is(&record)
             {
-                return meta;
+                return record;
             }
             assert!(since.elapsed() < PATIENCE, "waited too long for: {what}\n{}", self.logs());
             tokio::time::sleep(LOOK_EVERY).await;
@@ -73,7 +72,7 @@ impl Deployment {
 
     /// Waits for a drop's end.
     pub async fn end_of(&self, id: &DropId) -> Ended {
-        self.wait_for(id, "the drop's end", |drop| drop.closed_at.is_some()).await;
+        self.wait_for(id, "the drop's end", |record| record.closed_at.is_some()).await;
         self.ended(id).await
     }
 
@@ -83,14 +82,26 @@ impl Deployment {
         self.end_of(&dropped.id).await
     }
 
-    /// Asserts that every row of the results carries what the API answered for it, and no other row's labels.
+    /// Puts an event on Moondrop's bus, as the functions do.
+    pub async fn put_event(&self, kind: &str, detail: &Value) {
+        let entry = json!({"EventBusName": BUS, "Source": "moondrop", "DetailType": kind, "Detail": detail.to_string()});
+        let put = reqwest::Client::new()
+            .post(&self.aws().endpoints().events)
+            .header("x-amz-target", "AWSEvents.PutEvents")
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(json!({"Entries": [entry]}).to_string());
+        let answer = put.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    /// Asserts that every row of the results has what the API answered for it, and no other row's labels.
     pub fn assert_answers(&self, results: &[u8]) {
         let outputs = find_all_ending(&self.dir().join("sandbox"), ".csv");
-        let rows = outputs.iter().flat_map(|path| crate::rows::read(&std::fs::read(path).unwrap()));
-        let answers: BTreeMap<String, crate::rows::Row> =
+        let rows = outputs.iter().flat_map(|path| rows::read(&std::fs::read(path).unwrap()));
+        let answers: BTreeMap<String, rows::Row> =
             rows.filter(|row| row.contains_key("labels")).map(|row| (row["content"].clone(), row)).collect();
         let mut compared = 0;
-        for row in crate::rows::read(results).iter().filter(|row| !row["error"].starts_with("rejected: ")) {
+        for row in rows::read(results).iter().filter(|row| !row["error"].starts_with("rejected: ")) {
             let answer = &answers[&row["content"]];
             assert_eq!((&row["labels"], &row["error"]), (&answer["labels"], &answer["error"]), "{row:?}");
             compared += 1;
@@ -98,13 +109,10 @@ impl Deployment {
         assert!(compared > 0, "there are answers to compare");
     }
 
-    /// The jobs that ever received rows, by name: each part's name must stand here once.
+    /// The jobs that ever received rows, by name: each part's name must be here once.
     #[must_use]
-    pub fn fed_jobs(&self) -> Vec<String> {
-        let jobs = self.machine.sandbox.as_ref().expect("a sandbox").jobs();
-        let mut fed: Vec<String> = jobs.into_iter().filter(|job| job.uploads > 0).map(|job| job.name).collect();
-        fed.sort();
-        fed
+    pub fn jobs_with_rows(&self) -> Vec<String> {
+        names_with_rows(self.sandbox())
     }
 
     /// What the functions have logged.
@@ -114,23 +122,17 @@ impl Deployment {
         logs.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 
-    /// Puts an event on Moondrop's bus, as the functions do.
-    pub async fn put_event(&self, kind: &str, detail: &serde_json::Value) {
-        let entry = serde_json::json!({"EventBusName": "moondrop", "Source": "moondrop", "DetailType": kind,
-            "Detail": detail.to_string()});
-        let put = reqwest::Client::new()
-            .post(&self.machine.aws.endpoints().events)
-            .header("x-amz-target", "AWSEvents.PutEvents")
-            .header("content-type", "application/x-amz-json-1.1")
-            .body(serde_json::json!({"Entries": [entry]}).to_string());
-        let answer = put.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-    }
-
     /// Ends it all.
     pub async fn stop(self) {
-        self.machine.stop().await;
+        self.env.servers.stop().await;
     }
+}
+
+fn names_with_rows(sandbox: &Sandbox) -> Vec<String> {
+    let jobs = sandbox.jobs().into_iter().filter(|job| job.uploads > 0);
+    let mut names: Vec<String> = jobs.map(|job| job.name).collect();
+    names.sort();
+    names
 }
 
 /// Runs the command `binary` to its end; gives its exit code and what it printed on standard output and standard error.
@@ -143,48 +145,14 @@ pub fn command(binary: &str, dir: &Path, args: &[&str]) -> Result<(i32, String, 
     Ok((done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr)))
 }
 
-/// How often each part was fed, by its jobs' name: the sandbox of a state folder whose run has ended is asked.
-pub async fn fed_jobs(state: &Path) -> BTreeMap<String, u32> {
+/// How many jobs received each part's rows, by the jobs' name: the sandbox of a state folder whose run has ended is asked.
+pub async fn jobs_with_rows(state: &Path) -> BTreeMap<String, u32> {
     let sandbox = SandboxConfig::new(state.join("sandbox"), SecretString::from("sandbox-key"));
     let sandbox = Sandbox::start(sandbox).await.unwrap();
-    let mut fed = BTreeMap::new();
-    for job in sandbox.jobs().into_iter().filter(|job| job.uploads > 0) {
-        *fed.entry(job.name).or_default() += 1;
+    let mut jobs = BTreeMap::new();
+    for name in names_with_rows(&sandbox) {
+        *jobs.entry(name).or_default() += 1;
     }
     sandbox.stop().await;
-    fed
-}
-
-/// The only file of this name below a folder; fails the test if there is none, or more than one.
-#[must_use]
-pub fn find_one(dir: &Path, name: &str) -> Vec<u8> {
-    let found = find_all(dir, name);
-    assert_eq!(found.len(), 1, "files named {name}: {found:?}");
-    std::fs::read(&found[0]).unwrap()
-}
-
-/// Every file of this name below a folder, in order.
-#[must_use]
-pub fn find_all(dir: &Path, name: &str) -> Vec<std::path::PathBuf> {
-    let mut found = find_all_ending(dir, name);
-    found.retain(|path| path.file_name().is_some_and(|n| n == name));
-    found
-}
-
-/// Every file below a folder whose name ends so, in order.
-#[must_use]
-pub fn find_all_ending(dir: &Path, end: &str) -> Vec<std::path::PathBuf> {
-    let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.to_string_lossy().ends_with(end) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+    jobs
 }

@@ -1,4 +1,6 @@
-//! HTTP/1.1 by hand, on loopback: a server that can answer wrongly in every way that a real one may.
+//! HTTP/1.1 by hand, on loopback: a server that can answer wrongly in every way that a real one may, with bodies cut, unsized or
+//! lost. It exists beside [`fault_proxy`](crate::fault_proxy), which puts faults between real servers and their clients, since no
+//! HTTP library sends what it sends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tokio::task::JoinHandle;
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
+    /// Its method.
     pub method: String,
     /// Its path, without the query.
     pub path: String,
@@ -32,9 +35,11 @@ impl Request {
 /// An answer to be sent.
 #[derive(Debug, Clone)]
 pub struct Reply {
+    /// Its status.
     pub status: u16,
     /// Its headers, but for the length.
     pub headers: Vec<(String, String)>,
+    /// Its body.
     pub body: Vec<u8>,
     /// Waited before it is sent.
     pub delay: Duration,
@@ -108,6 +113,7 @@ pub trait Handler: Send + Sync + 'static {
 /// A server, up until it is dropped.
 #[derive(Debug)]
 pub struct Server {
+    /// Its base URL.
     pub url: String,
     accept: JoinHandle<()>,
 }

@@ -3,10 +3,9 @@
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
 use moondrop_tests::crash::{CrashHarness, Published};
-use moondrop_tests::env::Env;
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fault_proxy::Fault;
 use moondrop_tests::rows::assert_all_rows;
-use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,11 +13,11 @@ use std::time::Duration;
 /// The parts of the drop.
 pub(crate) const PARTS: usize = 3;
 const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
-/// Stages used side by side: much of a case is waiting.
+/// Harnesses used side by side: much of a case is waiting.
 const STAGES: usize = 6;
-/// Cases on one stage: its servers remember every one of them.
+/// Cases on one harness: its servers remember every one of them.
 const CASES_A_STAGE: usize = 20;
-/// How long a job takes on every other stage, so that its states are seen one after the other; on the rest it is done at once.
+/// How long a job takes on every other harness, so that its states are seen one after the other; on the rest it is done at once.
 const JOB_TIME: Duration = Duration::from_millis(120);
 
 const SOURCE: &str = "note,ref_id,type,content\n\
@@ -35,10 +34,7 @@ const SOURCE: &str = "note,ref_id,type,content\n\
 pub(crate) struct DropUnderFaults<'a> {
     stage: &'a CrashHarness,
     expected: Option<&'a Published>,
-    /// Its announcement.
-    pub(crate) event: Value,
-    /// Its identity.
-    pub(crate) id: DropId,
+    pub(crate) dropped: Dropped,
     half_visible: Mutex<Vec<String>>,
 }
 
@@ -46,15 +42,14 @@ impl<'a> DropUnderFaults<'a> {
     /// Drops the file.
     pub(crate) async fn dropped(stage: &'a CrashHarness, name: &str, expected: Option<&'a Published>) -> DropUnderFaults<'a> {
         let dropped = stage.drop_file(&format!("incoming/{name}.csv"), SOURCE).await;
-        let (event, id) = (dropped.event(), dropped.id);
-        DropUnderFaults { stage, expected, event, id, half_visible: Mutex::new(Vec::new()) }
+        DropUnderFaults { stage, expected, dropped, half_visible: Mutex::new(Vec::new()) }
     }
 
     /// Looks whether results can be seen that are not the whole of them.
     pub(crate) async fn look(&self) {
         let Some(expected) = self.expected else { return };
-        if let Some(meta) = self.stage.ledger.drop_record(&self.id).await.unwrap()
-            && let Some(results) = self.stage.read(meta.results_key().as_str()).await
+        if let Some(record) = self.stage.ledger.drop_record(&self.dropped.id).await.unwrap()
+            && let Some(results) = self.stage.read(record.results_key().as_str()).await
             && results != expected.results
         {
             self.half_visible.lock().unwrap().push("results.csv was seen with other bytes".to_owned());
@@ -63,14 +58,14 @@ impl<'a> DropUnderFaults<'a> {
 
     /// Drives the drop to its end and sweeps; gives every promise that was broken on the way or is now.
     pub(crate) async fn ended(self) -> Vec<String> {
-        let ticks = self.stage.drive(&self.id, async || self.look().await).await;
+        let ticks = self.stage.drive(&self.dropped.id, async || self.look().await).await;
         self.stage.sweep().await;
         let mut broken = self.half_visible.into_inner().unwrap();
         if ticks.is_none() {
             broken.push("the drop did not come to its end".to_owned());
         }
         if let Some(expected) = self.expected {
-            broken.extend(self.stage.broken_promises(&self.id, PARTS, expected).await);
+            broken.extend(self.stage.broken_promises(&self.dropped.id, PARTS, expected).await);
         }
         broken
     }
@@ -79,24 +74,24 @@ impl<'a> DropUnderFaults<'a> {
 /// One whole way of a drop: delivered, delivered again to two at once, driven to its end, swept.
 pub(crate) async fn process(stage: &CrashHarness, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
     let drop = DropUnderFaults::dropped(stage, name, expected).await;
-    stage.process("submit").await.submit(&drop.event).await;
+    stage.process("submit").await.submit(&drop.dropped.message).await;
     drop.look().await;
-    stage.redeliver_at_once(&drop.event).await;
+    stage.redeliver_at_once(&drop.dropped.message).await;
     drop.look().await;
-    (drop.id.clone(), drop.ended().await)
+    (drop.dropped.id.clone(), drop.ended().await)
 }
 
 /// How a drop comes out when nothing goes wrong, and how many requests that takes.
 pub(crate) async fn undisturbed() -> (Published, u64) {
-    let stage = CrashHarness::set(&SETTINGS, Duration::ZERO).await;
+    let stage = CrashHarness::start(&SETTINGS, Duration::ZERO).await;
     stage.plan.arm(&[]);
     let (id, broken) = process(&stage, "drop", None).await;
     assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
     let requests = stage.plan.count();
-    let meta = stage.ledger.drop_record(&id).await.unwrap().unwrap();
-    let results = stage.read(meta.results_key().as_str()).await.unwrap();
+    let record = stage.record(&id).await;
+    let results = stage.read(record.results_key().as_str()).await.unwrap();
     assert_all_rows(SOURCE.as_bytes(), &results);
-    let rejected = stage.read(&format!("{}/rejected.csv", meta.folder)).await.unwrap();
+    let rejected = stage.read(record.rejected_key().as_str()).await.unwrap();
     let published = Published { state: DropState::CompletedWithErrors, results, rejected };
     let broken = stage.broken_promises(&id, PARTS, &published).await;
     assert!(broken.is_empty(), "{broken:#?}");
@@ -115,7 +110,7 @@ pub(crate) struct Ran<Case> {
     pub(crate) met: Vec<(String, Fault)>,
 }
 
-/// Runs cases side by side: `perform` arms the stage's plan, carries a drop of this name, and gives the promises it broke.
+/// Runs cases side by side: `perform` arms the plan, processes a drop of this name, and gives the promises it broke.
 pub(crate) fn run<Case, Perform>(cases: Vec<Case>, expected: &Published, perform: Perform) -> Vec<Ran<Case>>
 where
     Case: Clone + Send + Sync + 'static,
@@ -130,13 +125,13 @@ where
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    let mut stage = CrashHarness::set(&SETTINGS, job_time).await;
+                    let mut stage = CrashHarness::start(&SETTINGS, job_time).await;
                     let mut used = 0;
                     loop {
                         let number = next.fetch_add(1, Ordering::SeqCst);
                         let Some(case) = cases.get(number) else { break };
                         if used == CASES_A_STAGE {
-                            (stage, used) = (CrashHarness::set(&SETTINGS, job_time).await, 0);
+                            (stage, used) = (CrashHarness::start(&SETTINGS, job_time).await, 0);
                         }
                         used += 1;
                         let broken = perform(&stage, &format!("case-{number}"), case, &expected).await;

@@ -4,8 +4,6 @@
 //! By default a sample of the first and some of the second are run: `MOONDROP_CRASH_CASES=all` and `MOONDROP_SCHEDULES=1000`
 //! are the long soak, and `MOONDROP_SEED` is one schedule again.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
-
 mod case;
 mod every;
 mod schedules;

@@ -5,10 +5,10 @@ use crate::case::{DropUnderFaults, PARTS, run, undisturbed};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::source::DropId;
 use moondrop_tests::crash::{CrashHarness, Published};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fault_proxy::Fault;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Instant;
 
 /// How many schedules are run unless `MOONDROP_SCHEDULES` says otherwise.
@@ -35,7 +35,7 @@ impl Act {
         }
     }
 
-    async fn done(self, stage: &CrashHarness, event: &Value, id: &DropId) {
+    async fn done(self, stage: &CrashHarness, dropped: &Dropped) {
         let process = stage.process(match self {
             Act::Submit => "submit",
             Act::Poll(_) => "poll",
@@ -43,12 +43,12 @@ impl Act {
         });
         // What fails, or dies, is what a schedule is about: the drop's end shows whether it was made good.
         match self {
-            Act::Submit => process.await.submit(event).await,
+            Act::Submit => process.await.submit(&dropped.message).await,
             Act::Poll(minutes) => {
                 let _ = process.await.poll(Timestamp::now() + SignedDuration::from_mins(minutes)).await;
             }
             Act::Collect(part) => {
-                let _ = process.await.collect(&json!({"detail": {"drop": id, "part": part}})).await;
+                let _ = process.await.collect(&json!({"detail": {"drop": dropped.id, "part": part}})).await;
             }
         }
     }
@@ -63,14 +63,14 @@ async fn perform(stage: &CrashHarness, name: &str, seed: u64, expected: &Publish
     for _ in 0..rng.usize(3..=8) {
         let acts: Vec<Act> = (0..rng.usize(1..=3)).map(|_| Act::drawn(&mut rng)).collect();
         stage.plan.note(format!("at once: {acts:?}"));
-        join_all(acts.iter().map(|act| Box::pin(act.done(stage, &drop.event, &drop.id)))).await;
+        join_all(acts.iter().map(|act| Box::pin(act.done(stage, &drop.dropped)))).await;
         drop.look().await;
     }
     // The queue delivers until a submit has taken the drop into the ledger; from there on it is driven to its end.
     loop {
         stage.plan.note("the announcement is delivered again".to_owned());
-        stage.redeliver_at_once(&drop.event).await;
-        if stage.ledger.drop_record(&drop.id).await.unwrap().is_some() {
+        stage.redeliver_at_once(&drop.dropped.message).await;
+        if stage.ledger.drop_record(&drop.dropped.id).await.unwrap().is_some() {
             return drop.ended().await;
         }
     }

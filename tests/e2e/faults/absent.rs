@@ -1,10 +1,9 @@
 //! poll: jobs that the API leaves out, and when that counts.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
@@ -14,7 +13,7 @@ const HOUR: i64 = 60;
 
 /// A fed drop of so many parts of one row.
 async fn fed(parts: usize) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -142,7 +141,7 @@ async fn absence_does_not_accumulate_over_failures_pauses_and_good_answers() {
 async fn the_witness_is_asked_for_beside_a_job_that_is_alone() {
     let (world, dropped) = fed(2).await;
     world.poll().await;
-    let witness = world.services.ledger.poll_state().await.unwrap().witness.expect("a job was reported").job;
+    let witness = world.ledger.poll_state().await.unwrap().witness.expect("a job was reported").job;
     // The witness' part is collected; the other's job is the only one left, and is gone.
     world.api.set_state(&witness, "COMPLETED");
     world.poll().await;

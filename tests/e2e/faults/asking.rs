@@ -1,14 +1,14 @@
 //! poll: many jobs, odd records, refusals of single jobs, and the end of a tick's time.
 
-use crate::{BINARY, MANY};
+use crate::MANY;
 use jiff::Timestamp;
 use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::plan::PlannedPart;
 use moondrop_shared::services::lambda::{Deadline, LAST_STRETCH};
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
-use moondrop_tests::in_process::{DAY, InProcess};
+use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
 use moondrop_tests::rows::good_file;
 use serde_json::json;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 async fn fed(parts: usize) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -24,7 +24,7 @@ async fn fed(parts: usize) -> (InProcess, Dropped) {
 
 /// A drop of so many parts whose jobs are under way, written straight into the ledger.
 async fn open(jobs: u32, state: &str) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(1)).await;
     assert!(world.submit(&dropped).await);
     let plan = world.parts(&dropped.id).await[0].plan.clone();
@@ -37,7 +37,7 @@ async fn open(jobs: u32, state: &str) -> (InProcess, Dropped) {
         job_rank: JobState::Queued.rank(),
         ..PartRecord::planned(dropped.id.clone(), PlannedPart { number, ..plan.clone() })
     });
-    world.services.ledger.put_parts(parts.collect(), Timestamp::now()).await.unwrap();
+    world.ledger.put_parts(parts.collect(), Timestamp::now()).await.unwrap();
     for number in 2..=jobs {
         world.api.put_job_unseen(FakeJob {
             id: format!("many-{number}"),

@@ -1,10 +1,8 @@
 //! Clocks that are ten minutes off, throughout, either way.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::Env;
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -15,7 +13,7 @@ const OFF: [i64; 2] = [-10, 10];
 #[tokio::test(flavor = "multi_thread")]
 async fn with_polls_clock_ten_minutes_off_a_drop_comes_to_the_same_end() {
     for off in OFF {
-        let world = InProcess::start(BINARY).await;
+        let world = InProcess::start().await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         assert!(world.submit(&dropped).await);
         for state in ["INITIALIZED", "QUEUED", "COMPLETED"] {
@@ -42,7 +40,7 @@ async fn with_polls_clock_ten_minutes_off_a_drop_comes_to_the_same_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_clock_ten_minutes_off_no_url_is_used_once_it_has_expired() {
     for off in OFF {
-        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
+        let world = InProcess::start_with(&[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         world.api.always(Call::Upload, Some(Answer::status(500)));
         let mut used_until = 0;
@@ -66,7 +64,7 @@ async fn with_a_clock_ten_minutes_off_no_url_is_used_once_it_has_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_get_rows() {
     for off in OFF {
-        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "6")]).await;
+        let world = InProcess::start_with(&[("ROWS_PER_JOB", "6")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
         world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
         assert!(!world.submit(&dropped).await);

@@ -1,11 +1,10 @@
 //! collect: what results may say, and who publishes them.
 
-use crate::BINARY;
 use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Ended, Env};
+use moondrop_tests::env::{Dropped, Ended};
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
@@ -16,7 +15,7 @@ const GOOD: &str = r#"[{"label":"spam","score":0.5}]"#;
 
 /// A drop of one part of four rows, fed.
 async fn fed() -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -134,7 +133,7 @@ async fn assert_published_once(world: &InProcess, dropped: &Dropped, source: &[u
 #[tokio::test(flavor = "multi_thread")]
 async fn two_collects_finishing_the_last_two_parts_at_once_publish_one_file() {
     for _ in 0..5 {
-        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+        let world = InProcess::start_with(&[("ROWS_PER_JOB", "2")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
         assert!(world.submit(&dropped).await);
         world.api.complete_all();
@@ -151,7 +150,7 @@ async fn two_collects_finishing_the_last_two_parts_at_once_publish_one_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_source_gone_results_come_out_in_the_apis_order_and_are_flagged() {
     let (world, dropped) = fed().await;
-    world.stack.s3().delete_object().bucket(DROPS).key("incoming/posts.csv").send().await.unwrap();
+    world.delete_object(DROPS, "incoming/posts.csv").await;
     let shuffled = results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r1", "", "bad"), ("r2", GOOD, "")]);
     world.api.change("job-1", |job| job.results = Some(shuffled.into_bytes()));
     let ended = world.end(&dropped).await;
@@ -198,8 +197,7 @@ async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
 async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed() {
     let (world, dropped) = fed().await;
     let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
-    let put = world.stack.s3().put_object().bucket(RESULTS).key(&key).body(b"someone's".to_vec().into());
-    put.send().await.unwrap();
+    world.put_object(RESULTS, &key, b"someone's").await;
     let ended = world.end(&dropped).await;
     assert_eq!((ended.status.state, ended.status.problem.as_ref().unwrap().code.as_str()), (DropState::Failed, "E_CONFLICT"));
     assert_eq!(ended.results(), b"someone's");

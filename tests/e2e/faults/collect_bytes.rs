@@ -1,10 +1,9 @@
 //! collect: what the way of the results' bytes may do to them.
 
-use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call, results_of};
 use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
@@ -12,7 +11,7 @@ use moondrop_tests::rows::{assert_all_rows, good_file};
 
 /// A drop of one part, whose job has completed.
 async fn completed() -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     world.api.complete_all();
@@ -123,7 +122,7 @@ async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it
         (0..4).map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\",\"\"score\"\":1}}]\",x,\n")).collect();
     let endless = format!("r0,text,\"{}", label.repeat(3));
     for (rows, what) in [(huge.clone(), "labels"), (endless, "a quote without an end")] {
-        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+        let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
         let small = world.cold_with(MEMORY, "1");
         let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
         assert!(world.submit(&dropped).await);

@@ -1,12 +1,11 @@
 //! collect: results that cannot be used are fetched again, held as they came, and let go by a setting or by better results.
 
-use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_local::aws::RESULTS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::{HeldResults, PartState};
 use moondrop_shared::services::ledger::FailedAttempt;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call, results_of};
 use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
@@ -18,7 +17,7 @@ const LABELS: &str = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
 
 /// A drop of one part of four rows whose job has completed with these results.
 async fn completed(results: &str) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     world.api.change("job-1", |job| job.results = Some(results.as_bytes().to_vec()));
@@ -115,7 +114,7 @@ async fn under_rows_the_well_formed_records_are_used_and_the_rest_are_missing() 
     let tick = moondrop_poll::handle(
         &rows,
         Timestamp::now(),
-        moondrop_shared::services::lambda::Deadline::after(moondrop_tests::in_process::DAY),
+        moondrop_shared::services::lambda::Deadline::after(moondrop_tests::env::DAY),
     );
     Box::pin(tick).await.unwrap();
     assert_eq!(world.events("Job Completed", &dropped.id).len(), announced + 1);
@@ -152,7 +151,7 @@ async fn a_worse_answer_of_the_api_does_not_take_the_place_of_the_kept_one() {
     let (world, dropped, mut held) = held(&with("r1,text,[],x")).await;
     held.fetched_at -= jiff::SignedDuration::from_hours(25);
     let part = world.parts(&dropped.id).await.remove(0);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
+    assert!(world.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     world.api.change("job-1", |job| job.results = Some(b"<html>\n<body>\n".to_vec()));
     world.collect(&dropped.id, 1).await.unwrap();
     assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
@@ -214,13 +213,13 @@ async fn better_results_of_the_api_replace_the_held_ones_once_a_day() {
     let part = world.parts(&dropped.id).await.remove(0);
     let mut held = part.held.clone().unwrap();
     held.fetched_at -= jiff::SignedDuration::from_hours(25);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
+    assert!(world.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     // First the API is away: the copy stays.
     world.api.next(Call::Download, [Answer::status(500)]);
     world.collect(&dropped.id, 1).await.unwrap();
     assert!(world.parts(&dropped.id).await[0].held.is_some());
     let part = world.parts(&dropped.id).await.remove(0);
-    assert!(world.services.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
+    assert!(world.ledger.hold(&part, &held, Timestamp::now()).await.unwrap().ours);
     world.collect(&dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
     assert_eq!(ended.status.state, DropState::Completed);
@@ -296,9 +295,9 @@ async fn results_of_another_job_are_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_with_other_texts_than_were_sent_are_held_from_twenty_on_and_else_counted() {
+async fn results_with_other_texts_than_sent_are_held_from_twenty_on_and_else_counted() {
     for (count, is_held) in [(19, false), (20, true)] {
-        let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "100")]).await;
+        let world = InProcess::start_with(&[("ROWS_PER_JOB", "100")]).await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(count)).await;
         assert!(world.submit(&dropped).await);
         let lines: Vec<String> = (0..count).map(|i| format!("r{i},text,{LABELS},quite another text {i},")).collect();

@@ -1,8 +1,6 @@
 //! Each fault that a service, a network or a file can bring, by name: the functions are called in this process, over real
 //! sockets, with a Batch API that answers what the test says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
-
 mod absent;
 mod asking;
 mod clocks;
@@ -19,8 +17,6 @@ mod submit_create;
 mod submit_queue;
 mod submit_upload;
 mod sweep;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_moondrop-under-test");
 
 /// The most parts that are driven here: a drop of 250 million rows, at 25,000 rows a part.
 const MANY: u32 = 10_000;

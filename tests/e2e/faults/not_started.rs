@@ -1,11 +1,10 @@
 //! A job that has its rows and does not start; a job that ends before it has any; and uploads that are marked before they begin.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::logs;
@@ -21,7 +20,7 @@ fn file() -> Vec<u8> {
 
 /// A drop of two parts, whose jobs have their rows; those of this state wait on.
 async fn uploaded(waiting: &[&str]) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     assert!(world.submit(&dropped).await);
     for job in waiting {
@@ -77,7 +76,7 @@ async fn its_rows_are_uploaded_once_more_if_others_start_and_the_url_is_good() {
     // poll has submit do it.
     world.age_drop(&dropped.id, "active_at", 60).await;
     world.poll().await;
-    assert!(world.stack.events().iter().any(|event| event["detail-type"] == "Drop Stalled"));
+    assert!(world.aws().events().iter().any(|event| event["detail-type"] == "Drop Stalled"));
     for _ in 0..3 {
         assert!(world.submit(&dropped).await);
     }
@@ -157,7 +156,7 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let gate = Gate::default();
     world.api.next(Call::Upload, [Answer::faithful().behind(&gate)]);
@@ -170,7 +169,7 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     let (done, ()) = tokio::join!(uploading, marked);
     assert!(done);
 
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
@@ -191,27 +190,27 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_be_read_for_now_do_not_count_as_sent() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "9")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "9")]).await;
     let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
     assert_eq!(submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(20)).await, ["0"], "only planned");
     // The list of rejected rows cannot be had.
     let key = format!("{}/rejected.csv", world.record(&dropped.id).await.folder);
     let list = world.read(&key).await.unwrap();
-    world.stack.s3().delete_object().bucket(RESULTS).key(&key).send().await.unwrap();
+    world.delete_object(RESULTS, &key).await;
     assert!(!world.submit(&dropped).await);
     let part = world.parts(&dropped.id).await.remove(0);
     assert_eq!((part.state, part.upload_began_at), (PartState::Created, None));
-    world.stack.s3().put_object().bucket(RESULTS).key(&key).body(list.into()).send().await.unwrap();
+    world.put_object(RESULTS, &key, list).await;
     assert_eq!(world.finish(&dropped).await.status.rows.outcomes.evaluated, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_file_gone_rows_that_may_have_been_sent_are_not_failed() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
-    world.stack.s3().delete_object().bucket(DROPS).key("incoming/posts.csv").send().await.unwrap();
+    world.delete_object(DROPS, "incoming/posts.csv").await;
     assert!(world.submit(&dropped).await);
     assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Created, 0));
     let ended = world.end(&dropped).await;
@@ -220,7 +219,7 @@ async fn with_the_file_gone_rows_that_may_have_been_sent_are_not_failed() {
 
 /// A job to which nothing was sent, since its URL's host is not allowed.
 async fn unsent() -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "2")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "2")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [Answer::job_elsewhere("job-1")]);
     assert!(!world.submit(&dropped).await);

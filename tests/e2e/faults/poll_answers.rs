@@ -1,13 +1,12 @@
 //! poll: what the API may say of jobs.
 
-use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::{DAY, InProcess, collect};
+use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
 use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 /// A fed drop of so many parts of one row.
 async fn fed(parts: usize) -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
     assert!(world.submit(&dropped).await);
     (world, dropped)
@@ -35,7 +34,7 @@ fn assert_every_get_names_jobs(world: &InProcess) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_job_open_the_api_is_not_called_at_all() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     world.poll().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     world.api.always(Call::Create, Some(Answer::status(500)));
@@ -102,7 +101,7 @@ async fn a_404_for_many_jobs_holds_only_those_that_are_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_left_out_of_an_answer_since_it_has_pages_are_asked_after_again_and_not_lost() {
+async fn jobs_left_out_of_an_answer_that_has_pages_are_polled_again_and_not_lost() {
     let (world, dropped) = fed(90).await;
     world.api.leave_out_missing();
     world.api.set_page(40);

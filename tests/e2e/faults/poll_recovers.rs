@@ -1,13 +1,12 @@
 //! poll: what it heals, sweeps and warns of.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::job::JobName;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_tests::env::Env;
+use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
-use moondrop_tests::in_process::{DAY, InProcess, submit};
+use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::logs;
 use moondrop_tests::raw_http::{Handler, Reply, Request, serve};
 use moondrop_tests::rows::good_file;
@@ -47,7 +46,7 @@ impl Handler for Picky {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_else() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(3)).await;
     let stalled = world.drop_file("incoming/stalled.csv", good_file(1)).await;
     assert!(world.submit(&dropped).await);
@@ -73,7 +72,7 @@ async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let picky = Arc::new(Picky { refusals: AtomicUsize::new(1), taken: Mutex::default() });
     let bus = serve(|_| picky.clone()).await;
@@ -113,7 +112,7 @@ fn waiting(id: &str, name: &JobName, minutes: i64) -> FakeJob {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     // Known to the ledger, and told as waiting by an API that lags.
@@ -139,7 +138,7 @@ async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orphan_too_young_for_the_sweep_is_swept_when_it_is_old() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     // Made a quarter of an hour into the invocation, or so says a clock that is ahead.
@@ -153,7 +152,7 @@ async fn an_orphan_too_young_for_the_sweep_is_swept_when_it_is_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_whose_cancel_fails_is_made_again() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     let ours = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
@@ -167,7 +166,7 @@ async fn a_sweep_whose_cancel_fails_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_over_48_hours_is_warned_of_and_over_72_hours_alarmed() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     assert!(world.submit(&dropped).await);
     let said =
@@ -183,7 +182,7 @@ async fn a_drop_over_48_hours_is_warned_of_and_over_72_hours_alarmed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_part_that_no_one_collects_is_announced_again_and_again() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     assert!(world.submit(&dropped).await);
     world.api.complete_all();

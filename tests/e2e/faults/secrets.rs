@@ -1,16 +1,15 @@
 //! Settings and secrets: a key rotated in mid-run, and what must never be told.
 
-use crate::BINARY;
 use moondrop_shared::drop::DropState;
-use moondrop_tests::env::Env;
+use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call, SIGNATURE};
-use moondrop_tests::in_process::{DAY, InProcess, submit};
+use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotated_in_mid_run_is_taken_up_by_every_function() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let rotate = |key: &str| {
         world.api.set_key(key);
@@ -32,7 +31,7 @@ async fn a_key_rotated_in_mid_run_is_taken_up_by_every_function() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
     for bad in ["", "two\nlines-KEYMARKER", "with blanks KEYMARKER"] {
-        let world = InProcess::start(BINARY).await;
+        let world = InProcess::start().await;
         let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
         world.rotate_key(bad);
         assert!(!world.submit(&dropped).await, "{bad:?}");
@@ -40,7 +39,7 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
         assert_eq!((problem.code.as_str(), problem.next_step.contains("into its secret")), ("E_API_KEY", true), "{problem:?}");
         let counted = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
         assert!(counted.contains(r#""ApiKeyRefused":1"#), "the alarm sees it: {counted}");
-        world.rotate_key(moondrop_tests::in_process::KEY);
+        world.rotate_key(moondrop_tests::env::KEY);
         assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
     }
     assert!(!logs::all().contains("KEYMARKER"));
@@ -50,7 +49,7 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
 async fn content_key_and_pre_signed_urls_are_in_no_log_event_status_or_record() {
     const CONTENT: &str = "CONTENTMARKER";
     const KEY: &str = "APIKEYMARKER";
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     world.api.set_key(KEY);
     world.rotate_key(KEY);
     let file = format!(
@@ -97,8 +96,8 @@ async fn content_key_and_pre_signed_urls_are_in_no_log_event_status_or_record() 
 
 /// No marker is told anywhere. The ledger's upload address is left out while it is needed, and checked to be gone after.
 async fn assert_clean(world: &InProcess, markers: &[&str]) {
-    let mut told = vec![("the log", logs::all()), ("an event", format!("{:?}", world.stack.events()))];
-    for mut record in world.dump().await {
+    let mut told = vec![("the log", logs::all()), ("an event", format!("{:?}", world.aws().events()))];
+    for mut record in world.all_items().await {
         if !markers.contains(&SIGNATURE) {
             record.remove("upload_url");
         }

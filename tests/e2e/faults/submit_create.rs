@@ -1,12 +1,11 @@
 //! submit: what `create` may answer.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::Env;
+use moondrop_tests::env::KEY;
 use moondrop_tests::fake_batch_api::{Answer, Call, SIGNATURE};
-use moondrop_tests::in_process::{API_TIMEOUT, InProcess, KEY};
+use moondrop_tests::in_process::{API_TIMEOUT, InProcess};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use serde_json::json;
@@ -19,7 +18,7 @@ fn file() -> Vec<u8> {
 
 /// The drop is not given up, says why it waits, and goes on where it stood once the API takes jobs again.
 async fn assert_waits_then_resumes(answer: Answer, code: &str) {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.always(Call::Create, Some(answer));
     assert!(!world.submit(&dropped).await, "the message comes back");
@@ -39,7 +38,7 @@ async fn assert_waits_then_resumes(answer: Answer, code: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_without_retry_after_is_tried_again_and_never_fails_the_drop() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [Answer::status(429), Answer::status(429)]);
     let ended = world.finish(&dropped).await;
@@ -49,7 +48,7 @@ async fn create_answered_429_without_retry_after_is_tried_again_and_never_fails_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_with_retry_after_in_seconds_waits_so_long() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [Answer::status(429).header("Retry-After", "2")]);
     let begun = std::time::Instant::now();
@@ -60,7 +59,7 @@ async fn create_answered_429_with_retry_after_in_seconds_waits_so_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_with_retry_after_as_a_date_waits_until_then() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let then = Timestamp::now() + SignedDuration::from_secs(3);
     let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then).unwrap();
@@ -80,7 +79,7 @@ async fn create_answered_429_with_an_absurd_retry_after_requeues_the_drop_at_onc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_with_a_retry_after_that_is_garbage_is_tried_again() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let garbage = ["soon", "-1", "99999999999999999999999"].map(|g| Answer::status(429).header("Retry-After", g));
     world.api.next(Call::Create, garbage);
@@ -90,7 +89,7 @@ async fn create_answered_429_with_a_retry_after_that_is_garbage_is_tried_again()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_401_has_the_key_reloaded_once_and_goes_on_with_a_rotated_one() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     // The old key is in use, then it is rotated.
     let first = world.drop_file("incoming/first.csv", good_file(1)).await;
@@ -110,7 +109,7 @@ async fn create_answered_401_or_403_waits_and_asks_for_a_new_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_is_tried_twice_and_no_more_in_an_invocation() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(20)).await;
     world.api.set_key("another");
     assert!(!world.submit(&dropped).await);
@@ -119,7 +118,7 @@ async fn a_refused_key_is_tried_twice_and_no_more_in_an_invocation() {
 
 /// An answer that blames the request is believed when it is given twice, ten minutes apart.
 async fn assert_rows_fail_at_the_second_refusal(answer: Answer, error: &str) {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.always(Call::Create, Some(answer));
     for _ in 0..2 {
@@ -154,7 +153,7 @@ async fn create_answered_twice_with_an_error_that_blames_the_request_fails_the_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_is_followed_by_a_job_is_forgotten() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [Answer::refusal(400, 3, "no")]);
     assert!(!world.submit(&dropped).await);
@@ -177,7 +176,7 @@ async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour(
         Answer::status(499),
         Answer::body(coded.to_string()),
     ] {
-        let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+        let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
         let dropped = world.drop_file("incoming/posts.csv", file()).await;
         world.api.always(Call::Create, Some(answer));
         assert!(!world.submit(&dropped).await);
@@ -202,7 +201,7 @@ async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_200_with_a_default_empty_error_is_success() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
     for error in [
         json!({"errorCode": "BATCH_JOB_ERROR_UNSPECIFIED", "errorMessage": ""}),
         json!({}),
@@ -231,7 +230,7 @@ async fn create_answered_200_without_id_or_url_is_no_job_and_no_failure() {
 /// The outcome is unknown: the job may be there. It gets no second one at once; the one that no record knows never gets rows,
 /// and is swept.
 async fn assert_outcome_unknown(answer: Answer, made: usize) {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [answer]);
     assert!(!world.submit(&dropped).await);

@@ -1,12 +1,12 @@
 //! submit: deliveries doubled, at once, out of order, in batches, and out of time.
 
-use crate::{BINARY, MANY};
+use crate::MANY;
 use moondrop_local::aws::DROPS;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::Env;
+use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::{DAY, InProcess, submit};
+use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ const NO_TIME: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_delivered_again_while_its_jobs_run_and_after_its_end_changes_nothing() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(5)).await;
     for _ in 0..3 {
         assert!(world.submit(&dropped).await);
@@ -32,7 +32,7 @@ async fn a_message_delivered_again_while_its_jobs_run_and_after_its_end_changes_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_deliveries_at_once_one_job_gets_the_rows_and_the_other_is_cancelled() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let (gate, other) = (Gate::default(), world.cold());
     world.api.next(Call::Create, [Answer::faithful().behind(&gate), Answer::faithful().behind(&gate)]);
@@ -57,7 +57,7 @@ async fn of_two_deliveries_at_once_one_job_gets_the_rows_and_the_other_is_cancel
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_deliveries_at_once_of_many_parts_leave_one_started_job_a_part() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1")]).await;
     let file = good_file(12);
     let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
     let messages = [dropped.message.as_str()];
@@ -73,7 +73,7 @@ async fn many_deliveries_at_once_of_many_parts_leave_one_started_job_a_part() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_losers_cancel_that_fails_leaves_the_job_to_the_sweep() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let (gate, other) = (Gate::default(), world.cold());
     world.api.next(Call::Create, [Answer::faithful().behind(&gate)]);
@@ -94,7 +94,7 @@ async fn a_losers_cancel_that_fails_leaves_the_job_to_the_sweep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_versions_out_of_order_are_two_drops_and_the_overwritten_one_says_it_is_gone() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let first = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let second = world.drop_file("incoming/posts.csv", good_file(3)).await;
     assert_ne!(first.id, second.id);
@@ -110,7 +110,7 @@ async fn two_versions_out_of_order_are_two_drops_and_the_overwritten_one_says_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_overwritten_before_its_upload_ends_its_rows_and_cancels_its_jobs() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert_eq!(submit(&world.services, &[&dropped.message], NO_TIME).await, ["0"]);
     world.drop_file("incoming/posts.csv", good_file(9)).await;
@@ -125,9 +125,9 @@ async fn a_file_overwritten_before_its_upload_ends_its_rows_and_cancels_its_jobs
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_deleted_before_it_is_read_ends_as_failed() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
-    world.stack.s3().delete_object().bucket(DROPS).key("incoming/posts.csv").send().await.unwrap();
+    world.delete_object(DROPS, "incoming/posts.csv").await;
     assert!(world.submit(&dropped).await);
     assert_eq!(world.ended(&dropped.id).await.status.problem.unwrap().code.as_str(), "E_GONE");
     assert!(world.api.jobs().is_empty());
@@ -135,7 +135,7 @@ async fn a_file_deleted_before_it_is_read_ends_as_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_its_deadline_near_an_invocation_stops_cleanly_and_the_next_resumes() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
     assert_eq!(submit(&world.services, &[&dropped.message], NO_TIME).await, ["0"]);
     assert!(world.api.jobs().is_empty(), "no job was begun");
@@ -148,7 +148,7 @@ async fn with_its_deadline_near_an_invocation_stops_cleanly_and_the_next_resumes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_nears_between_two_parts_leaves_the_rest_to_the_next_invocation() {
-    let world = InProcess::start_with(BINARY, &[("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
     // The first job takes four seconds to create; after three the last stretch begins.
     world.api.next(Call::Create, [Answer::faithful().after(Duration::from_secs(4))]);
@@ -161,7 +161,7 @@ async fn a_deadline_that_nears_between_two_parts_leaves_the_rest_to_the_next_inv
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_when_the_time_is_over_is_given_up_in_time_to_say_so() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let gate = Gate::default();
     world.api.next(Call::Upload, [Answer::faithful().behind(&gate)]);
@@ -176,7 +176,7 @@ async fn what_is_under_way_when_the_time_is_over_is_given_up_in_time_to_say_so()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     // Bad rows have to be listed, and cannot be.
     let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
     let told = async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
@@ -196,7 +196,7 @@ async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_a_size_is_of_the_object_it_names_and_of_no_other_in_its_place() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let first = world.drop_file("incoming/posts.csv", good_file(2)).await;
     let mut event: serde_json::Value = serde_json::from_str(&first.message).unwrap();
     event["detail"]["object"].as_object_mut().unwrap().remove("size").expect("an event has a size");
@@ -209,7 +209,7 @@ async fn an_event_without_a_size_is_of_the_object_it_names_and_of_no_other_in_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_message_beside_good_ones_is_the_only_one_that_comes_back() {
-    let world = InProcess::start(BINARY).await;
+    let world = InProcess::start().await;
     let one = world.drop_file("incoming/one.csv", good_file(2)).await;
     let two = world.drop_file("incoming/two.csv", good_file(2)).await;
     let poisons = ["", "{", "[]", "null", r#"{"detail":{}}"#, "\u{0}"];
@@ -224,7 +224,7 @@ async fn a_poison_message_beside_good_ones_is_the_only_one_that_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_drop_with_a_problem_does_not_hold_back_the_others_in_its_batch() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let one = world.drop_file("incoming/one.csv", good_file(2)).await;
     let two = world.drop_file("incoming/two.csv", good_file(2)).await;
     world.api.next(Call::Create, [Answer::status(500)]);
@@ -238,7 +238,7 @@ async fn one_drop_with_a_problem_does_not_hold_back_the_others_in_its_batch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
     let many = MANY as usize;
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(many)).await;
     let begun = Instant::now();
     assert_eq!(submit(&world.services, &[&dropped.message], NO_TIME).await, ["0"]);

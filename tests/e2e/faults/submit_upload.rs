@@ -1,10 +1,9 @@
 //! submit: what an upload may come to, and the way of a job that was never fed.
 
-use crate::BINARY;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::rows::{assert_all_rows, good_file};
@@ -16,7 +15,7 @@ fn file() -> Vec<u8> {
 
 /// A drop of one part.
 async fn start() -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     (world, dropped)
 }
@@ -109,7 +108,7 @@ async fn a_job_to_which_nothing_was_sent_is_claimed_cancelled_and_replaced() {
     assert_eq!(world.states(&dropped.id).await, [PartState::Planned]);
     // Submit hears of it by itself.
     world.poll_in(60).await;
-    assert!(world.stack.events().iter().any(|e| e["detail-type"] == "Drop Stalled"));
+    assert!(world.aws().events().iter().any(|e| e["detail-type"] == "Drop Stalled"));
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(&file(), ended.results());
@@ -141,7 +140,7 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let elsewhere = json!({"batchJobId": "job-x", "inputFileUploadUrl": "https://uploads.example.net/in?X-Amz-Signature=s"});
     world.api.next(Call::Create, [Answer::body(elsewhere.to_string())]);

@@ -1,9 +1,8 @@
 //! poll: the sweep of jobs that no record knows.
 
-use crate::BINARY;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::job::JobName;
-use moondrop_tests::env::{Dropped, Env};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
 use moondrop_tests::in_process::InProcess;
 use moondrop_tests::logs;
@@ -13,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// A fed drop of one part, and an orphan of it.
 async fn with_orphan() -> (InProcess, Dropped) {
-    let world = InProcess::start_with(BINARY, &[("ROWS_PER_JOB", "4")]).await;
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
     let name = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
