@@ -98,8 +98,12 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
-    // This invocation tries again what the drop waited for.
-    drop = set_problem(services, &drop, None).await?;
+    if drop.problem.is_some() {
+        // This invocation tries again what the drop waited for. Reported before the heartbeat: a problem that is still in status.json
+        // after it is of this invocation.
+        drop = set_problem(services, &drop, None).await?;
+        try_report(services, &drop).await;
+    }
     drop = services.ledger.heartbeat(&drop, Timestamp::now()).await?.record;
     if drop.state == DropState::Checking {
         try_report(services, &drop).await;
