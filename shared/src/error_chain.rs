@@ -1,6 +1,7 @@
 //! Error messages with their causes.
 
-/// An error with all its causes on one line. The SDK's own message is little more than "service error"; its causes say what failed.
+/// An error with all its causes on one line. The SDK's own message is little more than "service
+/// error"; its causes say what failed.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
     let mut messages: Vec<String> = Vec::new();

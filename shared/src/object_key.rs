@@ -8,8 +8,9 @@ use std::fmt;
 /// The folder of the drops: `incoming/[<policy>/]<name>.csv`.
 pub const INCOMING: &str = "incoming/";
 
-/// The longest path of a drop that the keys of its results repeat, in bytes. S3 takes keys of at most 1,024 bytes (Amazon S3
-/// User Guide, "Naming Amazon S3 objects"); a result's key adds a time and a name.
+/// The longest path of a drop that the keys of its results repeat, in bytes. S3 takes keys of at
+/// most 1,024 bytes (Amazon S3 User Guide, "Naming Amazon S3 objects"); a result's key adds a time
+/// and a name.
 const MAX_PATH_BYTES: usize = 900;
 
 /// The key of an object in the results bucket.
@@ -45,17 +46,22 @@ impl ObjectKey {
         ObjectKey(format!("{folder}/status.json"))
     }
 
-    /// A part's joined rows, until the drop is published. Each attempt writes an object of its own, whose key has the attempt's
-    /// time; the ledger says which one counts.
+    /// A part's joined rows, until the drop is published. Each attempt writes an object of its own,
+    /// whose key has the attempt's time; the ledger says which one counts.
     #[must_use]
     pub fn work(drop_id: &DropId, part: u32, attempt: Timestamp) -> Self {
         ObjectKey(format!("{}{part:05}-{:x}.csv", work_folder(drop_id), attempt.as_nanosecond()))
     }
 
-    /// An unchanged copy of a job's results that cannot be used; `digest` is the SHA-256 of their bytes, in hex.
+    /// An unchanged copy of a job's results that cannot be used; `digest` is the SHA-256 of their
+    /// bytes, in hex.
     #[must_use]
     pub fn held(drop_id: &DropId, part: u32, digest: &str) -> Self {
-        ObjectKey(format!("{}held/{part:05}-{}.csv", work_folder(drop_id), digest.get(..16).unwrap_or(digest)))
+        ObjectKey(format!(
+            "{}held/{part:05}-{}.csv",
+            work_folder(drop_id),
+            digest.get(..16).unwrap_or(digest)
+        ))
     }
 
     /// A key that S3 listed.
@@ -95,13 +101,19 @@ pub fn policy_folder(key: &str) -> Option<&str> {
     rest.split_once('/').map(|(folder, _)| folder).filter(|folder| !folder.is_empty())
 }
 
-/// The folder of a drop's results: `results/<path>/<time>`, where the path is the drop's key without `incoming/` and `.csv`,
-/// and the time is UTC as `2026-11-23T18-12-00Z`.
+/// The folder of a drop's results: `results/<path>/<time>`, where the path is the drop's key
+/// without `incoming/` and `.csv`, and the time is UTC as `2026-11-23T18-12-00Z`.
 #[must_use]
 pub fn results_folder(key: &str, dropped_at: Timestamp) -> String {
     let path = key.strip_prefix(INCOMING).unwrap_or(key);
     let path = match path.len().checked_sub(4) {
-        Some(cut) if path.is_char_boundary(cut) && path[cut..].eq_ignore_ascii_case(".csv") && cut > 0 => &path[..cut],
+        Some(cut)
+            if path.is_char_boundary(cut)
+                && path[cut..].eq_ignore_ascii_case(".csv")
+                && cut > 0 =>
+        {
+            &path[..cut]
+        }
         _ => path,
     };
     let mut end = path.len().min(MAX_PATH_BYTES);
@@ -111,7 +123,8 @@ pub fn results_folder(key: &str, dropped_at: Timestamp) -> String {
     format!("results/{}/{}", &path[..end], dropped_at.strftime("%Y-%m-%dT%H-%M-%SZ"))
 }
 
-/// The folder of a drop whose [`results_folder`] is already another's: one of the same key, dropped in the same second.
+/// The folder of a drop whose [`results_folder`] is already another's: one of the same key, dropped
+/// in the same second.
 #[must_use]
 pub fn second_folder(folder: &str, drop_id: &DropId) -> String {
     format!("{folder}-{}", drop_id.short())
@@ -129,7 +142,10 @@ mod tests {
     fn results_are_under_the_drops_path_and_time() {
         let folder = |key| results_folder(key, at());
         assert_eq!(folder("incoming/posts.csv"), "results/posts/2026-11-23T18-12-00Z");
-        assert_eq!(folder("incoming/hate/a b/ü+%2F.CSV"), "results/hate/a b/ü+%2F/2026-11-23T18-12-00Z");
+        assert_eq!(
+            folder("incoming/hate/a b/ü+%2F.CSV"),
+            "results/hate/a b/ü+%2F/2026-11-23T18-12-00Z"
+        );
         assert_eq!(folder("incoming/posts"), "results/posts/2026-11-23T18-12-00Z");
         assert_eq!(folder("incoming/.csv"), "results/.csv/2026-11-23T18-12-00Z");
     }

@@ -12,7 +12,8 @@ pub struct PartLimits {
 }
 
 impl Default for PartLimits {
-    /// 25,000 rows (the limit of an earlier edition of the Batch API's documentation) and 32 MiB (ours).
+    /// 25,000 rows (the limit of an earlier edition of the Batch API's documentation) and 32 MiB
+    /// (ours).
     fn default() -> Self {
         PartLimits { rows: 25_000, bytes: 32 * 1024 * 1024 }
     }

@@ -3,21 +3,15 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What an error code means for the drop.
+/// What a problem stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// The row is not sent.
-    RejectsRow,
-    /// The drop ends.
-    EndsDrop,
-    /// Moondrop tries again.
-    Retried,
-    /// As `Retried`. No other part of the drop is uploaded meanwhile: the cause stops them all.
+    /// Nothing else than what has it.
+    Alone,
+    /// All uploads of the drop in this invocation: the cause stops them all.
     StopsUploads,
     /// As `StopsUploads`, until the user changes the key or a setting.
     NeedsUser,
-    /// This part waits for the user; the others go on.
-    HoldsPart,
 }
 
 macro_rules! codes {
@@ -60,34 +54,35 @@ macro_rules! codes {
 
 codes! {
     /// The file has no bytes, or no row below its header.
-    Empty = "E_EMPTY", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Empty = "E_EMPTY", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// The header lacks a column, has one twice, or has another delimiter than commas.
-    Header = "E_HEADER", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Header = "E_HEADER", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// The bytes are not UTF-8 text: UTF-16, an archive, a NUL, an invalid sequence.
-    Encoding = "E_ENCODING", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Encoding = "E_ENCODING", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// A quote or a carriage return is where CSV does not allow it, or a quote is never closed.
-    Quote = "E_QUOTE", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Quote = "E_QUOTE", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// A row has more or fewer fields than the header.
-    Fields = "E_FIELDS", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Fields = "E_FIELDS", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// The row's `ref_id` is empty, too long, or a duplicate of an earlier row's.
-    RefId = "E_REF_ID", RejectsRow, "Fix the row and drop it in another file.";
+    RefId = "E_REF_ID", Alone, "Fix the row and drop it in another file.";
     /// The row's `type` is neither `text` nor `image_url`.
-    Type = "E_TYPE", RejectsRow, "Fix the row and drop it in another file.";
+    Type = "E_TYPE", Alone, "Fix the row and drop it in another file.";
     /// The row's `content` is empty, or not the URL of an image.
-    Content = "E_CONTENT", RejectsRow, "Fix the row and drop it in another file.";
+    Content = "E_CONTENT", Alone, "Fix the row and drop it in another file.";
     /// The file exceeds a limit of Moondrop's.
-    Limit = "E_LIMIT", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Limit = "E_LIMIT", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// The file has no policy: it is in no policy's folder, and there is no default policy.
-    Policy = "E_POLICY", EndsDrop, "Fix the file and drop it again. Nothing was sent.";
+    Policy = "E_POLICY", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// Rows are invalid, and `ON_BAD_ROWS` refuses such a file.
-    Rows = "E_ROWS", EndsDrop, "Fix the rows that rejected.csv lists and drop the file again. Nothing was sent.";
+    Rows = "E_ROWS", Alone, "Fix the rows that rejected.csv lists and drop the file again. Nothing was sent.";
     /// The file was overwritten or deleted before it had been checked.
-    Gone = "E_GONE", EndsDrop, "A file that took its place is a drop of its own. To have this one evaluated, drop it again.";
+    Gone = "E_GONE", Alone, "A file that took its place is a drop of its own. To have this one evaluated, drop it again.";
     /// The file could not be checked for now.
-    Check = "E_CHECK", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
+    Check = "E_CHECK", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// The file needs more memory or time than submit has.
-    CheckSize = "E_CHECK_SIZE", Retried, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
-    /// The API does not accept the key, or the key has no right to do this; or the key cannot be read from its secret.
+    CheckSize = "E_CHECK_SIZE", Alone, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
+    /// The API does not accept the key, or the key has no right to do this; or the key cannot be
+    /// read from its secret.
     ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within minutes.";
     /// The API refuses to create a job.
     ApiRefused = "E_API_REFUSED", StopsUploads, "Moondrop tries again by itself. If this lasts for an hour, action required: ask the API's vendor.";
@@ -98,29 +93,30 @@ codes! {
     /// The API's pre-signed URL points to a host that `SIGNED_URL_HOSTS` does not allow.
     Host = "E_HOST", NeedsUser, "Action required: if that host is the API's, add it to the setting. The drop continues by itself.";
     /// An upload failed.
-    Upload = "E_UPLOAD", Retried, "Moondrop tries again by itself.";
+    Upload = "E_UPLOAD", Alone, "Moondrop tries again by itself.";
     /// A part of the file could not be read or recorded.
-    Part = "E_PART", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
+    Part = "E_PART", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// A job has its rows and does not start.
-    NotStarted = "E_NOT_STARTED", HoldsPart, "Action required: ask the API's support about the job. Moondrop waits.";
+    NotStarted = "E_NOT_STARTED", Alone, "Action required: ask the API's support about the job. Moondrop waits.";
     /// Results could not be fetched, read or stored.
-    Results = "E_RESULTS", Retried, "Moondrop tries again by itself. If this lasts for hours, look at the logs of collect.";
+    Results = "E_RESULTS", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of collect.";
     /// The results of a job need more memory than collect has.
-    ResultsSize = "E_RESULTS_SIZE", Retried, "Action required: give collect more memory; half of it is for results. Then the drop continues by itself.";
+    ResultsSize = "E_RESULTS_SIZE", Alone, "Action required: give collect more memory; half of it is for results. Then the drop continues by itself.";
     /// A job's results are not well-formed, or lack a column.
-    ResultsUnreadable = "E_RESULTS_UNREADABLE", HoldsPart, "Action required: look at the kept results.";
-    /// Rows have neither labels nor error, and neither a setting nor the other rows say what that means.
-    BlankLabels = "E_BLANK_LABELS", HoldsPart, "Action required: look at the kept results.";
+    ResultsUnreadable = "E_RESULTS_UNREADABLE", Alone, "Action required: look at the kept results.";
+    /// Rows have neither labels nor error, and neither a setting nor the other rows say what that
+    /// means.
+    BlankLabels = "E_BLANK_LABELS", Alone, "Action required: look at the kept results.";
     /// No row of the part is answered.
-    ResultsUnrelated = "E_RESULTS_UNRELATED", HoldsPart, "Action required: look at the kept results.";
+    ResultsUnrelated = "E_RESULTS_UNRELATED", Alone, "Action required: look at the kept results.";
     /// The texts that came back are not those that were sent.
-    ResultsContent = "E_RESULTS_CONTENT", HoldsPart, "Action required: look at the kept results.";
+    ResultsContent = "E_RESULTS_CONTENT", Alone, "Action required: look at the kept results.";
     /// No row was evaluated.
-    Nothing = "E_NOTHING", EndsDrop, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
+    Nothing = "E_NOTHING", Alone, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
     /// Another `results.csv` has the drop's key.
-    Conflict = "E_CONFLICT", EndsDrop, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
+    Conflict = "E_CONFLICT", Alone, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
     /// A code that this release does not know: a newer one wrote it.
-    Unknown = "E_UNKNOWN", Retried, "See the documentation of the release that wrote this record.";
+    Unknown = "E_UNKNOWN", Alone, "See the documentation of the release that wrote this record.";
 }
 
 impl Code {
@@ -129,13 +125,8 @@ impl Code {
         Code::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 
-    /// Whether it rejects the row, not the file.
-    #[must_use]
-    pub fn rejects_row(self) -> bool {
-        self.effect() == Effect::RejectsRow
-    }
-
-    /// Whether its cause stops the uploads of all parts: the key, the network, a limit, a refusal, a host.
+    /// Whether its cause stops the uploads of all parts: the key, the network, a limit, a refusal,
+    /// a host.
     #[must_use]
     pub fn stops_uploads(self) -> bool {
         matches!(self.effect(), Effect::StopsUploads | Effect::NeedsUser)
@@ -145,12 +136,6 @@ impl Code {
     #[must_use]
     pub fn needs_user(self) -> bool {
         self.effect() == Effect::NeedsUser
-    }
-
-    /// Whether it holds one part until the user acts.
-    #[must_use]
-    pub fn holds_part(self) -> bool {
-        self.effect() == Effect::HoldsPart
     }
 }
 
@@ -194,10 +179,14 @@ impl Problem {
         Problem { next_step: next_step.into(), ..self }
     }
 
-    /// The API does not accept the key (401), or the key may not do this (403). The API's answers do not show for certain which.
+    /// The API does not accept the key (401), or the key may not do this (403). The API's answers
+    /// do not show for certain which.
     #[must_use]
     pub fn key_refused() -> Self {
-        Problem::new(Code::ApiKey, "the API does not take the API key, or the key has no right to do this")
+        Problem::new(
+            Code::ApiKey,
+            "the API does not take the API key, or the key has no right to do this",
+        )
     }
 
     #[must_use]
@@ -207,13 +196,18 @@ impl Problem {
         )
     }
 
-    /// The API points to a host that is not allowed; `what` is the verb, such as "keeps the results at".
+    /// The API points to a host that is not allowed; `what` is the verb, such as "keeps the results
+    /// at".
     #[must_use]
     pub fn host_refused(what: &str, host: &str) -> Self {
-        Problem::new(Code::Host, format!("the API {what} {host}, which SIGNED_URL_HOSTS does not allow"))
+        Problem::new(
+            Code::Host,
+            format!("the API {what} {host}, which SIGNED_URL_HOSTS does not allow"),
+        )
     }
 
-    /// The API rejects the request to create a job as invalid. Moondrop asks once more before the rows end as failed.
+    /// The API rejects the request to create a job as invalid. Moondrop asks once more before the
+    /// rows end as failed.
     #[must_use]
     pub fn create_invalid(error: &str) -> Self {
         Problem::create_refused(error).with_next_step(
@@ -265,13 +259,17 @@ impl Problem {
 
     #[must_use]
     pub fn rows_rejected(rejected: u64, rows: u64) -> Self {
-        let message = format!("{rejected} of {rows} rows are invalid, and ON_BAD_ROWS refuses such a file");
+        let message =
+            format!("{rejected} of {rows} rows are invalid, and ON_BAD_ROWS refuses such a file");
         Problem::new(Code::Rows, message)
     }
 
     #[must_use]
     pub fn source_gone() -> Self {
-        Problem::new(Code::Gone, "the file was overwritten or deleted before it was read; nothing was evaluated")
+        Problem::new(
+            Code::Gone,
+            "the file was overwritten or deleted before it was read; nothing was evaluated",
+        )
     }
 
     #[must_use]
@@ -290,13 +288,19 @@ impl Problem {
     /// `limit` is in bytes.
     #[must_use]
     pub fn results_too_large(limit: usize) -> Self {
-        let message = format!("the results of a job need more than the {} MiB that collect has for them", limit >> 20);
+        let message = format!(
+            "the results of a job need more than the {} MiB that collect has for them",
+            limit >> 20
+        );
         Problem::new(Code::ResultsSize, message)
     }
 
     #[must_use]
     pub fn conflict() -> Self {
-        Problem::new(Code::Conflict, "there is another results.csv under this drop's key; it was not overwritten")
+        Problem::new(
+            Code::Conflict,
+            "there is another results.csv under this drop's key; it was not overwritten",
+        )
     }
 }
 

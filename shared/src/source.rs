@@ -57,8 +57,8 @@ pub struct Source {
     pub version_id: Option<String>,
     /// The ETag without quotes; every read requires it (`If-Match`).
     pub etag: String,
-    /// S3's number for this upload among those of its key: it distinguishes the same bytes dropped twice into an unversioned
-    /// bucket from one drop announced twice.
+    /// S3's number for this upload among those of its key: it distinguishes the same bytes dropped
+    /// twice into an unversioned bucket from one drop announced twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
     /// In bytes.

@@ -169,7 +169,7 @@ class Roles:
         trial("poll", "TellWhatIsGone", "s3:ListBucket", tick)
         # A look for orphaned jobs that falls due: the record of a drop of long ago.
         key = {"pk": {"S": "DROP#0"}, "sk": {"S": "SWEEP"}}
-        due = {"schema": {"N": "3"}, "drop": {"S": "0"}, "open": {"S": "SWEEP"}, "open_since": {"S": "2026-01-01T00:00:00Z"}}
+        due = {"drop": {"S": "0"}, "open": {"S": "SWEEP"}, "open_since": {"S": "2026-01-01T00:00:00Z"}}
         self.stack.dynamodb.put_item(TableName=self.stack.out["LedgerTable"], Item=key | due)
         trial("poll", "KeepLedger", "dynamodb:DeleteItem", tick)
 

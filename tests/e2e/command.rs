@@ -42,11 +42,25 @@ fn the_example_file_comes_out_row_for_row_with_a_summary_and_exit_code_0() {
     let rejected = rows.iter().filter(|row| row["error"].starts_with("rejected: ")).count();
     let list = find_one(&dir.path().join("moondrop-results"), "rejected.csv");
     assert!(rejected > 0 && moondrop_tests::rows::read(&list).len() == rejected);
-    for word in ["completed with errors", "evaluated", "rejected", "results.csv", "status.json", "sandbox", "spam"] {
+    for word in [
+        "completed with errors",
+        "evaluated",
+        "rejected",
+        "results.csv",
+        "status.json",
+        "sandbox",
+        "spam",
+    ] {
         assert!(out.contains(word), "the summary lacks {word}: {out}");
     }
-    assert!(err.contains("evaluating") && err.contains("rows collected"), "plain lines tell the progress: {err}");
-    assert!(!err.contains('\r') && !err.contains('\u{1b}'), "no bars where there is no terminal: {err}");
+    assert!(
+        err.contains("evaluating") && err.contains("rows collected"),
+        "plain lines tell the progress: {err}"
+    );
+    assert!(
+        !err.contains('\r') && !err.contains('\u{1b}'),
+        "no bars where there is no terminal: {err}"
+    );
 }
 
 #[test]
@@ -78,8 +92,32 @@ fn what_cannot_be_done_gives_exit_code_2_and_says_why() {
         (&["run", "a/x.csv", "--policy", "p/q"], "slash"),
         (&["run", "a/x.csv", "--rows-per-job", "0"], "rows-per-job"),
         (&["run", "a/x.csv", "--job-time", "soon"], "2s"),
-        (&["run", "a/x.csv", "--api-url", "http://example.com", "--api-key-env", "K", "--policy", "p"], "https://"),
-        (&["run", "a/x.csv", "--api-url", "https://example.com", "--api-key-env", "ABSENT_KEY", "--policy", "p"], "ABSENT_KEY"),
+        (
+            &[
+                "run",
+                "a/x.csv",
+                "--api-url",
+                "http://example.com",
+                "--api-key-env",
+                "K",
+                "--policy",
+                "p",
+            ],
+            "https://",
+        ),
+        (
+            &[
+                "run",
+                "a/x.csv",
+                "--api-url",
+                "https://example.com",
+                "--api-key-env",
+                "ABSENT_KEY",
+                "--policy",
+                "p",
+            ],
+            "ABSENT_KEY",
+        ),
     ];
     for (args, words) in cases {
         let (code, out, err) = command(BINARY, dir.path(), args).unwrap();
@@ -123,9 +161,16 @@ fn two_runs_do_not_share_a_state_folder() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_by_ctrl_c_the_same_command_goes_on_and_feeds_no_part_twice() {
     let dir = folder_with(&[("posts.csv", &good_file(60))]);
-    let args = ["run", "posts.csv", "--rows-per-job", "20", "--job-time", "3s", "--poll-every", "50ms"];
+    let args =
+        ["run", "posts.csv", "--rows-per-job", "20", "--job-time", "3s", "--poll-every", "50ms"];
     let mut run = Command::new(BINARY);
-    let mut run = run.args(args).current_dir(dir.path()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = run
+        .args(args)
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(run.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("evaluating")), "the jobs are fed");
     let interrupted = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
@@ -143,13 +188,29 @@ async fn interrupted_by_ctrl_c_the_same_command_goes_on_and_feeds_no_part_twice(
 #[tokio::test(flavor = "multi_thread")]
 async fn another_batch_api_is_used_with_its_key_and_a_wrong_key_is_named() {
     let dir = folder_with(&[("posts.csv", &good_file(5))]);
-    let mut config = SandboxConfig::new(dir.path().join("api"), SecretString::from("the-right-key"));
+    let mut config =
+        SandboxConfig::new(dir.path().join("api"), SecretString::from("the-right-key"));
     config.job_time = Duration::from_millis(200);
     let api = Sandbox::start(config).await.unwrap();
     let start = |key: &'static str| {
         let mut command = Command::new(BINARY);
-        command.args(["run", "posts.csv", "--policy", "p1", "--api-key-env", "KEY", "--poll-every", "50ms", "--api-url"]);
-        command.arg(api.url()).env("KEY", key).current_dir(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args([
+            "run",
+            "posts.csv",
+            "--policy",
+            "p1",
+            "--api-key-env",
+            "KEY",
+            "--poll-every",
+            "50ms",
+            "--api-url",
+        ]);
+        command
+            .arg(api.url())
+            .env("KEY", key)
+            .current_dir(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     let mut refused = start("a-wrong-key");
@@ -161,8 +222,14 @@ async fn another_batch_api_is_used_with_its_key_and_a_wrong_key_is_named() {
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     assert_all_rows(&good_file(5), &find_one(&dir.path().join("moondrop-results"), "results.csv"));
     let jobs = api.jobs();
-    assert_eq!(jobs.iter().map(|job| (job.policy_id.as_str(), job.uploads)).collect::<Vec<_>>(), [("p1", 1)]);
-    assert!(!String::from_utf8_lossy(&done.stdout).contains("sandbox"), "no word of the sandbox where it was not used");
+    assert_eq!(
+        jobs.iter().map(|job| (job.policy_id.as_str(), job.uploads)).collect::<Vec<_>>(),
+        [("p1", 1)]
+    );
+    assert!(
+        !String::from_utf8_lossy(&done.stdout).contains("sandbox"),
+        "no word of the sandbox where it was not used"
+    );
     api.stop().await;
 }
 
@@ -196,7 +263,10 @@ fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 fn up_takes_files_from_its_inbox_and_publishes_into_its_outbox() {
     let dir = folder_with(&[]);
     let (mut up, said) = start_up(dir.path());
-    assert!(said.iter().any(|line| line.contains("aws --endpoint-url http://127.0.0.1:")), "{said:#?}");
+    assert!(
+        said.iter().any(|line| line.contains("aws --endpoint-url http://127.0.0.1:")),
+        "{said:#?}"
+    );
     let inbox = dir.path().join(".moondrop/inbox/my-policy");
     std::fs::create_dir_all(&inbox).unwrap();
     std::fs::write(inbox.join("posts.csv"), good_file(4)).unwrap();
@@ -214,16 +284,30 @@ fn up_takes_files_from_its_inbox_and_publishes_into_its_outbox() {
 fn the_sandbox_alone_serves_functions_that_run_elsewhere_until_ctrl_c() {
     let dir = folder_with(&[("posts.csv", &good_file(5))]);
     let mut sandbox = Command::new(BINARY);
-    let sandbox = sandbox.args(["sandbox", "--api-key-env", "KEY", "--job-time", "300ms"]).env("KEY", "the-key");
+    let sandbox = sandbox
+        .args(["sandbox", "--api-key-env", "KEY", "--job-time", "300ms"])
+        .env("KEY", "the-key");
     let mut sandbox = sandbox.current_dir(dir.path()).stdout(Stdio::piped()).spawn().unwrap();
     let mut url = String::new();
     BufReader::new(sandbox.stdout.take().unwrap()).read_line(&mut url).unwrap();
     let mut run = Command::new(BINARY);
-    let run = run.args(["run", "posts.csv", "--policy", "p1", "--poll-every", "50ms", "--api-key-env", "KEY", "--api-url"]);
+    let run = run.args([
+        "run",
+        "posts.csv",
+        "--policy",
+        "p1",
+        "--poll-every",
+        "50ms",
+        "--api-key-env",
+        "KEY",
+        "--api-url",
+    ]);
     let done = run.arg(url.trim()).env("KEY", "the-key").current_dir(dir.path()).output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     assert_all_rows(&good_file(5), &find_one(&dir.path().join("moondrop-results"), "results.csv"));
     assert!(dir.path().join(".moondrop-sandbox").is_dir(), "its jobs are kept there");
-    assert!(Command::new("kill").args(["-INT", &sandbox.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-INT", &sandbox.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(sandbox.wait().unwrap().code(), Some(0));
 }

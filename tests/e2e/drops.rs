@@ -36,10 +36,14 @@ async fn two_files_dropped_at_once_come_out_in_order_with_one_job_per_part() {
     for kind in ["Drop Accepted", "Drop Completed"] {
         // Said twice is possible, and harmless: the drop is in the event.
         let events = world.aws().events();
-        let said = events.iter().filter(|e| e["detail-type"] == kind).map(|e| e["detail"]["drop"].to_string());
+        let said = events
+            .iter()
+            .filter(|e| e["detail-type"] == kind)
+            .map(|e| e["detail"]["drop"].to_string());
         assert_eq!(said.collect::<BTreeSet<_>>().len(), 2, "{kind}");
     }
-    let left: Vec<String> = world.keys("").await.into_iter().filter(|key| key.starts_with("work/")).collect();
+    let left: Vec<String> =
+        world.keys("").await.into_iter().filter(|key| key.starts_with("work/")).collect();
     assert!(left.is_empty(), "work files are left: {left:?}");
     world.stop().await;
 }
@@ -47,12 +51,16 @@ async fn two_files_dropped_at_once_come_out_in_order_with_one_job_per_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_with_spaces_plus_percent_and_other_scripts_are_kept_as_they_are() {
     let world = Deployment::start(BINARY).await;
-    for name in ["a b+c.csv", "per%2Fcent %41.csv", "Übung 世界.csv", "dir/with & sign=1/x.CSV"] {
+    for name in ["a b+c.csv", "per%2Fcent %41.csv", "Übung 世界.csv", "dir/with & sign=1/x.CSV"]
+    {
         let ended = world.process(&format!("incoming/{name}"), good_file(3)).await;
         ended.assert_state(DropState::Completed);
         let path = &name[..name.len() - 4];
         let files = &ended.status.files;
-        assert!(files.results.as_ref().unwrap().as_str().starts_with(&format!("results/{path}/2")), "{files:?}");
+        assert!(
+            files.results.as_ref().unwrap().as_str().starts_with(&format!("results/{path}/2")),
+            "{files:?}"
+        );
     }
     world.stop().await;
 }
@@ -75,8 +83,7 @@ async fn fields_of_five_megabytes_and_newlines_at_a_parts_boundary_come_out_to_t
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_in_any_order_extra_ones_crlf_bom_and_spaces_are_accepted_and_kept() {
     let world = Deployment::start(BINARY).await;
-    let reordered =
-        "\u{feff}lang,content,type,\"my, column\",ref_id\r\nde,\"Grüß Gott\",text,\" a \",r1\r\n\r\nen,hi there ,text,,r2\r\n";
+    let reordered = "\u{feff}lang,content,type,\"my, column\",ref_id\r\nde,\"Grüß Gott\",text,\" a \",r1\r\n\r\nen,hi there ,text,,r2\r\n";
     let ended = world.process("incoming/reordered.csv", reordered).await;
     ended.assert_state(DropState::Completed);
     let text = String::from_utf8(ended.results().to_vec()).unwrap();
@@ -101,8 +108,15 @@ async fn a_duplicate_ref_id_in_another_part_is_rejected() {
     ended.assert_state(DropState::CompletedWithErrors);
     let rows = assert_all_rows(&file, ended.results());
     let rejected = with_error(&rows, "rejected: E_REF_ID ");
-    assert_eq!(rejected.iter().map(|r| r["content"].as_str()).collect::<Vec<_>>(), ["again", "and again"]);
-    assert!(ended.rejected().lines().skip(1).all(|line| line.contains("stands on line 3 already")), "{}", ended.rejected());
+    assert_eq!(
+        rejected.iter().map(|r| r["content"].as_str()).collect::<Vec<_>>(),
+        ["again", "and again"]
+    );
+    assert!(
+        ended.rejected().lines().skip(1).all(|line| line.contains("stands on line 3 already")),
+        "{}",
+        ended.rejected()
+    );
     assert_eq!(ended.status.rows.outcomes.rejected, 2);
     world.stop().await;
 }
@@ -145,7 +159,8 @@ async fn a_file_deleted_while_its_jobs_run_gives_results_marked_source_missing()
     let ended = world.end_of(&id).await;
     let status = &ended.status;
     assert_eq!(status.rows.outcomes.evaluated, 25);
-    let mut ids: Vec<String> = read(ended.results()).iter().map(|row| row["ref_id"].clone()).collect();
+    let mut ids: Vec<String> =
+        read(ended.results()).iter().map(|row| row["ref_id"].clone()).collect();
     ids.sort();
     let mut expected: Vec<String> = (0..25).map(|i| format!("r{i}")).collect();
     expected.sort();
@@ -175,10 +190,12 @@ async fn a_file_overwritten_while_its_jobs_run_ends_its_own_drop_and_begins_anot
 #[tokio::test(flavor = "multi_thread")]
 async fn content_and_keys_are_in_no_log() {
     let world = Deployment::start(BINARY).await;
-    let file = "ref_id,type,content\n1,text,MARKER-content\n2,video,MARKER-bad\n3,image_url,MARKER-url\n";
+    let file =
+        "ref_id,type,content\n1,text,MARKER-content\n2,video,MARKER-bad\n3,image_url,MARKER-url\n";
     let ended = world.process("incoming/marked.csv", file).await;
     ended.assert_state(DropState::CompletedWithErrors);
-    let bad = world.process("incoming/bad.csv", "ref_id,type,content\n1,text,\"MARKER-open\n").await;
+    let bad =
+        world.process("incoming/bad.csv", "ref_id,type,content\n1,text,\"MARKER-open\n").await;
     bad.assert_state(DropState::Rejected);
     let logs = world.logs();
     assert!(logs.contains("the part is uploaded"), "there are logs to look at");

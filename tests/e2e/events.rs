@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 /// The events of one kind about a drop. One said twice has to be the same word for word.
 fn events(all: &[Value], kind: &str, drop: &str) -> Vec<Value> {
-    let of = all.iter().filter(|event| event["detail-type"] == kind && event["detail"]["drop"] == drop);
+    let of =
+        all.iter().filter(|event| event["detail-type"] == kind && event["detail"]["drop"] == drop);
     let details: BTreeSet<String> = of.clone().map(|event| event["detail"].to_string()).collect();
     assert!(of.clone().all(|event| event["source"] == "moondrop"));
     details.iter().map(|detail| serde_json::from_str(detail).unwrap()).collect()
@@ -25,7 +26,8 @@ fn event(all: &[Value], kind: &str, drop: &str) -> Value {
 }
 
 fn source(key: &str, file: &[u8], seen: &Value) -> Value {
-    let mut source = json!({"bucket": "drops", "key": key, "size": file.len(), "etag": seen["etag"]});
+    let mut source =
+        json!({"bucket": "drops", "key": key, "size": file.len(), "etag": seen["etag"]});
     if let Some(sequencer) = seen.get("sequencer") {
         source["sequencer"] = sequencer.clone();
     }
@@ -71,7 +73,10 @@ async fn a_drop_is_announced_when_it_is_accepted_and_when_it_is_done() {
     expected["ended_at"] = status["times"]["ended_at"].clone();
     assert!(expected["ended_at"].is_string());
     assert_eq!(completed, expected);
-    assert!(world.read(completed["files"]["results"].as_str().unwrap()).await.is_some(), "the key is the object's");
+    assert!(
+        world.read(completed["files"]["results"].as_str().unwrap()).await.is_some(),
+        "the key is the object's"
+    );
     assert!(folder.starts_with(completed["files"]["folder"].as_str().unwrap()));
     world.stop().await;
 }
@@ -130,9 +135,10 @@ async fn each_job_that_failed_is_announced_with_its_file_and_its_rows() {
 
     let told = events(&world.aws().events(), "Job Failed", dropped.id.as_str());
     assert_eq!(told.len(), 2, "{told:?}");
-    for (part, state, reason) in
-        [(failed, json!("ERROR"), "the job failed"), (refused, Value::Null, "the API refuses to create a job: 400 scripted")]
-    {
+    for (part, state, reason) in [
+        (failed, json!("ERROR"), "the job failed"),
+        (refused, Value::Null, "the API refuses to create a job: 400 scripted"),
+    ] {
         let event = told.iter().find(|event| event["part"] == part.plan.number).unwrap();
         let mut expected = json!({
             "schema": "moondrop.event/2",

@@ -1,4 +1,5 @@
-//! What can be seen of the functions from outside: their metrics and the fields of their lines of log.
+//! What can be seen of the functions from outside: their metrics and the fields of their lines of
+//! log.
 
 use crate::BINARY;
 use jiff::Timestamp;
@@ -6,7 +7,6 @@ use moondrop_local::aws::RESULTS;
 use moondrop_local::local_stack::LocalStackConfig;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
-use moondrop_shared::services::metrics::Metric;
 use moondrop_tests::emf;
 use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call};
@@ -16,7 +16,6 @@ use moondrop_tests::processes::Deployment;
 use moondrop_tests::rows::good_file;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Metrics as on AWS, and parts of five rows.
@@ -25,7 +24,8 @@ fn observed(config: &mut LocalStackConfig) {
     config.rows_per_job = 5;
 }
 
-/// The functions' log, once it says this: an invocation's metrics are written after all else it does.
+/// The functions' log, once it says this: an invocation's metrics are written after all else it
+/// does.
 async fn log_with(world: &Deployment, is: impl Fn(&str) -> bool) -> String {
     let since = Instant::now();
     loop {
@@ -34,7 +34,11 @@ async fn log_with(world: &Deployment, is: impl Fn(&str) -> bool) -> String {
             return log;
         }
         let lines: Vec<&str> = log.lines().collect();
-        assert!(since.elapsed() < Duration::from_secs(60), "{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "{}",
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -89,27 +93,39 @@ async fn the_metrics_add_up_to_the_drops_their_rows_and_their_jobs() {
 async fn every_tick_says_what_is_open_and_how_old_it_is() {
     let world = Deployment::start_with(BINARY, |config| {
         observed(config);
-        config.api = moondrop_local::local_stack::Api::Sandbox { job_time: Duration::from_secs(3600) };
+        config.api =
+            moondrop_local::local_stack::Api::Sandbox { job_time: Duration::from_secs(3600) };
     })
     .await;
     let id = world.drop_file("incoming/posts.csv", good_file(12)).await.id;
     let open = |line: &emf::Line| line.values.get("OpenJobs") == Some(&3);
-    let log = log_with(&world, |log| emf::lines(log).iter().any(|l| open(l) && l.values["OldestJobAge"] >= 1)).await;
+    let log = log_with(&world, |log| {
+        emf::lines(log).iter().any(|l| open(l) && l.values["OldestJobAge"] >= 1)
+    })
+    .await;
     let lines = emf::lines(&log);
     let tick = lines.iter().rfind(|line| open(line)).unwrap();
-    assert_eq!((tick.values["Ticks"], tick.values["OpenDrops"], tick.values["JobsOver48h"]), (1, 1, 0));
+    assert_eq!(
+        (tick.values["Ticks"], tick.values["OpenDrops"], tick.values["JobsOver48h"]),
+        (1, 1, 0)
+    );
     assert!((1..300).contains(&tick.values["OldestDropAge"]), "{tick:?}");
-    for (metric, unit) in [("OldestDropAge", "Seconds"), ("OldestJobAge", "Seconds"), ("OpenJobs", "Count")] {
+    for (metric, unit) in
+        [("OldestDropAge", "Seconds"), ("OldestJobAge", "Seconds"), ("OpenJobs", "Count")]
+    {
         assert_eq!(tick.units[metric], unit);
     }
     for line in lines.iter().filter(|line| line.values.contains_key("Ticks")) {
-        for metric in ["OpenDrops", "OldestDropAge", "JobsOver72h", "JobsFailed", "JobsLost", "DropsStalled"] {
+        for metric in
+            ["OpenDrops", "OldestDropAge", "JobsOver72h", "JobsFailed", "JobsLost", "DropsStalled"]
+        {
             assert!(line.values.contains_key(metric), "{metric} is in every tick's line: {line:?}");
         }
     }
     world.sandbox().advance_clock(Duration::from_secs(7200));
     world.end_of(&id).await;
-    let last_tick = |log: &str| emf::lines(log).into_iter().rfind(|line| line.values.contains_key("Ticks"));
+    let last_tick =
+        |log: &str| emf::lines(log).into_iter().rfind(|line| line.values.contains_key("Ticks"));
     log_with(&world, |log| last_tick(log).is_some_and(|tick| tick.values["OpenDrops"] == 0)).await;
     world.stop().await;
 }
@@ -120,8 +136,11 @@ async fn lines_of_log_have_the_request_the_drop_the_part_and_the_job_at_their_ro
     let id = world.drop_file("incoming/posts.csv", good_file(12)).await.id;
     world.end_of(&id).await;
     let log = log_with(&world, |log| sum(log, "DropsCompleted") == 1).await;
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let with = |message: &str| -> Vec<&Value> { lines.iter().filter(|line| line["message"] == message).collect() };
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let with = |message: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["message"] == message).collect()
+    };
     for message in ["the part is uploaded", "the part is collected"] {
         let found = with(message);
         assert_eq!(found.len(), 3, "{message}");
@@ -131,16 +150,27 @@ async fn lines_of_log_have_the_request_the_drop_the_part_and_the_job_at_their_ro
         }
     }
     assert_eq!(with("the drop has reached its end")[0]["drop"], id.as_str());
-    let invoked = lines.iter().filter(|line| line["target"].as_str().is_some_and(|target| target.starts_with("moondrop")));
+    let invoked = lines.iter().filter(|line| {
+        line["target"].as_str().is_some_and(|target| target.starts_with("moondrop"))
+    });
     let mut requests = BTreeSet::new();
     for line in invoked {
         let request = line["request_id"].as_str().unwrap_or_else(|| panic!("a request id: {line}"));
         requests.insert(request);
-        assert!(line.get("span").is_none() && line.get("requestId").is_none(), "one name, at one place: {line}");
+        assert!(
+            line.get("span").is_none() && line.get("requestId").is_none(),
+            "one name, at one place: {line}"
+        );
     }
-    assert!(requests.len() >= 4, "an invocation of submit, and one of collect for each part: {requests:?}");
+    assert!(
+        requests.len() >= 4,
+        "an invocation of submit, and one of collect for each part: {requests:?}"
+    );
     let measured = lines.iter().find(|line| line.get("DropsCompleted").is_some()).unwrap();
-    assert!(requests.contains(measured["request_id"].as_str().unwrap()), "a metric leads to its invocation's lines");
+    assert!(
+        requests.contains(measured["request_id"].as_str().unwrap()),
+        "a metric leads to its invocation's lines"
+    );
     world.stop().await;
 }
 
@@ -159,13 +189,17 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
     assert!(world.submit(&dropped).await, "delivered twice");
     let line = measured(&world);
     assert_eq!(line.values["ApiThrottled"], 2);
-    assert_eq!((line.values["DropsAccepted"], line.values["RowsAccepted"], line.values["JobsCreated"]), (1, 6, 3));
+    assert_eq!(
+        (line.values["DropsAccepted"], line.values["RowsAccepted"], line.values["JobsCreated"]),
+        (1, 6, 3)
+    );
 
     world.api.next(Call::Get, [Answer::status(401), Answer::status(401)]);
     assert!(world.poll_at(Timestamp::now()).await.is_err());
     assert_eq!(measured(&world).values["ApiKeyRefused"], 1);
 
-    let jobs: Vec<String> = world.parts(&dropped.id).await.iter().map(|part| part.job_id.clone().unwrap()).collect();
+    let jobs: Vec<String> =
+        world.parts(&dropped.id).await.iter().map(|part| part.job_id.clone().unwrap()).collect();
     world.api.set_state(&jobs[0], "ERROR");
     world.api.forget(&jobs[1]);
     world.api.change(&jobs[2], |job| job.results = Some(b"<html>no results</html>\n".to_vec()));
@@ -192,9 +226,13 @@ async fn what_goes_wrong_is_counted_where_it_is_decided() {
         world.collect(&dropped.id, 3).await.unwrap();
     }
     let line = measured(&world);
-    for (metric, expected) in
-        [("ResultsConflicts", 1), ("DropsFailed", 1), ("RowsEvaluated", 2), ("RowsFailed", 2), ("RowsMissing", 2)]
-    {
+    for (metric, expected) in [
+        ("ResultsConflicts", 1),
+        ("DropsFailed", 1),
+        ("RowsEvaluated", 2),
+        ("RowsFailed", 2),
+        ("RowsMissing", 2),
+    ] {
         assert_eq!(line.values.get(metric), Some(&expected), "{metric}");
     }
 }
@@ -211,10 +249,18 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
         assert!(world.submit(&dropped).await);
     }
     let line = measured(&world);
-    assert_eq!((line.values["JobsFailed"], line.values["JobsCreated"]), (1, 1), "the API refused one job");
+    assert_eq!(
+        (line.values["JobsFailed"], line.values["JobsCreated"]),
+        (1, 1),
+        "the API refused one job"
+    );
 
     let gone = world.drop_file("incoming/gone.csv", good_file(4)).await;
-    assert_eq!(submit(&world.services, &[&gone.message], std::time::Duration::from_secs(20)).await, ["0"], "only planned");
+    assert_eq!(
+        submit(&world.services, &[&gone.message], std::time::Duration::from_secs(20)).await,
+        ["0"],
+        "only planned"
+    );
     world.drop_file("incoming/gone.csv", good_file(2)).await;
     for _ in 0..2 {
         assert!(world.submit(&gone).await);
@@ -232,28 +278,44 @@ async fn a_drop_whose_end_could_not_be_announced_counts_as_open_until_it_is() {
     assert_eq!(world.record(&dropped.id).await.state, DropState::Rejected, "its end is recorded");
     world.poll_in(73 * 60).await;
     let line = measured(&world);
-    assert_eq!((line.values["OpenDrops"], line.values["OldestDropAge"] / 3600), (1, 73), "the 72 h alarm sees it");
+    assert_eq!(
+        (line.values["OpenDrops"], line.values["OldestDropAge"] / 3600),
+        (1, 73),
+        "the 72 h alarm sees it"
+    );
     assert!(world.submit(&dropped).await);
     world.poll_in(73 * 60).await;
     let line = measured(&world);
-    assert_eq!((line.values["OpenDrops"], line.values["OldestDropAge"], line.values["DropsRejected"]), (0, 0, 1));
+    assert_eq!(
+        (line.values["OpenDrops"], line.values["OldestDropAge"], line.values["DropsRejected"]),
+        (0, 0, 1)
+    );
 }
 
-/// The fields that the stack's saved queries show, of the first line with a drop's identity and this message.
+/// The fields that the stack's saved queries show, of the first line with a drop's identity and
+/// this message.
 fn line_of(dropped: &str, message: &str) -> Value {
-    let lines = logs::with(dropped).into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
-    lines.into_iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no line {message:?}"))
+    let lines =
+        logs::with(dropped).into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    lines
+        .into_iter()
+        .find(|line| line["message"] == message)
+        .unwrap_or_else(|| panic!("no line {message:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
     let world = InProcess::start().await;
-    let bad = world.drop_file("incoming/forum/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
+    let bad =
+        world.drop_file("incoming/forum/bad.csv", "ref_id,type,content\n1,text,\"open\n").await;
     assert!(world.submit(&bad).await);
     let line = line_of(bad.id.as_str(), "the drop has reached its end");
     let meta = world.record(&bad.id).await;
     let problem = meta.problem.unwrap();
-    assert_eq!((&line["key"], &line["folder"]), (&"incoming/forum/bad.csv".into(), &meta.folder.into()));
+    assert_eq!(
+        (&line["key"], &line["folder"]),
+        (&"incoming/forum/bad.csv".into(), &meta.folder.into())
+    );
     assert_eq!(
         (&line["state"], &line["code"], &line["error"]),
         (&"rejected".into(), &"E_QUOTE".into(), &problem.message.into())
@@ -263,57 +325,24 @@ async fn lines_of_log_name_the_file_its_results_and_what_is_wrong() {
     assert!(world.submit(&late).await);
     world.poll_in(73 * 60).await;
     let line = line_of(late.id.as_str(), "the drop is not finished");
-    assert_eq!((&line["key"], &line["state"], &line["hours"]), (&"incoming/late.csv".into(), &"evaluating".into(), &73.into()));
+    assert_eq!(
+        (&line["key"], &line["state"], &line["hours"]),
+        (&"incoming/late.csv".into(), &"evaluating".into(), &73.into())
+    );
     world.api.change("job-1", |job| {
         job.state = "ERROR".to_owned();
-        job.fields.insert("error".to_owned(), serde_json::json!({"errorCode": "BATCH_JOB_ERROR_INTERNAL"}));
+        job.fields.insert(
+            "error".to_owned(),
+            serde_json::json!({"errorCode": "BATCH_JOB_ERROR_INTERNAL"}),
+        );
     });
     world.poll().await;
     let line = line_of(late.id.as_str(), "a job ended without results");
-    assert_eq!((&line["alarm"], &line["error"]), (&"job_failed".into(), &"the job failed: INTERNAL".into()));
+    assert_eq!(
+        (&line["alarm"], &line["error"]),
+        (&"job_failed".into(), &"the job failed: INTERNAL".into())
+    );
     world.collect_all(&late.id).await;
     let line = line_of(late.id.as_str(), "the drop has reached its end");
     assert_eq!((&line["state"], &line["code"]), (&"failed".into(), &"E_NOTHING".into()));
-}
-
-/// Every text between double quotes in what follows a word of the template.
-fn quoted_after<'a>(template: &'a str, word: &str) -> Vec<&'a str> {
-    let lines = template.lines().filter_map(|line| line.split_once(word).map(|(_, rest)| rest));
-    lines.flat_map(|rest| rest.split(" and ").next().unwrap_or(rest).split('"').skip(1).step_by(2)).collect()
-}
-
-/// Every file of a folder and the folders in it.
-fn read_all(folder: &Path, text: &mut String) {
-    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            read_all(&entry, text);
-        } else {
-            *text += &std::fs::read_to_string(entry).unwrap();
-        }
-    }
-}
-
-#[test]
-fn the_template_asks_for_metrics_and_lines_that_the_functions_write() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let template = std::fs::read_to_string(root.join("infra/template.yaml")).unwrap();
-    let known: BTreeSet<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-    let alarms = template.split("Namespace: Moondrop\n").skip(1);
-    let in_alarms = alarms.map(|alarm| alarm.trim_start().strip_prefix("MetricName: ").unwrap().lines().next().unwrap());
-    let on_dashboard = template.split("[\"Moondrop\", \"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    let asked: BTreeSet<&str> = in_alarms.chain(on_dashboard).collect();
-    assert!(asked.len() > 15 && asked.is_subset(&known), "{:?}", asked.difference(&known));
-
-    let mut code = String::new();
-    for folder in ["functions/submit/src", "functions/poll/src", "functions/collect/src", "shared/src"] {
-        read_all(&root.join(folder), &mut code);
-    }
-    let lines = [quoted_after(&template, "message = "), quoted_after(&template, "message in ")].concat();
-    assert!(lines.len() >= 4, "{lines:?}");
-    for line in lines {
-        assert!(code.contains(&format!("\"{line}\");")), "no line of log is {line:?}");
-    }
-    for alarm in quoted_after(&template, "alarm in ") {
-        assert!(code.contains(&format!("alarm = \"{alarm}\"")), "no line of log has the alarm {alarm:?}");
-    }
 }

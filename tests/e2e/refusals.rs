@@ -16,7 +16,12 @@ async fn a_file_that_cannot_be_read_is_refused_with_code_and_line_and_no_job_is_
         ("semicolons", b"ref_id;type;content\n1;text;x\n", "E_HEADER", "1,0,,E_HEADER,"),
         ("gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "E_ENCODING", "1,0,,E_ENCODING,"),
         ("utf16", b"\xff\xfer\0e\0f\0_\0i\0d\0", "E_ENCODING", "1,0,,E_ENCODING,"),
-        ("open-quote", b"ref_id,type,content\n1,text,x\n2,text,\"y\n3,text,z\n", "E_QUOTE", "3,29,,E_QUOTE,"),
+        (
+            "open-quote",
+            b"ref_id,type,content\n1,text,x\n2,text,\"y\n3,text,z\n",
+            "E_QUOTE",
+            "3,29,,E_QUOTE,",
+        ),
         ("fields", b"ref_id,type,content\n1,text,x\n2,text,a,b\n", "E_FIELDS", "3,29,,E_FIELDS,"),
         ("nul", b"ref_id,type,content\n1,text,x\0y\n", "E_ENCODING", "2,20,,E_ENCODING,"),
     ];
@@ -33,9 +38,12 @@ async fn a_file_that_cannot_be_read_is_refused_with_code_and_line_and_no_job_is_
     }
     assert!(world.sandbox().jobs().is_empty(), "nothing is spent on a file that is refused");
     let rejected = world.aws().events();
-    let rejected: Vec<_> = rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
+    let rejected: Vec<_> =
+        rejected.iter().filter(|e| e["detail-type"] == "Drop Rejected").collect();
     assert_eq!(rejected.len(), cases.len());
-    assert!(rejected.iter().all(|e| e["detail"]["problem"]["code"].as_str().unwrap().starts_with("E_")));
+    assert!(
+        rejected.iter().all(|e| e["detail"]["problem"]["code"].as_str().unwrap().starts_with("E_"))
+    );
     world.stop().await;
 }
 
@@ -64,9 +72,13 @@ async fn rejected_rows_keep_their_place_with_their_error_and_the_others_are_eval
         "",
     ];
     for (row, start) in rows.iter().zip(starts) {
-        assert!(row["error"].starts_with(start) && row["error"].is_empty() == start.is_empty(), "{row:?}");
+        assert!(
+            row["error"].starts_with(start) && row["error"].is_empty() == start.is_empty(),
+            "{row:?}"
+        );
     }
-    let lines: Vec<&str> = ended.rejected().lines().skip(1).map(|l| l.split(",E_").next().unwrap()).collect();
+    let lines: Vec<&str> =
+        ended.rejected().lines().skip(1).map(|l| l.split(",E_").next().unwrap()).collect();
     assert_eq!(lines, ["3,32,b", "4,42,c", "5,50,", "6,58,d", "7,85,a"]);
     // Two of the four parts have nothing to send, and so no job.
     assert_eq!(world.jobs_with_rows().len(), 2);
@@ -126,7 +138,10 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
     let ended = world.process("incoming/invalid-policy/posts.csv", file).await;
     ended.assert_state(DropState::Failed);
     let rows = assert_all_rows(file.as_bytes(), ended.results());
-    assert_eq!(with_error(&rows, "failed: the API refuses to create a job: INVALID_POLICY").len(), 3);
+    assert_eq!(
+        with_error(&rows, "failed: the API refuses to create a job: INVALID_POLICY").len(),
+        3
+    );
     assert_eq!(with_error(&rows, "rejected: E_TYPE").len(), 1);
     assert_eq!((ended.status.rows.outcomes.failed, ended.status.rows.outcomes.rejected), (3, 1));
     world.stop().await;
@@ -135,7 +150,8 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_so() {
     let world = Deployment::start(BINARY).await;
-    // What the queue delivers late: the object that was announced is not the one that stands there now.
+    // What the queue delivers late: the object that was announced is not the one that stands there
+    // now.
     world.process("incoming/posts.csv", good_file(2)).await;
     let mut late = world.source("incoming/posts.csv").await;
     late.etag = "0123456789abcdef0123456789abcdef".to_owned();
@@ -145,7 +161,11 @@ async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_
     let ended = world.end_of(&late.id()).await;
     ended.assert_state(DropState::Failed);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_GONE");
-    assert_eq!(world.jobs_with_rows().len(), 1, "the rows that stand there now were not evaluated for it");
+    assert_eq!(
+        world.jobs_with_rows().len(),
+        1,
+        "the rows that stand there now were not evaluated for it"
+    );
     world.stop().await;
 }
 

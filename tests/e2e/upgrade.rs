@@ -1,6 +1,7 @@
-//! Releases and the form of the ledger's records: a drop in flight whose records have this release's form is brought to its end; a
-//! record of any other form is refused by name, and left as it is.
-//! The records are literal: a file of `fixtures/records` is never changed, a later form gets a file of its own beside it.
+//! Releases and the form of the ledger's records: a drop in flight whose records have this
+//! release's form is brought to its end; a record of any other form is refused by name, and left as
+//! it is. The records are literal: a file of `fixtures/records` is never changed, a later form gets
+//! a file of its own beside it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -32,14 +33,19 @@ fn attribute(value: &Value) -> AttributeValue {
         ("S", Value::String(text)) => AttributeValue::S(text.clone()),
         ("N", Value::String(text)) => AttributeValue::N(text.clone()),
         ("BOOL", Value::Bool(is)) => AttributeValue::Bool(*is),
-        ("M", Value::Object(map)) => AttributeValue::M(map.iter().map(|(name, v)| (name.clone(), attribute(v))).collect()),
+        ("M", Value::Object(map)) => {
+            AttributeValue::M(map.iter().map(|(name, v)| (name.clone(), attribute(v))).collect())
+        }
         other => panic!("no attribute of a record: {other:?}"),
     }
 }
 
 fn records(text: &str) -> Vec<Item> {
     let items: Vec<serde_json::Map<String, Value>> = serde_json::from_str(text).unwrap();
-    items.iter().map(|item| item.iter().map(|(name, v)| (name.clone(), attribute(v))).collect()).collect()
+    items
+        .iter()
+        .map(|item| item.iter().map(|(name, v)| (name.clone(), attribute(v))).collect())
+        .collect()
 }
 
 /// A drop in flight, by these records: a part collected, one with its job, one still to be sent.
@@ -116,7 +122,12 @@ fn other_forms() -> Vec<OtherForm> {
         item.insert("schema".to_owned(), AttributeValue::N((SCHEMA + 1).to_string()));
         item.insert("state".to_owned(), AttributeValue::S("of a newer release".to_owned()));
     };
-    vec![(FORM_1, "1", |_| {}), (FORM_1, "1", |item| drop(item.remove("schema"))), (FORM_2, "2", |_| {}), (FORM_3, "4", newer)]
+    vec![
+        (FORM_1, "1", |_| {}),
+        (FORM_1, "1", |item| drop(item.remove("schema"))),
+        (FORM_2, "2", |_| {}),
+        (FORM_3, "4", newer),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +135,11 @@ async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
     for (records, form, change) in other_forms() {
         let (world, dropped) = left_in_flight(records, change).await;
         let before = world.all_items().await;
-        let refused = |record: &str| format!("the record DROP#{DROP} {record} has form {form}, and this release reads form 3");
+        let refused = |record: &str| {
+            format!(
+                "the record DROP#{DROP} {record} has form {form}, and this release reads form 3"
+            )
+        };
         let message = "its message goes back to the queue, and in the end to the dead letters";
         assert!(!world.submit(&dropped).await, "{form}: {message}");
         let polled = world.poll_at(Timestamp::now()).await.unwrap_err();
@@ -132,11 +147,14 @@ async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
         let collected = world.collect(&dropped.id, 2).await.unwrap_err();
         assert!(format!("{collected:#}").contains(&refused("META")), "{collected:#}");
         // Of what poll remembers nothing is lost if it is written again.
-        let kept = |items: Vec<Item>| items.into_iter().filter(|item| item["pk"] != AttributeValue::S("POLL".to_owned()));
+        let kept = |items: Vec<Item>| {
+            items.into_iter().filter(|item| item["pk"] != AttributeValue::S("POLL".to_owned()))
+        };
         let after = world.all_items().await;
         assert!(kept(before).eq(kept(after)), "{form}");
-        let told =
-            logs::with(DROP).iter().any(|line| line.contains("goes back to the queue") && line.contains(&refused("META")));
+        let told = logs::with(DROP)
+            .iter()
+            .any(|line| line.contains("goes back to the queue") && line.contains(&refused("META")));
         assert!(told, "{form}: the log says why");
     }
 }
@@ -157,9 +175,16 @@ async fn records_of_another_form_hold_back_no_other_drop() {
             assert!(world.submit(&other).await);
             world.api.complete_all();
             let polled = world.poll_at(Timestamp::now()).await.unwrap_err();
-            assert!(format!("{polled:#}").contains("has form"), "the tick fails all the same: {polled:#}");
+            assert!(
+                format!("{polled:#}").contains("has form"),
+                "the tick fails all the same: {polled:#}"
+            );
             world.collect_all(&other.id).await;
-            assert_eq!(world.ended(&other.id).await.status.state, DropState::Completed, "{form} {one}");
+            assert_eq!(
+                world.ended(&other.id).await.status.state,
+                DropState::Completed,
+                "{form} {one}"
+            );
         }
     }
 }

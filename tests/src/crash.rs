@@ -1,5 +1,6 @@
-//! The driver that lets functions crash: they are called one by one, each a process of its own in all that matters, with its own
-//! clients, its own connections, and a death after which nothing more of it is done.
+//! The driver that lets functions crash: they are called one by one, each a process of its own in
+//! all that matters, with its own clients, its own connections, and a death after which nothing
+//! more of it is done.
 
 use crate::env::{self, Env, KEY, STACK};
 use crate::fault_proxy::{FaultProxy, Plan, Shared, Upstream};
@@ -60,7 +61,8 @@ impl CrashHarness {
         config.job_time = job_time;
         let sandbox = Sandbox::start(config).await.unwrap();
         let upstream = Upstream { aws: env.aws().endpoints().clone(), api: sandbox.url() };
-        let shared = Shared { upstream, plan: Arc::new(Plan::default()), all_die: watch::Sender::new(0) };
+        let shared =
+            Shared { upstream, plan: Arc::new(Plan::default()), all_die: watch::Sender::new(0) };
         // Each tick is five minutes on, and no one repeats an invocation that died, as Lambda does.
         let remind = ("REMIND_AFTER_SECONDS", "240");
         CrashHarness {
@@ -89,7 +91,8 @@ impl CrashHarness {
     /// Cancels a job at the Batch API, as someone else would.
     pub async fn cancel_job(&self, id: &str) {
         let url = format!("{}/v1/batch-jobs/{id}/cancel", self.sandbox.url());
-        let answer = reqwest::Client::new().post(url).bearer_auth(KEY).body("{}").send().await.unwrap();
+        let answer =
+            reqwest::Client::new().post(url).bearer_auth(KEY).body("{}").send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
@@ -108,8 +111,9 @@ impl CrashHarness {
         tokio::join!(a.submit(message), b.submit(message));
     }
 
-    /// Ticks poll and lets collect and submit do what it announces, until the drop is closed. The ticks are five minutes apart
-    /// by their own clock. Gives the number of ticks, or `None` if the drop does not come to its end.
+    /// Ticks poll and lets collect and submit do what it announces, until the drop is closed. The
+    /// ticks are five minutes apart by their own clock. Gives the number of ticks, or `None` if the
+    /// drop does not come to its end.
     pub async fn drive(&self, drop_id: &DropId, check: impl AsyncFn()) -> Option<u32> {
         let mut now = Timestamp::now();
         for tick in 0..24 {
@@ -120,12 +124,20 @@ impl CrashHarness {
                     Some("Job Completed" | "Job Failed") => {
                         let _ = self.process("collect").await.collect(&event).await;
                     }
-                    Some("Drop Stalled") => self.process("submit").await.submit(&event.to_string()).await,
+                    Some("Drop Stalled") => {
+                        self.process("submit").await.submit(&event.to_string()).await
+                    }
                     _ => {}
                 }
                 check().await;
             }
-            if self.ledger.drop_record(drop_id).await.unwrap().is_some_and(|record| record.closed_at.is_some()) {
+            if self
+                .ledger
+                .drop_record(drop_id)
+                .await
+                .unwrap()
+                .is_some_and(|record| record.closed_at.is_some())
+            {
                 return Some(tick);
             }
             now += SignedDuration::from_mins(5);
@@ -144,7 +156,12 @@ impl CrashHarness {
     }
 
     /// Holds the promises against what there is, for a drop at its end; gives what is broken.
-    pub async fn broken_promises(&self, drop_id: &DropId, parts: usize, expected: &Published) -> Vec<String> {
+    pub async fn broken_promises(
+        &self,
+        drop_id: &DropId,
+        parts: usize,
+        expected: &Published,
+    ) -> Vec<String> {
         let mut broken = Vec::new();
         let mut promise = |holds: bool, what: String| {
             if !holds {
@@ -152,33 +169,54 @@ impl CrashHarness {
             }
         };
         let record = self.record(drop_id).await;
-        promise(record.closed_at.is_some() && record.state == expected.state, format!("the drop ended as {:?}", record.state));
+        promise(
+            record.closed_at.is_some() && record.state == expected.state,
+            format!("the drop ended as {:?}", record.state),
+        );
         let records = self.parts(drop_id).await;
         promise(records.len() == parts, format!("{} parts", records.len()));
-        promise(records.iter().all(|part| part.state == PartState::Collected), format!("{records:?}"));
+        promise(
+            records.iter().all(|part| part.state == PartState::Collected),
+            format!("{records:?}"),
+        );
         let results = self.published(&record).await;
-        promise(results.as_deref() == Some(&expected.results[..]), "other bytes in results.csv".to_owned());
+        promise(
+            results.as_deref() == Some(&expected.results[..]),
+            "other bytes in results.csv".to_owned(),
+        );
         let rejected = self.read(&record.rejected_key().to_string()).await;
-        promise(rejected.as_deref() == Some(&expected.rejected[..]), "other bytes in rejected.csv".to_owned());
+        promise(
+            rejected.as_deref() == Some(&expected.rejected[..]),
+            "other bytes in rejected.csv".to_owned(),
+        );
         let status = self.read(&record.status_key().to_string()).await.unwrap_or_default();
         let status: Value = serde_json::from_slice(&status).unwrap_or_default();
-        promise(status["state"] == json!(record.state.as_str()), format!("status.json says {}", status["state"]));
+        promise(
+            status["state"] == json!(record.state.as_str()),
+            format!("status.json says {}", status["state"]),
+        );
 
         let own = format!("moondrop:{STACK}:{drop_id}:");
         let jobs = self.sandbox.jobs().into_iter().filter(|job| job.name.starts_with(&own));
         let (with_rows, without): (Vec<_>, Vec<_>) = jobs.partition(|job| job.uploads > 0);
         for job in without {
-            promise(job.state == JobState::Cancelled, format!("a job of {} without rows is {:?}", job.name, job.state));
+            promise(
+                job.state == JobState::Cancelled,
+                format!("a job of {} without rows is {:?}", job.name, job.state),
+            );
         }
         let names: BTreeSet<&String> = with_rows.iter().map(|job| &job.name).collect();
-        promise(names.len() == parts && with_rows.len() == parts, format!("jobs with rows: {with_rows:?}"));
+        promise(
+            names.len() == parts && with_rows.len() == parts,
+            format!("jobs with rows: {with_rows:?}"),
+        );
 
         // One announced twice has to be the same word for word.
         let completed = self.events("Drop Completed", drop_id);
         let completed: BTreeSet<String> = completed.iter().map(Value::to_string).collect();
         promise(completed.len() == 1, format!("Drop Completed: {completed:?}"));
-        let open =
-            self.ledger.open_parts().await.unwrap().records.len() + self.ledger.open_drops().await.unwrap().records.len();
+        let open = self.ledger.open_parts().await.unwrap().records.len()
+            + self.ledger.open_drops().await.unwrap().records.len();
         promise(open == 0, format!("{open} records are left open"));
         broken
     }
@@ -196,12 +234,15 @@ pub struct Published {
 }
 
 impl Process {
-    /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives the process delivers it again.
+    /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives
+    /// the process delivers it again.
     pub async fn submit(&self, message: &str) {
         let messages = json!({"Records": [{"messageId": "1", "body": message}]});
         let messages = serde_json::from_value(messages).unwrap();
         let deadline = Deadline::after(Duration::from_secs(900));
-        self.proxy.alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline))).await;
+        self.proxy
+            .alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline)))
+            .await;
     }
 
     /// What it has measured since the last call.

@@ -14,8 +14,8 @@ pub struct Line {
     pub root: Value,
 }
 
-/// The lines of a log that are in the embedded metric format. Fails the test for one that CloudWatch would not take as it is
-/// meant, by the rules of the format's specification.
+/// The lines of a log that are in the embedded metric format. Fails the test for one that
+/// CloudWatch would not take as it is meant, by the rules of the format's specification.
 #[must_use]
 pub fn lines(log: &str) -> Vec<Line> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -40,7 +40,11 @@ fn read(root: Value) -> Line {
     assert_eq!(directives.len(), 1, "{root}");
     let directive = &directives[0];
     assert_eq!(directive["Namespace"], "Moondrop");
-    assert_eq!(directive["Dimensions"], serde_json::json!([["Stack"]]), "one dimension, and not a drop or a job");
+    assert_eq!(
+        directive["Dimensions"],
+        serde_json::json!([["Stack"]]),
+        "one dimension, and not a drop or a job"
+    );
     assert!(root["Stack"].as_str().is_some_and(|stack| !stack.is_empty()), "{root}");
     let declared = directive["Metrics"].as_array().unwrap();
     assert!((1..=100).contains(&declared.len()), "{root}");
@@ -48,11 +52,15 @@ fn read(root: Value) -> Line {
     for metric in declared {
         let (name, unit) = (metric["Name"].as_str().unwrap(), metric["Unit"].as_str().unwrap());
         assert!(["Count", "Seconds"].contains(&unit), "{unit}");
-        let value = root[name].as_u64().unwrap_or_else(|| panic!("{name} has a value at the root: {root}"));
+        let value =
+            root[name].as_u64().unwrap_or_else(|| panic!("{name} has a value at the root: {root}"));
         assert!(values.insert(name.to_owned(), value).is_none(), "{name} is declared once");
         units.insert(name.to_owned(), unit.to_owned());
     }
-    let known: BTreeSet<&str> = ["_aws", "Stack", "request_id"].into_iter().chain(values.keys().map(String::as_str)).collect();
+    let known: BTreeSet<&str> = ["_aws", "Stack", "request_id"]
+        .into_iter()
+        .chain(values.keys().map(String::as_str))
+        .collect();
     for name in root.as_object().unwrap().keys() {
         assert!(known.contains(name.as_str()), "{name} is no metric and no dimension");
     }

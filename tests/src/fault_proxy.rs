@@ -1,9 +1,10 @@
-//! A reverse proxy before the servers: everything a function sends passes through it and is counted, and one request meets a
-//! fault. It exists beside [`raw_http`](crate::raw_http) since it has real servers behind it, and so needs a whole HTTP client and
-//! server; `raw_http` is a server that answers what no sound implementation of HTTP would.
+//! A reverse proxy before the servers: everything a function sends passes through it and is
+//! counted, and one request meets a fault. It exists beside [`raw_http`](crate::raw_http) since it
+//! has real servers behind it, and so needs a whole HTTP client and server; `raw_http` is a server
+//! that answers what no sound implementation of HTTP would.
 //!
-//! It keeps the `Host` header, so that signatures hold, and puts its own URL into the Batch API's signed URLs, so that uploads and
-//! downloads pass through it as well.
+//! It keeps the `Host` header, so that signatures hold, and puts its own URL into the Batch API's
+//! signed URLs, so that uploads and downloads pass through it as well.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -86,7 +87,8 @@ impl Plan {
         self.steps.lock().unwrap().clone()
     }
 
-    /// The faults that were met since, each with the step it was met at: the function, and what it asked for.
+    /// The faults that were met since, each with the step it was met at: the function, and what it
+    /// asked for.
     #[must_use]
     pub fn met(&self) -> Vec<(String, Fault)> {
         self.met.lock().unwrap().clone()
@@ -101,13 +103,20 @@ impl Plan {
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let faults = self.faults.lock().unwrap();
         let fault = faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
-        let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let target =
+            request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
         let path = request.uri().path();
         let met = fault.map(|fault| format!(" <- {fault:?}")).unwrap_or_default();
         if let Some(fault) = fault {
-            self.met.lock().unwrap().push((step(who, request.method().as_str(), path, target), fault));
+            self.met
+                .lock()
+                .unwrap()
+                .push((step(who, request.method().as_str(), path, target), fault));
         }
-        self.steps.lock().unwrap().push(format!("{number} {who} {} {path} {target}{met}", request.method()));
+        self.steps
+            .lock()
+            .unwrap()
+            .push(format!("{number} {who} {} {path} {target}{met}", request.method()));
         fault
     }
 }
@@ -117,13 +126,19 @@ fn step(who: &str, method: &str, path: &str, target: &str) -> String {
     let function = who.split(' ').next().unwrap_or_default();
     let file = path.rsplit('/').next().unwrap_or_default();
     match (who.rsplit(' ').next().unwrap_or_default(), path) {
-        ("dynamodb" | "events", _) => format!("{function}: {}", target.rsplit('.').next().unwrap_or_default()),
+        ("dynamodb" | "events", _) => {
+            format!("{function}: {}", target.rsplit('.').next().unwrap_or_default())
+        }
         ("s3", "/results" | "/results/") => format!("{function}: list the work files"),
         ("s3", path) if path.starts_with("/drops/") => format!("{function}: {method} the source"),
-        ("s3", path) if path.starts_with("/results/work/") => format!("{function}: {method} a work file"),
+        ("s3", path) if path.starts_with("/results/work/") => {
+            format!("{function}: {method} a work file")
+        }
         ("s3", _) => format!("{function}: {method} {file}"),
         (_, path) if path.starts_with("/upload/") => "submit: PUT to the pre-signed URL".to_owned(),
-        (_, path) if path.starts_with("/download/") => "collect: GET from the pre-signed URL".to_owned(),
+        (_, path) if path.starts_with("/download/") => {
+            "collect: GET from the pre-signed URL".to_owned()
+        }
         (_, path) if path.ends_with("/cancel") => format!("{function}: {method} a job's cancel"),
         _ => format!("{function}: {method} {path}"),
     }
@@ -159,14 +174,14 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// For the storage behind the Batch API's pre-signed URLs, which outlives the processes. It does not know who sends a
-    /// request: one that its sender does not survive ends all of them.
+    /// For the storage behind the Batch API's pre-signed URLs, which outlives the processes. It
+    /// does not know who sends a request: one that its sender does not survive ends all of them.
     pub async fn of_storage(shared: &Shared) -> Self {
         Self::start("storage", shared, None).await
     }
 
-    /// For the process called `who`. A request that its sender does not survive ends that process. Pre-signed URLs point to the
-    /// storage's proxy.
+    /// For the process called `who`. A request that its sender does not survive ends that process.
+    /// Pre-signed URLs point to the storage's proxy.
     pub async fn of_process(who: &str, shared: &Shared, storage: &FaultProxy) -> Self {
         Self::start(who, shared, Some(&storage.addresses.api)).await
     }
@@ -176,7 +191,9 @@ impl FaultProxy {
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
         let Upstream { aws, api } = &shared.upstream;
-        for (name, upstream) in [("s3", &aws.s3), ("dynamodb", &aws.dynamodb), ("events", &aws.events), ("api", api)] {
+        for (name, upstream) in
+            [("s3", &aws.s3), ("dynamodb", &aws.dynamodb), ("events", &aws.events), ("api", api)]
+        {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = format!("http://{}", listener.local_addr().unwrap());
             let proxy = Proxy {
@@ -193,10 +210,16 @@ impl FaultProxy {
         let [s3, dynamodb, events, api] = addresses.try_into().unwrap();
         // One server has the events and the secrets.
         let aws = Endpoints { s3, dynamodb, secrets_manager: events.clone(), events };
-        FaultProxy { addresses: Upstream { aws, api }, own, all: shared.all_die.clone(), _servers: servers }
+        FaultProxy {
+            addresses: Upstream { aws, api },
+            own,
+            all: shared.all_die.clone(),
+            _servers: servers,
+        }
     }
 
-    /// Runs what a process does, until it ends or the process dies: then nothing more of it is done.
+    /// Runs what a process does, until it ends or the process dies: then nothing more of it is
+    /// done.
     pub async fn alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let (mut own, mut all) = (self.own.subscribe(), self.all.subscribe());
         tokio::select! {
@@ -230,7 +253,9 @@ async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
                 async move { proxy.pass(request).await }
             });
             // An error is a connection that was broken on purpose.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
         while connections.try_join_next().is_some() {}
     }
@@ -264,7 +289,10 @@ impl Proxy {
     }
 
     /// Sends a request on and takes its answer whole.
-    async fn forward(&self, request: Request<Incoming>) -> anyhow::Result<(hyper::http::response::Parts, Bytes)> {
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+    ) -> anyhow::Result<(hyper::http::response::Parts, Bytes)> {
         let (mut head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let path = head.uri.path_and_query().map_or("/", |p| p.as_str());

@@ -1,5 +1,6 @@
-//! The driver that calls the functions in this process, one at a time or two at once, on real AWS protocols and a Batch API
-//! that answers what the test says. Time does not pass here: records are aged instead, and poll's clock is an argument.
+//! The driver that calls the functions in this process, one at a time or two at once, on real AWS
+//! protocols and a Batch API that answers what the test says. Time does not pass here: records are
+//! aged instead, and poll's clock is an argument.
 
 use crate::env::{self, DAY, Dropped, Ended, Env, KEY};
 use crate::fake_batch_api::FakeBatchApi;
@@ -59,7 +60,8 @@ impl InProcess {
         let settings = env::settings(&[&usual, changes].concat());
         let mut http = HttpClients::new().unwrap();
         http.api_timeout = API_TIMEOUT;
-        let connections = Connections { aws: aws_smithy_http_client::Builder::new().build_http(), api: http };
+        let connections =
+            Connections { aws: aws_smithy_http_client::Builder::new().build_http(), api: http };
         let services = connections.services(&settings, env.aws().endpoints());
         InProcess { env, api, services, settings, connections }
     }
@@ -140,10 +142,14 @@ impl Connections {
 
 /// Delivers messages to submit; gives those that are to be delivered again, by their place.
 pub async fn submit(services: &Services, messages: &[&str], left: Duration) -> Vec<String> {
-    let records: Vec<Value> =
-        messages.iter().enumerate().map(|(i, body)| json!({"messageId": i.to_string(), "body": body})).collect();
+    let records: Vec<Value> = messages
+        .iter()
+        .enumerate()
+        .map(|(i, body)| json!({"messageId": i.to_string(), "body": body}))
+        .collect();
     let messages = serde_json::from_value(json!({"Records": records})).unwrap();
-    let failures = Box::pin(moondrop_submit::handle(services, messages, Deadline::after(left))).await;
+    let failures =
+        Box::pin(moondrop_submit::handle(services, messages, Deadline::after(left))).await;
     let failures = serde_json::to_value(failures).unwrap();
     let failures = failures["batchItemFailures"].as_array().unwrap();
     failures.iter().map(|f| f["itemIdentifier"].as_str().unwrap().to_owned()).collect()

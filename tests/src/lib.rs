@@ -1,5 +1,6 @@
-//! What the end-to-end tests share: the servers and what is done with them (`env`), three drivers that run the functions
-//! (`processes`, `in_process`, `crash`), servers that fail as a test says, and readers of what comes out.
+//! What the end-to-end tests share: the servers and what is done with them (`env`), three drivers
+//! that run the functions (`processes`, `in_process`, `crash`), servers that fail as a test says,
+//! and readers of what comes out.
 
 pub mod crash;
 pub mod emf;

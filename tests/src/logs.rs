@@ -20,12 +20,16 @@ impl Write for Logged {
     }
 }
 
-/// Keeps what is logged from now on, in the form and at the level that the functions log by themselves.
+/// Keeps what is logged from now on, in the form and at the level that the functions log by
+/// themselves.
 pub fn keep() {
     static KEEP: Once = Once::new();
     KEEP.call_once(|| {
-        tracing::subscriber::set_global_default(moondrop_shared::services::logs::to(|| Logged, EnvFilter::new("info")))
-            .unwrap();
+        tracing::subscriber::set_global_default(moondrop_shared::services::logs::to(
+            || Logged,
+            EnvFilter::new("info"),
+        ))
+        .unwrap();
     });
 }
 

@@ -1,4 +1,5 @@
-//! The driver for a whole Moondrop: the three functions are processes, as `moondrop run` starts them, and the servers call them.
+//! The driver for a whole Moondrop: the three functions are processes, as `moondrop run` starts
+//! them, and the servers call them.
 
 use crate::env::{Ended, Env};
 use crate::files::find_all_ending;
@@ -44,7 +45,10 @@ impl Deployment {
     /// With other settings.
     pub async fn start_with(binary: &str, change: impl FnOnce(&mut LocalStackConfig)) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut config = LocalStackConfig::new(dir.path(), Api::Sandbox { job_time: Duration::from_millis(300) });
+        let mut config = LocalStackConfig::new(
+            dir.path(),
+            Api::Sandbox { job_time: Duration::from_millis(300) },
+        );
         config.function_command = vec![binary.into(), "function".into()];
         config.poll_every = Duration::from_millis(50);
         change(&mut config);
@@ -57,7 +61,12 @@ impl Deployment {
     }
 
     /// Waits until a drop is as it should be.
-    pub async fn wait_for(&self, id: &DropId, what: &str, is: impl Fn(&DropRecord) -> bool) -> DropRecord {
+    pub async fn wait_for(
+        &self,
+        id: &DropId,
+        what: &str,
+        is: impl Fn(&DropRecord) -> bool,
+    ) -> DropRecord {
         let since = Instant::now();
         loop {
             if let Some(record) = self.ledger.drop_record(id).await.unwrap()
@@ -94,16 +103,24 @@ impl Deployment {
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
-    /// Asserts that every row of the results has what the API answered for it, and no other row's labels.
+    /// Asserts that every row of the results has what the API answered for it, and no other row's
+    /// labels.
     pub fn assert_answers(&self, results: &[u8]) {
         let outputs = find_all_ending(&self.dir().join("sandbox"), ".csv");
         let rows = outputs.iter().flat_map(|path| rows::read(&std::fs::read(path).unwrap()));
-        let answers: BTreeMap<String, rows::Row> =
-            rows.filter(|row| row.contains_key("labels")).map(|row| (row["content"].clone(), row)).collect();
+        let answers: BTreeMap<String, rows::Row> = rows
+            .filter(|row| row.contains_key("labels"))
+            .map(|row| (row["content"].clone(), row))
+            .collect();
         let mut compared = 0;
-        for row in rows::read(results).iter().filter(|row| !row["error"].starts_with("rejected: ")) {
+        for row in rows::read(results).iter().filter(|row| !row["error"].starts_with("rejected: "))
+        {
             let answer = &answers[&row["content"]];
-            assert_eq!((&row["labels"], &row["error"]), (&answer["labels"], &answer["error"]), "{row:?}");
+            assert_eq!(
+                (&row["labels"], &row["error"]),
+                (&answer["labels"], &answer["error"]),
+                "{row:?}"
+            );
             compared += 1;
         }
         assert!(compared > 0, "there are answers to compare");
@@ -118,7 +135,8 @@ impl Deployment {
     /// What the functions have logged.
     #[must_use]
     pub fn logs(&self) -> String {
-        let logs = ["submit", "poll", "collect"].map(|name| self.dir().join("logs").join(format!("{name}.log")));
+        let logs = ["submit", "poll", "collect"]
+            .map(|name| self.dir().join("logs").join(format!("{name}.log")));
         logs.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 
@@ -135,17 +153,23 @@ fn names_with_rows(sandbox: &Sandbox) -> Vec<String> {
     names
 }
 
-/// Runs the command `binary` to its end; gives its exit code and what it printed on standard output and standard error.
+/// Runs the command `binary` to its end; gives its exit code and what it printed on standard output
+/// and standard error.
 ///
 /// # Errors
 /// If it cannot be started.
 pub fn command(binary: &str, dir: &Path, args: &[&str]) -> Result<(i32, String, String)> {
-    let done = std::process::Command::new(binary).args(args).current_dir(dir).output().context("start the command")?;
+    let done = std::process::Command::new(binary)
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .context("start the command")?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok((done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr)))
 }
 
-/// How many jobs received each part's rows, by the jobs' name: the sandbox of a state folder whose run has ended is asked.
+/// How many jobs received each part's rows, by the jobs' name: the sandbox of a state folder whose
+/// run has ended is asked.
 pub async fn jobs_with_rows(state: &Path) -> BTreeMap<String, u32> {
     let sandbox = SandboxConfig::new(state.join("sandbox"), SecretString::from("sandbox-key"));
     let sandbox = Sandbox::start(sandbox).await.unwrap();

@@ -1,6 +1,7 @@
-//! HTTP/1.1 by hand, on loopback: a server that can answer wrongly in every way that a real one may, with bodies cut, unsized or
-//! lost. It exists beside [`fault_proxy`](crate::fault_proxy), which puts faults between real servers and their clients, since no
-//! HTTP library sends what it sends.
+//! HTTP/1.1 by hand, on loopback: a server that can answer wrongly in every way that a real one
+//! may, with bodies cut, unsized or lost. It exists beside [`fault_proxy`](crate::fault_proxy),
+//! which puts faults between real servers and their clients, since no HTTP library sends what it
+//! sends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -102,7 +103,8 @@ impl Gate {
 
 /// What answers.
 pub trait Handler: Send + Sync + 'static {
-    /// How many bytes of the body are read before the connection is broken; `None` to read it all and answer.
+    /// How many bytes of the body are read before the connection is broken; `None` to read it all
+    /// and answer.
     fn break_after(&self, head: &Request) -> Option<usize>;
     /// The answer to a request that was read whole.
     fn answer(&self, request: Request) -> Reply;
@@ -142,13 +144,17 @@ pub async fn serve(make: impl FnOnce(&str) -> Arc<dyn Handler>) -> Server {
 }
 
 /// One request and its answer; whether another may follow on the connection.
-async fn converse(stream: &mut BufReader<TcpStream>, handler: &dyn Handler) -> std::io::Result<bool> {
+async fn converse(
+    stream: &mut BufReader<TcpStream>,
+    handler: &dyn Handler,
+) -> std::io::Result<bool> {
     let Some(mut request) = read_head(stream).await? else { return Ok(false) };
     let most = handler.break_after(&request);
     let whole = match request.header("content-length").map(|n| n.parse::<usize>().unwrap()) {
         Some(length) => {
             let mut body = vec![0; length.min(most.unwrap_or(length))];
-            // A client that goes away midway leaves a body short of its length: it was not read whole.
+            // A client that goes away midway leaves a body short of its length: it was not read
+            // whole.
             let read = stream.read_exact(&mut body).await;
             request.body = body;
             read.is_ok() && most.is_none()

@@ -10,11 +10,18 @@ pub type Row = BTreeMap<String, String>;
 pub fn read(csv: &[u8]) -> Vec<Row> {
     let csv = csv.strip_prefix(b"\xef\xbb\xbf").unwrap_or(csv);
     let mut reader = csv::Reader::from_reader(csv);
-    let names: Vec<String> = reader.headers().unwrap().iter().map(|n| n.trim().to_owned()).collect();
-    reader.records().map(|record| names.iter().cloned().zip(record.unwrap().iter().map(str::to_owned)).collect()).collect()
+    let names: Vec<String> =
+        reader.headers().unwrap().iter().map(|n| n.trim().to_owned()).collect();
+    reader
+        .records()
+        .map(|record| {
+            names.iter().cloned().zip(record.unwrap().iter().map(str::to_owned)).collect()
+        })
+        .collect()
 }
 
-/// Asserts the first promise: every row that went in came out, once, in its order, with its columns; and gives the results.
+/// Asserts the first promise: every row that went in came out, once, in its order, with its
+/// columns; and gives the results.
 pub fn assert_all_rows(source: &[u8], results: &[u8]) -> Vec<Row> {
     let (source, results) = (read(source), read(results));
     assert_eq!(source.len(), results.len(), "rows in and rows out");

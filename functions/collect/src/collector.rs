@@ -16,10 +16,14 @@ pub(crate) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// When collect tries again after a failure: by default after two minutes, then four, and so on, up to an hour.
+    /// When collect tries again after a failure: by default after two minutes, then four, and so
+    /// on, up to an hour.
     pub(crate) fn next_try(&self, now: Timestamp) -> Timestamp {
         let settings = &self.services.settings;
-        let wait = settings.retry_after.saturating_mul(1 << self.part.attempts.min(16)).min(settings.remind_after);
+        let wait = settings
+            .retry_after
+            .saturating_mul(1 << self.part.attempts.min(16))
+            .min(settings.remind_after);
         now + signed(wait)
     }
 

@@ -42,8 +42,8 @@ pub(crate) async fn collect_answered(collector: &Collector<'_>, job: &str) -> Re
     }
 }
 
-/// Holds results if the same bytes came twice, far enough apart, or if they changed with each fetch for a day. Otherwise records that
-/// they were seen.
+/// Holds results if the same bytes came twice, far enough apart, or if they changed with each fetch
+/// for a day. Otherwise records that they were seen.
 async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable) -> Result<()> {
     let Collector { services, drop, part } = collector;
     let now = Timestamp::now();
@@ -52,11 +52,17 @@ async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable)
     let (since, first) = (same.map_or(now, |seen| seen.since), seen.map_or(now, |seen| seen.first));
     let keeps_changing = now >= first + CHANGING_HELD_AFTER;
     let expected = (!keeps_changing).then_some(unusable.digest.as_str());
-    if (keeps_changing || collector.is_confirmed(&unusable.digest, now)) && hold(collector, job, &unusable, expected).await? {
+    if (keeps_changing || collector.is_confirmed(&unusable.digest, now))
+        && hold(collector, job, &unusable, expected).await?
+    {
         return Ok(());
     }
-    let (code, line, error) = (unusable.problem.code.as_str(), unusable.problem.line, &unusable.problem.message);
-    tracing::warn!(drop = %drop.id, part = part.plan.number, job, code, line, error, "results cannot be used; they are fetched again");
+    let (code, line, error) =
+        (unusable.problem.code.as_str(), unusable.problem.line, &unusable.problem.message);
+    tracing::warn!(
+        drop = %drop.id, part = part.plan.number, job, code, line, error,
+        "results cannot be used; they are fetched again"
+    );
     let attempt = FailedAttempt {
         retry_at: collector.next_try(now).max(since + collector.confirm_after()),
         problem: Problem::results_unconfirmed(part.plan.number, error),
@@ -65,8 +71,14 @@ async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable)
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 
-/// Keeps a copy of the results and records it; `false` if other bytes came than expected, or another attempt was first.
-async fn hold(collector: &Collector<'_>, job: &str, unusable: &Unusable, expected: Option<&str>) -> Result<bool> {
+/// Keeps a copy of the results and records it; `false` if other bytes came than expected, or
+/// another attempt was first.
+async fn hold(
+    collector: &Collector<'_>,
+    job: &str,
+    unusable: &Unusable,
+    expected: Option<&str>,
+) -> Result<bool> {
     let Collector { services, drop, part } = collector;
     let key = ObjectKey::held(&drop.id, part.plan.number, &unusable.digest);
     let Some(kept) = keep(collector, job, &key, expected).await? else { return Ok(false) };
@@ -87,22 +99,34 @@ async fn hold(collector: &Collector<'_>, job: &str, unusable: &Unusable, expecte
     Ok(services.ledger.hold(part, &held, now + FETCHED_EVERY).await?.ours)
 }
 
-/// Announces that results are held, and why. The event goes before the record: if the bus does not accept it, the next attempt puts
-/// it again.
+/// Announces that results are held, and why. The event goes before the record: if the bus does not
+/// accept it, the next attempt puts it again.
 async fn announce(collector: &Collector<'_>, held: &HeldResults) -> Result<()> {
     let Collector { services, drop, part } = collector;
     let kept = PartRecord { held: Some(held.clone()), ..(*part).clone() };
     let event = NeedsAction::of(&kept, Some(drop), &services.settings.results_bucket);
-    let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
+    let event: Vec<_> =
+        event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
     services.bus.put(&event).await?;
-    let (key, folder, number, job) = (&drop.source.key, &drop.folder, part.plan.number, part.job_id.as_deref());
-    let (code, line, error, setting, object) = (held.code.as_str(), held.line, &held.message, &held.setting, held.key.as_str());
-    tracing::error!(drop = %drop.id, key, folder, part = number, job, alarm = "results_held", code, line, error, setting, object, "results cannot be used; they are kept, and the part is held");
+    let (key, folder, number, job) =
+        (&drop.source.key, &drop.folder, part.plan.number, part.job_id.as_deref());
+    let (code, line, error, setting, object) =
+        (held.code.as_str(), held.line, &held.message, &held.setting, held.key.as_str());
+    tracing::error!(
+        drop = %drop.id, key, folder, part = number, job, alarm = "results_held", code, line, error,
+        setting, object,
+        "results cannot be used; they are kept, and the part is held"
+    );
     Ok(())
 }
 
 /// Stores the results unchanged; `None` if they are not the expected ones.
-async fn keep(collector: &Collector<'_>, job: &str, key: &ObjectKey, expected: Option<&str>) -> Result<Option<WrittenObject>> {
+async fn keep(
+    collector: &Collector<'_>,
+    job: &str,
+    key: &ObjectKey,
+    expected: Option<&str>,
+) -> Result<Option<WrittenObject>> {
     let bucket = &collector.services.results;
     let mut body = results::open(collector.services, job).await?;
     let mut writer = bucket.begin(key, 0);
@@ -120,20 +144,25 @@ async fn keep(collector: &Collector<'_>, job: &str, key: &ObjectKey, expected: O
             return Err(error);
         }
     };
-    let is_expected = expected.is_none_or(|expected| kept.digest == expected) && kept.written != Written::Conflict;
+    let is_expected = expected.is_none_or(|expected| kept.digest == expected)
+        && kept.written != Written::Conflict;
     if !is_expected && kept.written == Written::New {
         bucket.delete(key).await?;
     }
     Ok(is_expected.then_some(kept))
 }
 
-/// Judges held results again: the kept copy if a setting has changed, and then, once a day, the API's results.
+/// Judges held results again: the kept copy if a setting has changed, and then, once a day, the
+/// API's results.
 async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults) -> Result<bool> {
     let Collector { services, drop, part } = collector;
     let now = Timestamp::now();
     let failed = |error: &anyhow::Error, what: &str| {
         let error = describe(error);
-        tracing::warn!(drop = %drop.id, part = part.plan.number, job, error, what, "held results stay as they are");
+        tracing::warn!(
+            drop = %drop.id, part = part.plan.number, job, error, what,
+            "held results stay as they are"
+        );
     };
     let reading = services.settings.reading.to_string();
     if held.judged_under != reading {
@@ -141,20 +170,25 @@ async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults
             Ok(()) => return Ok(true),
             Err(NotCollected::Unusable(Unusable { problem, .. })) => {
                 let was = (held.code, held.setting);
-                (held.code, held.message, held.line) = (problem.code, problem.message, problem.line);
+                (held.code, held.message, held.line) =
+                    (problem.code, problem.message, problem.line);
                 (held.setting, held.judged_under) = (problem.setting.to_owned(), reading);
                 if was != (held.code, held.setting.clone()) {
                     announce(collector, &held).await?;
                 }
             }
-            Err(NotCollected::Failed(error)) => failed(&error, "the kept results could not be read"),
+            Err(NotCollected::Failed(error)) => {
+                failed(&error, "the kept results could not be read")
+            }
         }
     }
     if now.duration_since(held.fetched_at) >= FETCHED_EVERY {
         match Box::pin(collect_from(collector, Origin::Better(job))).await {
             Ok(()) => return Ok(true),
             Err(NotCollected::Unusable(_)) => {}
-            Err(NotCollected::Failed(error)) => failed(&error, "better results could not be fetched"),
+            Err(NotCollected::Failed(error)) => {
+                failed(&error, "better results could not be fetched")
+            }
         }
         held.fetched_at = now;
     }

@@ -12,7 +12,10 @@ use moondrop_shared::results::{ResultsProblem, judge};
 use moondrop_shared::services::s3::drops_bucket::is_gone;
 
 /// Collects a part that has no results to fetch.
-pub(crate) async fn collect_unanswered(collector: &Collector<'_>, result: PartResult) -> Result<()> {
+pub(crate) async fn collect_unanswered(
+    collector: &Collector<'_>,
+    result: PartResult,
+) -> Result<()> {
     let stored = match write(collector, result).await {
         Err(error) if is_gone(&error) => source_missing::write(collector, None).await?,
         stored => stored?,
@@ -24,9 +27,14 @@ pub(crate) async fn collect_unanswered(collector: &Collector<'_>, result: PartRe
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
-pub(crate) async fn collect_from(collector: &Collector<'_>, origin: Origin<'_>) -> Result<(), NotCollected> {
+pub(crate) async fn collect_from(
+    collector: &Collector<'_>,
+    origin: Origin<'_>,
+) -> Result<(), NotCollected> {
     let stored = match Box::pin(join(collector, origin)).await {
-        Err(NotCollected::Failed(error)) if is_gone(&error) => without_source(collector, origin).await?,
+        Err(NotCollected::Failed(error)) if is_gone(&error) => {
+            without_source(collector, origin).await?
+        }
         stored => stored?,
     };
     Ok(stored.record(collector).await?)
@@ -38,7 +46,9 @@ async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile,
     check_confirmed(collector, origin, &fetched)?;
     let Fetched { answers, digest, came_twice } = fetched;
     let stored = write(collector, PartResult::Answered(answers)).await?;
-    if let Some(problem) = judge(&stored.tally, part.plan.accepted, &results::reading(services, origin)) {
+    if let Some(problem) =
+        judge(&stored.tally, part.plan.accepted, &results::reading(services, origin))
+    {
         stored.discard(collector).await?;
         return Err(NotCollected::Unusable(Unusable { problem, digest }));
     }
@@ -54,7 +64,10 @@ async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile,
     Ok(stored)
 }
 
-async fn without_source(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile, NotCollected> {
+async fn without_source(
+    collector: &Collector<'_>,
+    origin: Origin<'_>,
+) -> Result<WorkFile, NotCollected> {
     let Collector { services, part, .. } = collector;
     let fetched = results::fetch(collector, origin, true).await?;
     let reading = results::reading(services, origin);
@@ -65,14 +78,21 @@ async fn without_source(collector: &Collector<'_>, origin: Origin<'_>) -> Result
     Ok(source_missing::write(collector, Some(fetched.answers)).await?)
 }
 
-/// With `RESULTS_UNREADABLE=rows`, unreadable results of the API count only if the same bytes come twice, far enough apart: an error
-/// page that the API serves for a minute must not end every row.
-fn check_confirmed(collector: &Collector<'_>, origin: Origin<'_>, fetched: &Fetched) -> Result<(), NotCollected> {
+/// With `RESULTS_UNREADABLE=rows`, unreadable results of the API count only if the same bytes come
+/// twice, far enough apart: an error page that the API serves for a minute must not end every row.
+fn check_confirmed(
+    collector: &Collector<'_>,
+    origin: Origin<'_>,
+    fetched: &Fetched,
+) -> Result<(), NotCollected> {
     let from_api = !matches!(origin, Origin::Kept(_));
     let unreadable: Option<&ResultsProblem> = fetched.answers.unreadable().filter(|_| from_api);
     match unreadable {
         Some(problem) if !collector.is_confirmed(&fetched.digest, Timestamp::now()) => {
-            Err(NotCollected::Unusable(Unusable { problem: problem.clone(), digest: fetched.digest.clone() }))
+            Err(NotCollected::Unusable(Unusable {
+                problem: problem.clone(),
+                digest: fetched.digest.clone(),
+            }))
         }
         _ => Ok(()),
     }
@@ -80,7 +100,8 @@ fn check_confirmed(collector: &Collector<'_>, origin: Origin<'_>, fetched: &Fetc
 
 async fn write(collector: &Collector<'_>, result: PartResult) -> Result<WorkFile> {
     let Collector { services, drop, part } = collector;
-    let PartSource { header, rejections, mut reader } = PartSource::open(services, drop, &part.plan).await?;
+    let PartSource { header, rejections, mut reader } =
+        PartSource::open(services, drop, &part.plan).await?;
     let mut join = Join::new(header, part.plan.clone(), rejections, result);
     store(collector, part.plan.end - part.plan.offset, async |writer| {
         while let Some(bytes) = reader.next().await? {

@@ -1,8 +1,8 @@
-//! `collect`: called when a job has ended. Joins its results to the rows of its part and stores them; the invocation that stores the
-//! last part of a drop publishes the drop.
+//! `collect`: called when a job has ended. Joins its results to the rows of its part and stores
+//! them; the invocation that stores the last part of a drop publishes the drop.
 //!
-//! It may be called any number of times for a part, also at the same time: the ledger records which attempt's rows count, and nothing
-//! is published twice.
+//! It may be called any number of times for a part, also at the same time: the ledger records which
+//! attempt's rows count, and nothing is published twice.
 //!
 //! ```text
 //! part ─┬─▶ held ──▶ join ─┬─▶ results          fetch and read
@@ -40,7 +40,8 @@ use moondrop_shared::source::DropId;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
+/// Runs the function: reads the settings, builds the clients, and serves invocations until the
+/// process ends.
 ///
 /// # Errors
 /// If a setting is missing or invalid, or the Runtime API is gone.
@@ -55,11 +56,12 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Collects a part, and publishes its drop if it was the last one. A part that cannot be collected is no error: its record says why
-/// and when to try again, and poll announces it then.
+/// Collects a part, and publishes its drop if it was the last one. A part that cannot be collected
+/// is no error: its record says why and when to try again, and poll announces it then.
 ///
 /// # Errors
-/// If the ledger does not answer, or the drop cannot be published. Lambda tries again, and poll announces the part again.
+/// If the ledger does not answer, or the drop cannot be published. Lambda tries again, and poll
+/// announces the part again.
 pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
     let JobEndedDetail { drop: drop_id, part } = &ended.detail;
     let span = tracing::error_span!("part", drop = %drop_id, part, job = Empty);
@@ -67,7 +69,10 @@ pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
         let processed = process(services, drop_id, *part).await;
         if let Err(error) = &processed {
             // Lambda gets the error too, but does not log it.
-            tracing::error!(error = describe(error), "the part is not collected, or its drop not published");
+            tracing::error!(
+                error = describe(error),
+                "the part is not collected, or its drop not published"
+            );
         }
         processed
     };
@@ -96,7 +101,8 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     if part.state.is_collectable() {
         let collector = Collector { services, drop: &drop, part: &part };
         let collected = part::collect(&collector).await;
-        let collected = collected.with_context(|| format!("collect part {number} of the drop {drop_id}"));
+        let collected =
+            collected.with_context(|| format!("collect part {number} of the drop {drop_id}"));
         if let Err(error) = &collected {
             record_failure(&collector, error).await?;
         }
@@ -105,14 +111,20 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
             return Ok(());
         }
     } else if part.state != PartState::Collected {
-        tracing::info!(drop = %drop_id, part = number, state = part.state.as_str(), "the part has not ended");
+        tracing::info!(
+            drop = %drop_id, part = number, state = part.state.as_str(),
+            "the part has not ended"
+        );
         return Ok(());
     }
     let published = publish::publish_if_last(services, &drop).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
     if let Err(error) = &published {
         if let Err(error) = set_problem(services, &drop, Some(problem(error))).await {
-            tracing::warn!(drop = %drop_id, error = describe(&error), "the drop's problem was not recorded");
+            tracing::warn!(
+                drop = %drop_id, error = describe(&error),
+                "the drop's problem was not recorded"
+            );
         }
         try_report(services, &drop).await;
     }
@@ -124,9 +136,13 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
     let Collector { services, part, .. } = collector;
     let retry_at = collector.next_try(Timestamp::now());
     let (attempts, error) = (part.attempts + 1, describe(cause));
-    tracing::error!(attempts, retry_at = %retry_at, error, "the part is not collected; it is tried again");
+    tracing::error!(
+        attempts, retry_at = %retry_at, error,
+        "the part is not collected; it is tried again"
+    );
     services.metrics.count(Metric::CollectAttemptsFailed, 1);
-    let attempt = FailedAttempt { retry_at, problem: problem(cause), unconfirmed: part.unconfirmed.clone() };
+    let attempt =
+        FailedAttempt { retry_at, problem: problem(cause), unconfirmed: part.unconfirmed.clone() };
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 

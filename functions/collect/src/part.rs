@@ -10,7 +10,8 @@ use moondrop_shared::part::join::PartResult;
 use moondrop_shared::results::Answers;
 use moondrop_shared::services::batch_api::ApiError;
 
-/// Joins, stores and records a part; `false` if it waits for better results, for a setting, or for poll.
+/// Joins, stores and records a part; `false` if it waits for better results, for a setting, or for
+/// poll.
 pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
     let part = collector.part;
     let result = match (&part.failure, &part.job_id) {
@@ -26,18 +27,26 @@ pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Asks for a lost job once more before its rows end as missing; `None` if the API reports it after all.
-async fn ask_once_more(collector: &Collector<'_>, failure: &PartFailure) -> Result<Option<PartResult>> {
+/// Asks for a lost job once more before its rows end as missing; `None` if the API reports it after
+/// all.
+async fn ask_once_more(
+    collector: &Collector<'_>,
+    failure: &PartFailure,
+) -> Result<Option<PartResult>> {
     let Collector { services, part, .. } = collector;
     let lost = Some(PartResult::Lost(failure.reason.clone()));
     // A job to which nothing was sent has no results.
     let Some(job) = part.job_id.as_ref().filter(|_| part.may_be_sent()) else { return Ok(lost) };
-    let overdue = part.created_at.is_some_and(|at| Timestamp::now().duration_since(at) > OVERDUE_AFTER);
+    let overdue =
+        part.created_at.is_some_and(|at| Timestamp::now().duration_since(at) > OVERDUE_AFTER);
     match results::look_up(services, job).await {
         Ok(None) => Ok(lost),
         Ok(Some(_)) => {
             if services.ledger.find_again(part).await?.ours {
-                tracing::warn!(drop = %part.drop, part = part.plan.number, job, "the API reports a lost job again");
+                tracing::warn!(
+                    drop = %part.drop, part = part.plan.number, job,
+                    "the API reports a lost job again"
+                );
             }
             Ok(None)
         }

@@ -23,7 +23,8 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     if parts.len() != planned || parts.iter().any(|p| p.state != PartState::Collected) {
         return Ok(());
     }
-    let collected: Vec<&CollectedPart> = parts.iter().filter_map(|p| p.collected.as_ref()).collect();
+    let collected: Vec<&CollectedPart> =
+        parts.iter().filter_map(|p| p.collected.as_ref()).collect();
     let tally = add_up(drop, &collected)?;
     // Publishing may take long; the drop must not look stalled to poll.
     let drop = services.ledger.heartbeat(drop, Timestamp::now()).await?.record;
@@ -35,21 +36,35 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     let conflict = written.written == Written::Conflict;
     let next = ended(&drop, &written, &tally, &parts);
     if conflict {
-        tracing::error!(drop = %drop.id, alarm = "results_conflict", "there is another results.csv under the drop's key; it was not overwritten");
+        tracing::error!(
+            drop = %drop.id, alarm = "results_conflict",
+            "there is another results.csv under the drop's key; it was not overwritten"
+        );
     }
     let Recorded { record: drop, ours } = services.ledger.move_drop(&next, drop.state).await?;
-    ensure!(drop.state.is_final(), "the drop moved to {} while it was published", drop.state.as_str());
+    ensure!(
+        drop.state.is_final(),
+        "the drop moved to {} while it was published",
+        drop.state.as_str()
+    );
     if ours && conflict {
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
-    if drop.is_to_be_concluded() && (drop.state != DropState::Failed || drop.results_bytes.is_some()) {
+    if drop.is_to_be_concluded()
+        && (drop.state != DropState::Failed || drop.results_bytes.is_some())
+    {
         delete_work_files(services, &drop).await;
     }
     conclude_if_ended(services, &drop).await.map(|_| ())
 }
 
 /// The drop's record with its final state, after its results were written or their key was taken.
-fn ended(drop: &DropRecord, written: &WrittenObject, tally: &Tally, parts: &[PartRecord]) -> DropRecord {
+fn ended(
+    drop: &DropRecord,
+    written: &WrittenObject,
+    tally: &Tally,
+    parts: &[PartRecord],
+) -> DropRecord {
     let mut next = drop.clone();
     next.times.ended_at = Some(Timestamp::now());
     if written.written == Written::Conflict {
@@ -62,7 +77,8 @@ fn ended(drop: &DropRecord, written: &WrittenObject, tally: &Tally, parts: &[Par
     next
 }
 
-/// The counts of all rows. They must add up to the rows of the file; otherwise Moondrop has a bug, and publishes nothing.
+/// The counts of all rows. They must add up to the rows of the file; otherwise Moondrop has a bug,
+/// and publishes nothing.
 fn add_up(drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
     let mut tally = Tally::default();
     collected.iter().for_each(|c| tally.add(&c.tally));
@@ -73,7 +89,11 @@ fn add_up(drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
 }
 
 /// Writes `results.csv`; `None` if work files are gone because the drop is already published.
-async fn write_results(services: &Services, drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Option<WrittenObject>> {
+async fn write_results(
+    services: &Services,
+    drop: &DropRecord,
+    collected: &[&CollectedPart],
+) -> Result<Option<WrittenObject>> {
     let header = results_header(&header(drop)?);
     // The parts' digests identify the whole before it is written.
     let mut digest = Sha256::new_with_prefix(&header);
@@ -99,24 +119,35 @@ async fn write_results(services: &Services, drop: &DropRecord, collected: &[&Col
     }
 }
 
-async fn append(services: &Services, part: &CollectedPart, digest: &str, writer: &mut ObjectWriter) -> Result<()> {
+async fn append(
+    services: &Services,
+    part: &CollectedPart,
+    digest: &str,
+    writer: &mut ObjectWriter,
+) -> Result<()> {
     if part.bytes == 0 {
         return Ok(());
     }
-    let mut body = services.results.read(&part.key, None).await?.context("a part's work file is gone")?;
+    let mut body =
+        services.results.read(&part.key, None).await?.context("a part's work file is gone")?;
     let mut bytes = 0;
     while let Some(piece) = body.next().await {
         let piece = piece.context("read a part's work file")?;
         bytes += piece.len() as u64;
         writer.write(&piece, Some(digest)).await?;
     }
-    ensure!(bytes == part.bytes, "a part's work file has {bytes} bytes; {} were written", part.bytes);
+    ensure!(
+        bytes == part.bytes,
+        "a part's work file has {bytes} bytes; {} were written",
+        part.bytes
+    );
     Ok(())
 }
 
 fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
     let rows = tally.rows;
-    let source_missing = parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.source_missing);
+    let source_missing =
+        parts.iter().filter_map(|p| p.collected.as_ref()).any(|c| c.source_missing);
     if rows.evaluated == 0 {
         DropState::Failed
     } else if rows.evaluated == rows.total() && !source_missing && tally.unreadable_labels == 0 {
@@ -128,16 +159,22 @@ fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
 
 fn nothing_evaluated(tally: &Tally, parts: &[PartRecord]) -> Problem {
     let rows = tally.rows;
-    let why = parts.iter().find_map(|p| p.failure.as_ref()).map(|f| format!(": {}", f.reason)).unwrap_or_default();
+    let why = parts
+        .iter()
+        .find_map(|p| p.failure.as_ref())
+        .map(|f| format!(": {}", f.reason))
+        .unwrap_or_default();
     let (failed, rejected, missing) = (rows.failed, rows.rejected, rows.missing);
     Problem::new(
         Code::Nothing,
-        format!("no row was evaluated; {failed} failed, {rejected} were rejected, {missing} are missing{why}"),
+        format!(
+            "no row was evaluated; {failed} failed, {rejected} were rejected, {missing} are missing{why}"
+        ),
     )
 }
 
-/// Deletes the drop's work files: those of its parts and of other attempts, and held results. The bucket's lifecycle deletes those
-/// that remain.
+/// Deletes the drop's work files: those of its parts and of other attempts, and held results. The
+/// bucket's lifecycle deletes those that remain.
 async fn delete_work_files(services: &Services, drop: &DropRecord) {
     let deleted = async {
         for key in services.results.list(&work_folder(&drop.id)).await? {

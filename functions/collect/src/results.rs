@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use moondrop_shared::job::{Job, JobState};
 use moondrop_shared::part::HeldResults;
-use moondrop_shared::results::{Answers, Form, OnUnreadable, ReadResults, Reading, ResultsProblem, ResultsReader};
+use moondrop_shared::results::{
+    Answers, Form, OnUnreadable, ReadResults, Reading, ResultsProblem, ResultsReader,
+};
 use moondrop_shared::services::Services;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +17,8 @@ use sha2::{Digest, Sha256};
 pub(crate) enum Origin<'a> {
     /// The API, for this job.
     Api(&'a str),
-    /// The API, which may have better results than the kept copy: they count only if they are well-formed.
+    /// The API, which may have better results than the kept copy: they count only if they are
+    /// well-formed.
     Better(&'a str),
     /// The kept copy.
     Kept(&'a HeldResults),
@@ -29,12 +32,16 @@ pub(crate) struct Fetched {
     pub(crate) came_twice: bool,
 }
 
-/// Fetches and reads results. If rows are missing or the file may be cut, it is fetched once more: a truncated body without a
-/// `Content-Length` looks complete.
+/// Fetches and reads results. If rows are missing or the file may be cut, it is fetched once more:
+/// a truncated body without a `Content-Length` looks complete.
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
-pub(crate) async fn fetch(collector: &Collector<'_>, origin: Origin<'_>, keep_rows: bool) -> Result<Fetched, NotCollected> {
+pub(crate) async fn fetch(
+    collector: &Collector<'_>,
+    origin: Origin<'_>,
+    keep_rows: bool,
+) -> Result<Fetched, NotCollected> {
     let (services, expected) = (collector.services, collector.part.plan.accepted);
     let is_complete = |read: &ReadResults| read.answers.len() as u64 >= expected;
     let first = read_once(services, origin, keep_rows).await?;
@@ -50,24 +57,42 @@ pub(crate) async fn fetch(collector: &Collector<'_>, origin: Origin<'_>, keep_ro
             let (digest, answered) = (first.digest, first.answers.len());
             // The memory is enough for one file, not for two.
             drop(first.answers);
-            tracing::warn!(job, answered, expected, "results are missing or may be cut short; they are fetched once more");
+            tracing::warn!(
+                job,
+                answered,
+                expected,
+                "results are missing or may be cut short; they are fetched once more"
+            );
             let second = read_once(services, origin, keep_rows).await?;
             if second.digest != digest {
                 if second.form == Form::Whole && is_complete(&second) {
-                    return Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: false });
+                    return Ok(Fetched {
+                        answers: second.answers,
+                        digest: second.digest,
+                        came_twice: false,
+                    });
                 }
                 // Two different cuts prove nothing: the next attempt fetches again.
                 let now = second.answers.len();
-                return Err(anyhow!("the results came with {answered} and then with {now} of {expected} rows").into());
+                return Err(anyhow!(
+                    "the results came with {answered} and then with {now} of {expected} rows"
+                )
+                .into());
             }
             second
         }
     };
     // The same bytes came twice: the file is not cut.
     match second.confirmed() {
-        Form::NoLineEnd(problem) if !is_complete(&second) => Err(unusable(problem, second.digest.clone())),
-        Form::MayBeCut(problem) | Form::Held(problem) => Err(unusable(problem, second.digest.clone())),
-        Form::Whole | Form::NoLineEnd(_) => Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: true }),
+        Form::NoLineEnd(problem) if !is_complete(&second) => {
+            Err(unusable(problem, second.digest.clone()))
+        }
+        Form::MayBeCut(problem) | Form::Held(problem) => {
+            Err(unusable(problem, second.digest.clone()))
+        }
+        Form::Whole | Form::NoLineEnd(_) => {
+            Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: true })
+        }
     }
 }
 
@@ -85,8 +110,13 @@ pub(crate) async fn are_unchanged(services: &Services, job: &str, digest: &str) 
     Ok(hex::encode(hash.finalize()) == digest)
 }
 
-async fn read_once(services: &Services, origin: Origin<'_>, keep_rows: bool) -> Result<ReadResults> {
-    let mut reader = ResultsReader::new(reading(services, origin), services.settings.answer_memory, keep_rows);
+async fn read_once(
+    services: &Services,
+    origin: Origin<'_>,
+    keep_rows: bool,
+) -> Result<ReadResults> {
+    let mut reader =
+        ResultsReader::new(reading(services, origin), services.settings.answer_memory, keep_rows);
     match origin {
         Origin::Api(job) | Origin::Better(job) => {
             let mut body = open(services, job).await?;
@@ -96,7 +126,8 @@ async fn read_once(services: &Services, origin: Origin<'_>, keep_rows: bool) -> 
         }
         Origin::Kept(held) => {
             let body = services.results.read(&held.key, None).await?;
-            let mut body = body.with_context(|| format!("the kept results {} are gone", held.key))?;
+            let mut body =
+                body.with_context(|| format!("the kept results {} are gone", held.key))?;
             while let Some(bytes) = body.next().await {
                 reader.push(&bytes.context("read the kept results")?)?;
             }
@@ -118,11 +149,19 @@ pub(crate) fn reading(services: &Services, origin: Origin<'_>) -> Reading {
     }
 }
 
-/// Opens a job's results, with a new URL each time: a URL is valid for four hours, and this may be days later.
-pub(crate) async fn open(services: &Services, job: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
-    let Some(found) = look_up(services, job).await? else { bail!("the API does not report the job") };
+/// Opens a job's results, with a new URL each time: a URL is valid for four hours, and this may be
+/// days later.
+pub(crate) async fn open(
+    services: &Services,
+    job: &str,
+) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    let Some(found) = look_up(services, job).await? else {
+        bail!("the API does not report the job")
+    };
     match (found.state, found.output_file_url) {
-        (JobState::Completed, Some(url)) => Ok(services.transfer.download(&url).await.context("download the results")?.boxed()),
+        (JobState::Completed, Some(url)) => {
+            Ok(services.transfer.download(&url).await.context("download the results")?.boxed())
+        }
         (state, _) => bail!("the job is {}, without results to fetch", state.as_str()),
     }
 }

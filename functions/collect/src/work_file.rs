@@ -18,7 +18,8 @@ pub(crate) struct WorkFile {
     source_missing: bool,
 }
 
-/// Stores what `fill` writes, about `expected` bytes, or nothing if it fails; `fill` returns the counts of the rows.
+/// Stores what `fill` writes, about `expected` bytes, or nothing if it fails; `fill` returns the
+/// counts of the rows.
 pub(crate) async fn store(
     collector: &Collector<'_>,
     expected: u64,
@@ -30,7 +31,13 @@ pub(crate) async fn store(
     let stored = async {
         let tally = fill(&mut writer).await?;
         let written = writer.finish(None).await.context("store the part's rows")?;
-        Ok(WorkFile { key, bytes: written.bytes, digest: written.digest, tally, source_missing: false })
+        Ok(WorkFile {
+            key,
+            bytes: written.bytes,
+            digest: written.digest,
+            tally,
+            source_missing: false,
+        })
     }
     .await;
     if stored.is_err() {
@@ -49,13 +56,17 @@ impl WorkFile {
         collector.services.results.delete(&self.key).await
     }
 
-    /// Records it as the part's rows. Of several attempts, one gets its work file recorded; the others delete theirs.
+    /// Records it as the part's rows. Of several attempts, one gets its work file recorded; the
+    /// others delete theirs.
     pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<()> {
         let Collector { services, drop, part } = collector;
         let WorkFile { key, bytes, digest, tally, source_missing } = self;
         let number = part.plan.number;
         if source_missing {
-            tracing::error!(drop = %drop.id, part = number, alarm = "source_missing", "the file is gone; the rows are stored in the API's order");
+            tracing::error!(
+                drop = %drop.id, part = number, alarm = "source_missing",
+                "the file is gone; the rows are stored in the API's order"
+            );
         }
         let collected = CollectedPart { key, bytes, digest, source_missing, tally };
         // Exactly once: the first attempt to be recorded is the one whose rows are published.
@@ -65,8 +76,13 @@ impl WorkFile {
         let (rows, job) = (collected.tally.rows, part.job_id.as_deref());
         let Tally { unexpected, duplicates, unreadable_labels, .. } = collected.tally;
         services.metrics.count(Metric::LabelsUnreadable, unreadable_labels);
-        let (evaluated, failed, rejected, missing) = (rows.evaluated, rows.failed, rows.rejected, rows.missing);
-        tracing::info!(drop = %drop.id, part = number, job, evaluated, failed, rejected, missing, unexpected, duplicates, "the part is collected");
+        let (evaluated, failed, rejected, missing) =
+            (rows.evaluated, rows.failed, rows.rejected, rows.missing);
+        tracing::info!(
+            drop = %drop.id, part = number, job, evaluated, failed, rejected, missing, unexpected,
+            duplicates,
+            "the part is collected"
+        );
         Ok(())
     }
 }

@@ -11,15 +11,17 @@ use moondrop_shared::services::settings::Settings;
 /// How many parts one call announces: as many as EventBridge accepts.
 pub(crate) const AT_ONCE: usize = 10;
 
-/// Whether to announce a part's end: at once, again when collect's next attempt is due, and every `remind_after` if collect has
-/// recorded nothing. Held results are announced again as soon as a setting has changed.
+/// Whether to announce a part's end: at once, again when collect's next attempt is due, and every
+/// `remind_after` if collect has recorded nothing. Held results are announced again as soon as a
+/// setting has changed.
 pub(crate) fn is_due(part: &PartRecord, settings: &Settings, now: Timestamp) -> bool {
     if !part.state.is_collectable() {
         return false;
     }
     let Some(announced) = part.announced_at else { return true };
     let waited = now.duration_since(announced).unsigned_abs();
-    let settings_changed = part.held.as_ref().is_some_and(|held| held.judged_under != settings.reading.to_string());
+    let settings_changed =
+        part.held.as_ref().is_some_and(|held| held.judged_under != settings.reading.to_string());
     if settings_changed && waited >= settings.retry_after {
         return true;
     }
@@ -53,7 +55,9 @@ async fn event_of(tick: &Tick<'_>, part: &PartRecord) -> Result<OutgoingEvent> {
         let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
         return Ok(OutgoingEvent::JobCompleted { drop, part: number, job });
     };
-    let failed = |drop: Option<&DropRecord>| OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, drop)));
+    let failed = |drop: Option<&DropRecord>| {
+        OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, drop)))
+    };
     match tick.drop_of(part) {
         Some(drop) => Ok(failed(Some(drop))),
         // The index lags: the drop may not be in it yet.

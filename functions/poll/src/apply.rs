@@ -45,13 +45,19 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
             if recorded.ours
                 && let JobState::Unknown(state) = &job
             {
-                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, state, "the job is in a state that Moondrop does not know; it counts as not ended");
+                tracing::warn!(
+                    drop = %part.drop, part = number, job = part.job_id, state,
+                    "the job is in a state that Moondrop does not know; it counts as not ended"
+                );
             }
             Ok(recorded.into())
         }
         Action::NoteAbsent(seconds) => {
             if part.absent_at.is_none() {
-                tracing::warn!(drop = %part.drop, part = number, job = part.job_id, "the API does not report a job; its part waits");
+                tracing::warn!(
+                    drop = %part.drop, part = number, job = part.job_id,
+                    "the API does not report a job; its part waits"
+                );
             }
             Ok(ledger.note_absent(part, seconds, now).await?.into())
         }
@@ -60,7 +66,11 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
         Action::Lose(failure) => {
             let recorded = ledger.mark_lost(part, &failure, now).await?;
             if recorded.ours {
-                tracing::error!(drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost", error = failure.reason, "a job is lost; its rows end as missing");
+                tracing::error!(
+                    drop = %part.drop, part = number, job = part.job_id, alarm = "job_lost",
+                    error = failure.reason,
+                    "a job is lost; its rows end as missing"
+                );
                 tick.services.metrics.count(Metric::JobsLost, 1);
             }
             Ok(recorded.into())
@@ -71,7 +81,8 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
             Ok(recorded.into())
         }
         Action::Abandon { ended } => {
-            // Claim first: otherwise another attempt could be uploading to the job that is cancelled.
+            // Claim first: otherwise another attempt could be uploading to the job that is
+            // cancelled.
             let recorded = ledger.abandon(part, ended, now).await?;
             if recorded.ours {
                 cancel(tick, part).await?;
@@ -82,7 +93,10 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
         Action::PlanAgain => {
             let recorded = ledger.plan_again(part).await?;
             if recorded.ours {
-                tracing::info!(drop = %part.drop, part = number, job = part.job_id, "a job is given up; its part gets another");
+                tracing::info!(
+                    drop = %part.drop, part = number, job = part.job_id,
+                    "a job is given up; its part gets another"
+                );
             }
             Ok(recorded.into())
         }
@@ -95,24 +109,45 @@ fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Opti
     let Some(failure) = failure.filter(|_| recorded.ours) else { return };
     let part = &recorded.record;
     let state = part.job_state.as_ref().map(JobState::as_str);
-    tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, state, alarm = "job_failed", error = failure.reason, "a job ended without results");
+    tracing::error!(
+        drop = %part.drop, part = part.plan.number, job = part.job_id, state, alarm = "job_failed",
+        error = failure.reason,
+        "a job ended without results"
+    );
     tick.services.metrics.count(Metric::JobsFailed, 1);
 }
 
-/// Records that a job does not start. The event goes first: if the bus does not accept it, the next tick puts it again.
-async fn note_not_started(tick: &Tick<'_>, part: &PartRecord, problem: NotStarted, repeat: bool) -> Result<Applied> {
+/// Records that a job does not start. The event goes first: if the bus does not accept it, the next
+/// tick puts it again.
+async fn note_not_started(
+    tick: &Tick<'_>,
+    part: &PartRecord,
+    problem: NotStarted,
+    repeat: bool,
+) -> Result<Applied> {
     let services = tick.services;
     if part.not_started.is_none() {
         let noted = PartRecord { not_started: Some(problem), ..part.clone() };
         let event = NeedsAction::of(&noted, tick.drop_of(part), &services.settings.results_bucket);
-        let event: Vec<_> = event.map(|event| OutgoingEvent::DropNeedsAction(Box::new(event))).into_iter().collect();
+        let event: Vec<_> = event
+            .map(|event| OutgoingEvent::DropNeedsAction(Box::new(event)))
+            .into_iter()
+            .collect();
         services.bus.put(&event).await?;
         let error = noted.problem().map(|problem| problem.message);
-        tracing::error!(drop = %part.drop, part = part.plan.number, job = part.job_id, alarm = "job_not_started", error, "a job has its rows and does not start");
+        tracing::error!(
+            drop = %part.drop, part = part.plan.number, job = part.job_id,
+            alarm = "job_not_started", error,
+            "a job has its rows and does not start"
+        );
     }
-    let recorded = services.ledger.note_not_started(part, &problem, repeat.then_some(tick.now)).await?;
+    let recorded =
+        services.ledger.note_not_started(part, &problem, repeat.then_some(tick.now)).await?;
     if recorded.ours && repeat {
-        tracing::warn!(drop = %part.drop, part = part.plan.number, job = part.job_id, "its rows are to be uploaded once more");
+        tracing::warn!(
+            drop = %part.drop, part = part.plan.number, job = part.job_id,
+            "its rows are to be uploaded once more"
+        );
     }
     Ok(recorded.into())
 }
@@ -125,7 +160,10 @@ async fn cancel(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
         // A job that cannot be cancelled has ended, is gone, or still waits; its part waits too.
         Err(error @ (ApiError::Refused(_) | ApiError::Invalid(_))) => {
             let error = describe(&error.into());
-            tracing::warn!(drop = %part.drop, part = part.plan.number, job, error, "a claimed job was not cancelled");
+            tracing::warn!(
+                drop = %part.drop, part = part.plan.number, job, error,
+                "a claimed job was not cancelled"
+            );
             Ok(())
         }
         // Not about this job, but about the key or its rights.

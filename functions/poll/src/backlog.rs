@@ -24,15 +24,22 @@ pub(crate) struct Backlog {
 
 /// How long a job is absent before it is an alarm, in seconds.
 const UNKNOWN_AFTER: u64 = 3_600;
-/// How long results are held before it is an alarm, in seconds: ten days before the API may delete its copy.
+/// How long results are held before it is an alarm, in seconds: ten days before the API may delete
+/// its copy.
 const HELD_ALARM_AFTER: u64 = 20 * 86_400;
 
 /// Counts the open drops, whose end is not reported, and the open jobs, which have not ended.
 pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -> Backlog {
-    let seconds = |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
+    let seconds =
+        |since: Timestamp| u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
     let creates_refused = drops.iter().filter(|drop| is_refused(drop, now)).count() as u64;
-    let held: Vec<u64> = parts.iter().filter_map(|part| part.held.as_ref()).map(|held| seconds(held.since)).collect();
-    let count = |is: &dyn Fn(&PartRecord) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
+    let held: Vec<u64> = parts
+        .iter()
+        .filter_map(|part| part.held.as_ref())
+        .map(|held| seconds(held.since))
+        .collect();
+    let count =
+        |is: &dyn Fn(&PartRecord) -> bool| parts.iter().filter(|part| is(part)).count() as u64;
     let drops: Vec<u64> = drops.iter().map(|drop| seconds(drop.dropped_at)).collect();
     let open = parts.iter().filter(|part| part.state.has_open_job());
     let jobs: Vec<u64> = open.filter_map(|part| part.created_at).map(seconds).collect();
@@ -56,26 +63,35 @@ pub(crate) fn read(drops: &[DropRecord], parts: &[PartRecord], now: Timestamp) -
 }
 
 fn is_unknown(part: &PartRecord) -> bool {
-    (part.state.has_open_job() || part.state == PartState::Completed) && part.absent_seconds >= UNKNOWN_AFTER
+    (part.state.has_open_job() || part.state == PartState::Completed)
+        && part.absent_seconds >= UNKNOWN_AFTER
 }
 
 /// Logs the jobs and the results that may soon be lost.
 pub(crate) fn warn(parts: &[PartRecord], now: Timestamp) {
     for part in parts {
-        let (number, job, hours) = (part.plan.number, part.job_id.as_deref(), part.absent_seconds / 3_600);
+        let (number, job, hours) =
+            (part.plan.number, part.job_id.as_deref(), part.absent_seconds / 3_600);
         if is_unknown(part) {
-            tracing::error!(drop = %part.drop, part = number, job, hours, alarm = "job_unknown", "the API has not reported a job for over an hour");
+            tracing::error!(
+                drop = %part.drop, part = number, job, hours, alarm = "job_unknown",
+                "the API has not reported a job for over an hour"
+            );
         }
-        if let Some(held) =
-            part.held.as_ref().filter(|held| now.duration_since(held.since).as_secs().unsigned_abs() >= HELD_ALARM_AFTER)
-        {
+        if let Some(held) = part.held.as_ref().filter(|held| {
+            now.duration_since(held.since).as_secs().unsigned_abs() >= HELD_ALARM_AFTER
+        }) {
             let (code, error, object) = (held.code.as_str(), &held.message, held.key.as_str());
-            tracing::error!(drop = %part.drop, part = number, job, code, error, object, alarm = "held_20_days", "results have been held for twenty days");
+            tracing::error!(
+                drop = %part.drop, part = number, job, code, error, object, alarm = "held_20_days",
+                "results have been held for twenty days"
+            );
         }
     }
 }
 
-/// Writes the metrics. What can happen in a tick and did not is counted as 0, so that every tick has every metric.
+/// Writes the metrics. What can happen in a tick and did not is counted as 0, so that every tick
+/// has every metric.
 pub(crate) fn measure(metrics: &Metrics, backlog: &Backlog) {
     metrics.note(Metric::OpenDrops, backlog.drops);
     metrics.note(Metric::OpenJobs, backlog.jobs);
@@ -88,7 +104,9 @@ pub(crate) fn measure(metrics: &Metrics, backlog: &Backlog) {
     metrics.note(Metric::PartsHeld, backlog.held);
     metrics.note(Metric::OldestHeldAge, backlog.oldest_held);
     metrics.note(Metric::CreatesRefused, backlog.creates_refused);
-    for metric in [Metric::NoJobReported, Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled] {
+    for metric in
+        [Metric::NoJobReported, Metric::JobsFailed, Metric::JobsLost, Metric::DropsStalled]
+    {
         metrics.count(metric, 0);
     }
 }
@@ -111,8 +129,14 @@ mod tests {
             rejected_offset: 0,
             rejected_bytes: 0,
         };
-        let created_at = Some(now - SignedDuration::from_hours(hours) - SignedDuration::from_secs(1));
-        PartRecord { state, job_id: Some("j".into()), created_at, ..PartRecord::planned(DropId::of("b", "k", "v"), plan) }
+        let created_at =
+            Some(now - SignedDuration::from_hours(hours) - SignedDuration::from_secs(1));
+        PartRecord {
+            state,
+            job_id: Some("j".into()),
+            created_at,
+            ..PartRecord::planned(DropId::of("b", "k", "v"), plan)
+        }
     }
 
     #[test]
@@ -126,7 +150,13 @@ mod tests {
             job(PartState::Failed, 90, now),
             PartRecord { created_at: None, job_id: None, ..job(PartState::Planned, 90, now) },
         ];
-        let expected = Backlog { jobs: 3, oldest_job: 72 * 3600 + 1, over_48h: 2, over_72h: 1, ..Backlog::default() };
+        let expected = Backlog {
+            jobs: 3,
+            oldest_job: 72 * 3600 + 1,
+            over_48h: 2,
+            over_72h: 1,
+            ..Backlog::default()
+        };
         assert_eq!(read(&[], &parts, now), expected);
         assert_eq!(read(&[], &[], now), Backlog::default());
     }

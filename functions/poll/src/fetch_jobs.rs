@@ -1,6 +1,7 @@
-//! The middle of a tick as one stream: fetch jobs, decide, apply, announce. Each answer is recorded as it arrives, and a part that
-//! ended is announced once that is recorded. When the time of a tick is over, its answers are recorded, and the next tick begins with
-//! the jobs that were not asked for.
+//! The middle of a tick as one stream: fetch jobs, decide, apply, announce. Each answer is recorded
+//! as it arrives, and a part that ended is announced once that is recorded. When the time of a tick
+//! is over, its answers are recorded, and the next tick begins with the jobs that were not asked
+//! for.
 
 use crate::announce;
 use crate::apply::{Applied, apply};
@@ -26,17 +27,20 @@ use std::time::Duration;
 const CALLS_AT_ONCE: usize = 4;
 /// No call begins while so many answers wait to be recorded.
 const MAX_UNRECORDED: usize = 400;
-/// After how many calls the cursor is saved, so that the next tick continues after one that was killed.
+/// After how many calls the cursor is saved, so that the next tick continues after one that was
+/// killed.
 const SAVE_EVERY: usize = 20;
 /// How long after its end a completed job whose results are not collected is asked for again.
 const ASKED_AGAIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
-/// The part of the invocation's time that is left for reports and metrics when the stream is given up.
+/// The part of the invocation's time that is left for reports and metrics when the stream is given
+/// up.
 const FOR_THE_REST: Duration = Duration::from_secs(15);
 
 /// The outcome of the stream.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// Whether the API accepted the key, or why not; `None` if no call was made, or calls failed for another reason.
+    /// Whether the API accepted the key, or why not; `None` if no call was made, or calls failed
+    /// for another reason.
     pub(crate) key: Option<Result<(), ApiError>>,
     /// The drops whose parts changed in a way that status.json shows.
     pub(crate) changed: BTreeSet<DropId>,
@@ -57,14 +61,16 @@ struct Stream<'a> {
     changed: BTreeSet<DropId>,
     state: PollState,
     by_job: HashMap<String, usize>,
-    /// The parts whose jobs are asked for, in order: first those whose jobs are reported, then those whose jobs are absent.
+    /// The parts whose jobs are asked for, in order: first those whose jobs are reported, then
+    /// those whose jobs are absent.
     order: [Vec<usize>; 2],
     /// The parts whose jobs were not asked for yet.
     unasked: HashSet<usize>,
     /// The parts for which no answer is recorded yet.
     unrecorded: HashSet<usize>,
     to_apply: VecDeque<(usize, JobAnswer)>,
-    /// Answers about jobs that wait for rows: applied last, when it is known whether other jobs start.
+    /// Answers about jobs that wait for rows: applied last, when it is known whether other jobs
+    /// start.
     waiting: Vec<(usize, JobAnswer)>,
     to_announce: Vec<usize>,
     work: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -77,7 +83,8 @@ const CALLS: usize = 0;
 const WRITES: usize = 1;
 const ANNOUNCEMENTS: usize = 2;
 
-/// Asks the API for every open job, and updates and announces its part. `parts` are then the current records.
+/// Asks the API for every open job, and updates and announces its part. `parts` are then the
+/// current records.
 pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> Fetched {
     let ledger = &tick.services.ledger;
     let state = match ledger.poll_state().await {
@@ -140,14 +147,18 @@ impl<'a> Stream<'a> {
         let mut order = [Vec::new(), Vec::new()];
         let mut by_job = HashMap::new();
         for (i, part) in parts.iter().enumerate() {
-            let Some(job) = part.job_id.clone().filter(|_| is_asked_for(part, tick.now)) else { continue };
+            let Some(job) = part.job_id.clone().filter(|_| is_asked_for(part, tick.now)) else {
+                continue;
+            };
             by_job.insert(job, i);
             order[usize::from(part.absent_at.is_some())].push(i);
         }
         let cursors = [&state.cursor.reported, &state.cursor.absent];
         for (order, cursor) in order.iter_mut().zip(cursors) {
             order.sort_by_cached_key(|&i| sort_key(&parts[i]));
-            let begin = cursor.as_ref().map_or(0, |cursor| order.partition_point(|&i| sort_key(&parts[i]) < *cursor));
+            let begin = cursor
+                .as_ref()
+                .map_or(0, |cursor| order.partition_point(|&i| sort_key(&parts[i]) < *cursor));
             // After the last one it starts again.
             let begin = begin % order.len().max(1);
             order.rotate_left(begin);
@@ -210,7 +221,9 @@ impl<'a> Stream<'a> {
             let Some(&i) = self.by_job.get(&job) else { continue };
             self.unasked.remove(&i);
             match &answer {
-                JobAnswer::Job(job) if job.state == JobState::Initialized => self.waiting.push((i, answer)),
+                JobAnswer::Job(job) if job.state == JobState::Initialized => {
+                    self.waiting.push((i, answer))
+                }
                 _ => self.to_apply.push_back((i, answer)),
             }
         }
@@ -218,7 +231,10 @@ impl<'a> Stream<'a> {
 
     /// Begins as much work as may be in progress at the same time.
     fn begin(&mut self, queries: &mut JobQueries) {
-        while self.in_progress[CALLS] < CALLS_AT_ONCE && self.to_apply.len() < MAX_UNRECORDED && !self.tick.deadline.is_near() {
+        while self.in_progress[CALLS] < CALLS_AT_ONCE
+            && self.to_apply.len() < MAX_UNRECORDED
+            && !self.tick.deadline.is_near()
+        {
             let Some(request) = queries.next() else { break };
             self.in_progress[CALLS] += 1;
             let api = &self.tick.services.api;
@@ -238,19 +254,27 @@ impl<'a> Stream<'a> {
         {
             self.begin_write(i, &answer);
         }
-        let all_recorded = self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty();
-        while self.to_announce.len() >= announce::AT_ONCE || (all_recorded && !self.to_announce.is_empty()) {
-            let some = self.to_announce.split_off(self.to_announce.len().saturating_sub(announce::AT_ONCE));
+        let all_recorded =
+            self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty();
+        while self.to_announce.len() >= announce::AT_ONCE
+            || (all_recorded && !self.to_announce.is_empty())
+        {
+            let some = self
+                .to_announce
+                .split_off(self.to_announce.len().saturating_sub(announce::AT_ONCE));
             let some: Vec<PartRecord> = some.into_iter().map(|i| self.parts[i].clone()).collect();
             self.in_progress[ANNOUNCEMENTS] += 1;
             let tick = self.tick;
-            self.work.push(async move { Done::Announced(announce::announce(&tick, some).await) }.boxed());
+            self.work.push(
+                async move { Done::Announced(announce::announce(&tick, some).await) }.boxed(),
+            );
         }
     }
 
     fn begin_write(&mut self, i: usize, answer: &JobAnswer) {
         let settings = &self.tick.services.settings;
-        let seconds = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let seconds =
+            |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let when = When {
             now: self.tick.now,
             poll_every: seconds(settings.poll_every),
@@ -275,7 +299,10 @@ impl<'a> Stream<'a> {
             Ok(applied) => *applied,
             Err(error) => {
                 let part = &self.parts[i];
-                tracing::warn!(drop = %part.drop, part = part.plan.number, error = describe(&error), "a part could not be updated");
+                tracing::warn!(
+                    drop = %part.drop, part = part.plan.number, error = describe(&error),
+                    "a part could not be updated"
+                );
                 return self.fail(error);
             }
         };
@@ -294,7 +321,9 @@ impl<'a> Stream<'a> {
     }
 
     fn queries(&self) -> JobQueries {
-        let jobs = |order: &[usize]| -> Vec<String> { order.iter().filter_map(|&i| self.parts[i].job_id.clone()).collect() };
+        let jobs = |order: &[usize]| -> Vec<String> {
+            order.iter().filter_map(|&i| self.parts[i].job_id.clone()).collect()
+        };
         let witness = self.state.witness.as_ref().map(|witness| witness.job.clone());
         JobQueries::new(&jobs(&self.order[0]), jobs(&self.order[1]), witness)
     }
@@ -302,7 +331,9 @@ impl<'a> Stream<'a> {
     /// Where the next tick begins: at the first part whose job this tick did not ask for.
     fn cursor(&self) -> Cursor {
         let [reported, absent] = &self.order;
-        let first = |order: &[usize]| order.iter().find(|i| self.unasked.contains(*i)).map(|&i| sort_key(&self.parts[i]));
+        let first = |order: &[usize]| {
+            order.iter().find(|i| self.unasked.contains(*i)).map(|&i| sort_key(&self.parts[i]))
+        };
         Cursor { reported: first(reported), absent: first(absent) }
     }
 
@@ -332,7 +363,8 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Whether to ask the API for a part's job: the job has not ended, or its results are neither collected nor held after an hour.
+/// Whether to ask the API for a part's job: the job has not ended, or its results are neither
+/// collected nor held after an hour.
 fn is_asked_for(part: &PartRecord, now: Timestamp) -> bool {
     let ended = part.ended_at.or(part.created_at);
     let uncollected = part.state == PartState::Completed

@@ -1,7 +1,8 @@
-//! `poll`: every few minutes, asks the API for all open jobs, updates their parts, and recovers stalled drops.
+//! `poll`: every few minutes, asks the API for all open jobs, updates their parts, and recovers
+//! stalled drops.
 //!
-//! It is level-triggered: each tick derives from the records what is to be done, whatever was done, lost or repeated before. If
-//! nothing is open, it makes no API call.
+//! It is level-triggered: each tick derives from the records what is to be done, whatever was done,
+//! lost or repeated before. If nothing is open, it makes no API call.
 //!
 //! ```text
 //! ledger ──▶ announce what has ended ──▶ fetch jobs ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, backlog, sweep, report
@@ -29,7 +30,8 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 pub struct Scheduled {}
 
-/// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
+/// Runs the function: reads the settings, builds the clients, and serves invocations until the
+/// process ends.
 ///
 /// # Errors
 /// If a setting is missing or invalid, or the Runtime API is gone.

@@ -1,9 +1,11 @@
-//! Which jobs to ask the API for in a tick, and what its answers mean. Makes no call: requests out, answers in.
+//! Which jobs to ask the API for in a tick, and what its answers mean. Makes no call: requests out,
+//! answers in.
 //!
-//! A request asks for a hundred jobs. If the answer is an error, or leaves jobs out, smaller requests follow, down to single jobs: one
-//! malformed job does not hold back others. A job counts as absent only by an answer to a request for it alone, or for it and the
-//! witness (a job of ours that the API reports), and only in a tick in which the API reported a job of ours: an API that reports no
-//! job at all proves nothing about any job.
+//! A request asks for a hundred jobs. If the answer is an error, or leaves jobs out, smaller
+//! requests follow, down to single jobs: one malformed job does not hold back others. A job counts
+//! as absent only by an answer to a request for it alone, or for it and the witness (a job of ours
+//! that the API reports), and only in a tick in which the API reported a job of ours: an API that
+//! reports no job at all proves nothing about any job.
 
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{Job, Reported};
@@ -13,7 +15,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// The fewest calls that a tick may make; with many jobs it may make two for each hundred.
 const FEWEST_CALLS: usize = 200;
-/// How many requests of a tick are split after they were not answered in time: each half may take as long.
+/// How many requests of a tick are split after they were not answered in time: each half may take
+/// as long.
 const SLOW_SPLITS: usize = 8;
 /// One call in so many is a smaller request, before all hundreds are asked for.
 const EVERY: usize = 4;
@@ -37,14 +40,15 @@ impl Request {
 pub(crate) struct JobQueries {
     hundreds: VecDeque<Vec<String>>,
     singles: VecDeque<String>,
-    /// Jobs without an answer, to be asked for again in smaller requests, the last first, so that it comes to single jobs; and
-    /// whether to ask without the witness.
+    /// Jobs without an answer, to be asked for again in smaller requests, the last first, so that
+    /// it comes to single jobs; and whether to ask without the witness.
     rest: Vec<(Vec<String>, bool)>,
     /// Ask for the witness alone next.
     probe: bool,
     probed: bool,
     witness: Option<String>,
-    /// The API answers 404 if it does not know a job: then each job is asked for without the witness.
+    /// The API answers 404 if it does not know a job: then each job is asked for without the
+    /// witness.
     answers_404: bool,
     /// The API reported a job of ours in this tick.
     reported: bool,
@@ -122,11 +126,18 @@ impl JobQueries {
 
     fn request(&self, ids: Vec<String>, alone: bool) -> Request {
         let with_witness = ids.len() == 1 && !alone && !self.answers_404;
-        Request { witness: self.witness.clone().filter(|witness| with_witness && *witness != ids[0]), ids }
+        Request {
+            witness: self.witness.clone().filter(|witness| with_witness && *witness != ids[0]),
+            ids,
+        }
     }
 
     /// Takes the answer to a request; returns the answers about jobs.
-    pub(crate) fn answered(&mut self, request: Request, answer: Result<Reported, ApiError>) -> Vec<(String, JobAnswer)> {
+    pub(crate) fn answered(
+        &mut self,
+        request: Request,
+        answer: Result<Reported, ApiError>,
+    ) -> Vec<(String, JobAnswer)> {
         let mut answers = match answer {
             Ok(reported) => self.reported(request, reported),
             Err(error) => self.failed(request, error),
@@ -140,27 +151,33 @@ impl JobQueries {
     fn reported(&mut self, request: Request, reported: Reported) -> Vec<(String, JobAnswer)> {
         let mut reported_jobs: HashMap<String, Job> = HashMap::new();
         for job in reported.jobs {
-            // Jobs that were not asked for are ignored; of two records of a job, the one that is further along counts.
+            // Jobs that were not asked for are ignored; of two records of a job, the one that is
+            // further along counts.
             if reported_jobs.get(&job.id).is_none_or(|k| k.state.rank() < job.state.rank()) {
                 reported_jobs.insert(job.id.clone(), job);
             }
         }
         let witnessed = request.witness.as_ref().map(|witness| reported_jobs.contains_key(witness));
         let asked = request.ids.len();
-        let (found, rest): (Vec<_>, Vec<_>) = request.ids.into_iter().partition(|id| reported_jobs.contains_key(id));
+        let (found, rest): (Vec<_>, Vec<_>) =
+            request.ids.into_iter().partition(|id| reported_jobs.contains_key(id));
         if let Some(last) = found.last() {
             self.witness = Some(last.clone());
         }
         self.reported |= !found.is_empty() || witnessed == Some(true);
         let mut answers: Vec<_> = found
             .into_iter()
-            .filter_map(|id| reported_jobs.remove(&id).map(|job| (id, JobAnswer::Job(Box::new(job)))))
+            .filter_map(|id| {
+                reported_jobs.remove(&id).map(|job| (id, JobAnswer::Job(Box::new(job))))
+            })
             .collect();
         match (rest.len(), witnessed) {
             (0, Some(false)) if asked == 0 => self.witness = None,
             (0, _) => {}
             // A record without an id may be this job's.
-            (1, _) if asked == 1 && reported.nameless > 0 => answers.extend(self.leave_unanswered(rest, None)),
+            (1, _) if asked == 1 && reported.nameless > 0 => {
+                answers.extend(self.leave_unanswered(rest, None))
+            }
             (1, None | Some(true)) if asked == 1 => self.left_out.extend(rest),
             // The answer leaves out the witness too, so it does not count.
             (1, Some(false)) if asked == 1 => {
@@ -191,7 +208,9 @@ impl JobQueries {
                 self.split(ids, true);
                 return Vec::new();
             }
-            (ApiError::Unknown(_) | ApiError::Unreachable(_), _) => return self.leave_unanswered(ids, Some(error)),
+            (ApiError::Unknown(_) | ApiError::Unreachable(_), _) => {
+                return self.leave_unanswered(ids, Some(error));
+            }
             (ApiError::NotFound(_), 1) if with_witness => {
                 self.answers_404 = true;
                 self.probe_witness();
@@ -226,10 +245,16 @@ impl JobQueries {
     }
 
     /// These jobs get no answer in this tick; the next one asks again.
-    fn leave_unanswered(&mut self, ids: Vec<String>, error: Option<ApiError>) -> Vec<(String, JobAnswer)> {
+    fn leave_unanswered(
+        &mut self,
+        ids: Vec<String>,
+        error: Option<ApiError>,
+    ) -> Vec<(String, JobAnswer)> {
         self.unanswered += ids.len();
         let job = ids.first().filter(|_| ids.len() == 1).cloned();
-        let error = error.unwrap_or_else(|| ApiError::Unclear(anyhow::anyhow!("the API's answer does not report a job")));
+        let error = error.unwrap_or_else(|| {
+            ApiError::Unclear(anyhow::anyhow!("the API's answer does not report a job"))
+        });
         let shown = describe(&anyhow::anyhow!("{error}"));
         tracing::warn!(jobs = ids.len(), job, error = shown, "the API did not report some jobs");
         self.failure.get_or_insert(error);
@@ -253,7 +278,8 @@ impl JobQueries {
         self.failure = Some(error);
     }
 
-    /// The jobs that were left out in a tick in which no job was reported: they do not count as absent.
+    /// The jobs that were left out in a tick in which no job was reported: they do not count as
+    /// absent.
     pub(crate) fn take_left_out(&mut self) -> Vec<(String, JobAnswer)> {
         self.left_out_uncounted += self.left_out.len();
         self.left_out.drain(..).map(|id| (id, JobAnswer::Nothing)).collect()

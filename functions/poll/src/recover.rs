@@ -58,12 +58,20 @@ pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Resu
 }
 
 /// The event that makes a function resume the drop, if it is stalled.
-async fn remedy(tick: &Tick<'_>, drop: &DropRecord, open_parts: &[&PartRecord]) -> Result<Option<OutgoingEvent>> {
+async fn remedy(
+    tick: &Tick<'_>,
+    drop: &DropRecord,
+    open_parts: &[&PartRecord],
+) -> Result<Option<OutgoingEvent>> {
     let services = tick.services;
-    let is_stalled = tick.now.duration_since(drop.active_at).unsigned_abs() >= services.settings.stalled_after;
+    let is_stalled =
+        tick.now.duration_since(drop.active_at).unsigned_abs() >= services.settings.stalled_after;
     match need(drop, open_parts, tick.now) {
         Need::Submit if is_stalled => {
-            tracing::warn!(drop = %drop.id, state = drop.state.as_str(), "the drop is stalled; it is requeued");
+            tracing::warn!(
+                drop = %drop.id, state = drop.state.as_str(),
+                "the drop is stalled; it is requeued"
+            );
             services.metrics.count(Metric::DropsStalled, 1);
             Ok(Some(OutgoingEvent::DropStalled { source: drop.source.clone() }))
         }
@@ -87,14 +95,18 @@ fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
     }
     let life = SignedDuration::try_from(UPLOAD_URL_LIFE).unwrap_or(SignedDuration::ZERO);
     let young = |part: &PartRecord| part.created_at.is_some_and(|at| now.duration_since(at) < life);
-    let usable = |part: &PartRecord| part.created_at.is_some_and(|at| now.duration_since(at) < UPLOAD_URL_USED_FOR);
+    let usable = |part: &PartRecord| {
+        part.created_at.is_some_and(|at| now.duration_since(at) < UPLOAD_URL_USED_FOR)
+    };
     let pending = open_parts.iter().any(|part| match part.state {
         PartState::Planned => true,
         PartState::Created => young(part),
         PartState::Uploaded => part.is_to_be_repeated() && usable(part),
         _ => false,
     });
-    let waiting = open_parts.iter().any(|part| matches!(part.state, PartState::Created | PartState::Abandoning));
+    let waiting = open_parts
+        .iter()
+        .any(|part| matches!(part.state, PartState::Created | PartState::Abandoning));
     if pending || (drop.state == DropState::Uploading && !waiting && !open_parts.is_empty()) {
         Need::Submit
     } else if open_parts.is_empty() {
@@ -106,13 +118,18 @@ fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
 
 /// Whether the API has refused to create jobs for a drop for so long that it is an alarm.
 pub(crate) fn is_refused(drop: &DropRecord, now: Timestamp) -> bool {
-    !drop.state.is_final() && drop.refused_since.is_some_and(|since| now.duration_since(since) >= REFUSED_ALARM_AFTER)
+    !drop.state.is_final()
+        && drop.refused_since.is_some_and(|since| now.duration_since(since) >= REFUSED_ALARM_AFTER)
 }
 
 fn warn_of_refusals(drop: &DropRecord, now: Timestamp) {
     if is_refused(drop, now) {
         let error = drop.problem.as_ref().map(|problem| problem.message.as_str());
-        tracing::error!(drop = %drop.id, key = drop.source.key, folder = drop.folder, alarm = "create_refused", error, "the API has refused to create jobs for over an hour");
+        tracing::error!(
+            drop = %drop.id, key = drop.source.key, folder = drop.folder, alarm = "create_refused",
+            error,
+            "the API has refused to create jobs for over an hour"
+        );
     }
 }
 
@@ -121,8 +138,16 @@ fn warn_of_age(drop: &DropRecord, now: Timestamp) {
     let (key, folder, state) = (&drop.source.key, &drop.folder, drop.state.as_str());
     let error = drop.problem.as_ref().map(|problem| problem.message.as_str());
     if age > ALARM_AFTER {
-        tracing::error!(drop = %drop.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_72h", error, "the drop is not finished");
+        tracing::error!(
+            drop = %drop.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_72h",
+            error,
+            "the drop is not finished"
+        );
     } else if age > WARN_AFTER {
-        tracing::warn!(drop = %drop.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_48h", error, "the drop is not finished");
+        tracing::warn!(
+            drop = %drop.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_48h",
+            error,
+            "the drop is not finished"
+        );
     }
 }

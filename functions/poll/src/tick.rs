@@ -30,16 +30,21 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
     let tick = Tick { services, drops: &drops, now, deadline };
 
-    // A failed step does not stop the others: ended parts are announced even if the API cannot be called.
+    // A failed step does not stop the others: ended parts are announced even if the API cannot be
+    // called.
     let announced = announce_due(&tick, &parts).await;
-    let Fetched { key, mut changed, outcome: fetched } = Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
+    let Fetched { key, mut changed, outcome: fetched } =
+        Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
     let recovered = recover::recover_drops(&tick, &parts).await;
     backlog::measure(&services.metrics, &backlog::read(&drops, &parts, now));
     backlog::warn(&parts, now);
     let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(&tick).await };
     let is_of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
-    let key_refused = [&fetched, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
-    changed.extend(set_key_problem(&tick, if key_refused { Some(Err(ApiError::Key)) } else { key }).await);
+    let key_refused =
+        [&fetched, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
+    changed.extend(
+        set_key_problem(&tick, if key_refused { Some(Err(ApiError::Key)) } else { key }).await,
+    );
     report_changed(&tick, &changed).await;
     if drops.is_empty() && parts.is_empty() {
         tracing::debug!("ticked, with nothing open");
@@ -52,10 +57,13 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
 /// Announces the parts that ended before this tick and are due; returns the first failure.
 async fn announce_due(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
     let settings = &tick.services.settings;
-    let due: Vec<PartRecord> = parts.iter().filter(|part| announce::is_due(part, settings, tick.now)).cloned().collect();
-    let mut announcing = futures_util::stream::iter(due.chunks(announce::AT_ONCE).take_while(|_| !tick.deadline.is_near()))
-        .map(|some| announce::announce(tick, some.to_vec()))
-        .buffer_unordered(ANNOUNCEMENTS_AT_ONCE);
+    let due: Vec<PartRecord> =
+        parts.iter().filter(|part| announce::is_due(part, settings, tick.now)).cloned().collect();
+    let mut announcing = futures_util::stream::iter(
+        due.chunks(announce::AT_ONCE).take_while(|_| !tick.deadline.is_near()),
+    )
+    .map(|some| announce::announce(tick, some.to_vec()))
+    .buffer_unordered(ANNOUNCEMENTS_AT_ONCE);
     let mut outcome = Ok(());
     while let Some(announced) = announcing.next().await {
         outcome = outcome.and(announced);
@@ -63,8 +71,9 @@ async fn announce_due(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
     outcome
 }
 
-/// Sets or removes the problem of a key that the API does not accept, for every drop that waits for the API; returns the drops that
-/// changed. If no call was made, or calls failed for another reason, nothing is known about the key, and the records stay.
+/// Sets or removes the problem of a key that the API does not accept, for every drop that waits for
+/// the API; returns the drops that changed. If no call was made, or calls failed for another
+/// reason, nothing is known about the key, and the records stay.
 async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> Vec<DropId> {
     let problem = match key {
         None => return Vec::new(),
@@ -73,7 +82,11 @@ async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> 
         Some(Err(_)) => Some(Problem::key_refused()),
     };
     if let Some(problem) = &problem {
-        tracing::error!(alarm = "api_key_refused", error = problem.message, "the API cannot be called with the API key");
+        tracing::error!(
+            alarm = "api_key_refused",
+            error = problem.message,
+            "the API cannot be called with the API key"
+        );
     }
     let mut changed = Vec::new();
     for drop in tick.drops.iter().filter(|drop| drop.state == DropState::Evaluating) {
@@ -82,7 +95,10 @@ async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> 
             continue;
         }
         if let Err(error) = set_problem(tick.services, drop, problem.clone()).await {
-            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop's problem was not recorded");
+            tracing::warn!(
+                drop = %drop.id, error = describe(&error),
+                "the drop's problem was not recorded"
+            );
         }
         changed.push(drop.id.clone());
     }
@@ -90,7 +106,8 @@ async fn set_key_problem(tick: &Tick<'_>, key: Option<Result<(), ApiError>>) -> 
 }
 
 async fn report_changed(tick: &Tick<'_>, changed: &BTreeSet<DropId>) {
-    let reports = futures_util::stream::iter(changed).for_each_concurrent(REPORTS_AT_ONCE, |id| report_one(tick, id));
+    let reports = futures_util::stream::iter(changed)
+        .for_each_concurrent(REPORTS_AT_ONCE, |id| report_one(tick, id));
     if tokio::time::timeout(tick.deadline.last_moment(), reports).await.is_err() {
         tracing::warn!("some reports were not written: the time of the invocation is over");
     }
@@ -104,6 +121,9 @@ async fn report_one(tick: &Tick<'_>, id: &DropId) {
     match tick.services.ledger.drop_record(id).await {
         Ok(Some(drop)) => try_report(tick.services, &drop).await,
         Ok(None) => {}
-        Err(error) => tracing::warn!(drop = %id, error = describe(&error), "status.json was not written"),
+        Err(error) => tracing::warn!(
+            drop = %id, error = describe(&error),
+            "status.json was not written"
+        ),
     }
 }

@@ -9,7 +9,8 @@ use moondrop_shared::services::Services;
 use moondrop_shared::services::s3::drops_bucket::is_gone;
 use moondrop_shared::source::Source;
 
-/// The first record of the announced drop; `None` if the object is no drop, or is gone and its event does not identify it.
+/// The first record of the announced drop; `None` if the object is no drop, or is gone and its
+/// event does not identify it.
 pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropRecord>> {
     let ObjectCreated { time, detail } = ObjectCreated::read(body)?;
     if !is_drop(&detail.object.key) {
@@ -38,7 +39,9 @@ async fn source_of(services: &Services, mut detail: ObjectCreatedDetail) -> Resu
             detail.object.size.get_or_insert(size);
         }
         Err(error) if is_gone(&error) => {
-            tracing::warn!("an announced object is gone, and its event has no ETag or size to identify it");
+            tracing::warn!(
+                "an announced object is gone, and its event has no ETag or size to identify it"
+            );
             return Ok(None);
         }
         Err(error) => return Err(error),

@@ -1,5 +1,5 @@
-//! Checks a drop's file and records the plan: first `rejected.csv`, then every part, then the drop. No job is created before the
-//! last of these is written.
+//! Checks a drop's file and records the plan: first `rejected.csv`, then every part, then the drop.
+//! No job is created before the last of these is written.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -22,8 +22,13 @@ use std::time::{Duration, Instant};
 /// How often the progress of the check is reported in `status.json`.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`; returns its record.
-pub(crate) async fn check_and_plan(services: &Services, drop: &DropRecord, deadline: Deadline) -> Result<DropRecord> {
+/// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`;
+/// returns its record.
+pub(crate) async fn check_and_plan(
+    services: &Services,
+    drop: &DropRecord,
+    deadline: Deadline,
+) -> Result<DropRecord> {
     let check = Check { services, drop, deadline };
     if drop.policy.is_none() {
         let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
@@ -31,7 +36,9 @@ pub(crate) async fn check_and_plan(services: &Services, drop: &DropRecord, deadl
     }
     match check.read_file().await {
         Ok(checked) => check.plan(checked).await,
-        Err(error) if is_gone(&error) => check.end(DropState::Failed, None, Some(Problem::source_gone())).await,
+        Err(error) if is_gone(&error) => {
+            check.end(DropState::Failed, None, Some(Problem::source_gone())).await
+        }
         Err(error) => match error.downcast::<InputError>() {
             Ok(invalid) => check.refuse(&invalid).await,
             Err(error) => Err(error),
@@ -64,7 +71,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an [`InputError`] refuses the file.
+    /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an
+    /// [`InputError`] refuses the file.
     async fn read_file(&self) -> Result<Checked> {
         let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
         let checked = async {
@@ -95,7 +103,10 @@ impl Check<'_> {
         let mut reported = Instant::now();
         while let Some(bytes) = reader.next().await? {
             rejected.write(&checker.push(&bytes)?, digest).await?;
-            ensure!(checker.rows() <= services.settings.rows_in_memory, TooLarge::ForMemory(checker.rows()));
+            ensure!(
+                checker.rows() <= services.settings.rows_in_memory,
+                TooLarge::ForMemory(checker.rows())
+            );
             if reported.elapsed() > REPORT_EVERY {
                 ensure!(!deadline.is_near(), TooLarge::ForTime(checker.rows()));
                 // A long check is no stall.
@@ -109,11 +120,14 @@ impl Check<'_> {
         Ok(step)
     }
 
-    /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop was accepted, so an existing one
-    /// with the drop's id as its digest is the same.
+    /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop
+    /// was accepted, so an existing one with the drop's id as its digest is the same.
     async fn finish_rejected(&self, rejected: &mut ObjectWriter) -> Result<()> {
         let written = rejected.finish(Some(self.drop.id.as_str())).await?;
-        ensure!(written.written != Written::Conflict, "the drop's folder has a rejected.csv of another drop");
+        ensure!(
+            written.written != Written::Conflict,
+            "the drop's folder has a rejected.csv of another drop"
+        );
         Ok(())
     }
 
@@ -122,12 +136,19 @@ impl Check<'_> {
         let (rows, rejected) = (checked.rows, checked.rejected);
         let mut plan = Plan { header: checked.header.line(), parts: 0, rows, rejected };
         if rejected > 0 && drop.on_bad_rows == OnBadRows::RejectFile {
-            return self.end(DropState::Rejected, Some(plan), Some(Problem::rows_rejected(rejected, rows))).await;
+            return self
+                .end(DropState::Rejected, Some(plan), Some(Problem::rows_rejected(rejected, rows)))
+                .await;
         }
         plan.parts = u32::try_from(checked.parts.len()).context("count the parts")?;
-        let parts = checked.parts.into_iter().map(|part| PartRecord::planned(drop.id.clone(), part)).collect();
+        let parts = checked
+            .parts
+            .into_iter()
+            .map(|part| PartRecord::planned(drop.id.clone(), part))
+            .collect();
         services.ledger.put_parts(parts, Timestamp::now()).await?;
-        // Announced before the drop moves to `uploading`: if this attempt dies in between, the next one announces it again.
+        // Announced before the drop moves to `uploading`: if this attempt dies in between, the next
+        // one announces it again.
         let accepted = moved(drop, DropState::Uploading, Some(plan.clone()), None);
         let outcomes = Outcomes { rejected, ..Outcomes::default() };
         let event = DropEvent::of(&accepted, outcomes, &services.settings.results_bucket);
@@ -141,7 +162,8 @@ impl Check<'_> {
     async fn refuse(&self, error: &InputError) -> Result<DropRecord> {
         let mut lines = REJECTED_HEADER.to_vec();
         write_rejection(&mut lines, error, b"");
-        let mut rejected = self.services.results.begin(&self.drop.rejected_key(), lines.len() as u64);
+        let mut rejected =
+            self.services.results.begin(&self.drop.rejected_key(), lines.len() as u64);
         rejected.write(&lines, None).await?;
         self.finish_rejected(&mut rejected).await?;
         let problem = Problem::file_refused(error.code, error.line, &error.message);
@@ -149,7 +171,12 @@ impl Check<'_> {
     }
 
     /// Moves the drop out of `checking`. If another attempt did that before, its decision counts.
-    async fn end(&self, state: DropState, plan: Option<Plan>, problem: Option<Problem>) -> Result<DropRecord> {
+    async fn end(
+        &self,
+        state: DropState,
+        plan: Option<Plan>,
+        problem: Option<Problem>,
+    ) -> Result<DropRecord> {
         let next = moved(self.drop, state, plan, problem);
         let moved = self.services.ledger.move_drop(&next, DropState::Checking).await?;
         if !moved.ours {
@@ -168,7 +195,12 @@ impl Check<'_> {
 }
 
 /// The drop's record after `checking`.
-fn moved(drop: &DropRecord, state: DropState, plan: Option<Plan>, problem: Option<Problem>) -> DropRecord {
+fn moved(
+    drop: &DropRecord,
+    state: DropState,
+    plan: Option<Plan>,
+    problem: Option<Problem>,
+) -> DropRecord {
     let now = Timestamp::now();
     let mut next = DropRecord { state, problem, active_at: now, ..drop.clone() };
     next.times.planned_at = plan.as_ref().map(|_| now);

@@ -21,7 +21,8 @@ pub(crate) enum JobOutcome {
     None(PartOutcome),
 }
 
-/// Since when the API has refused to create jobs for the drop, and since when it has blamed the request.
+/// Since when the API has refused to create jobs for the drop, and since when it has blamed the
+/// request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Since {
     pub(crate) refused: Option<Timestamp>,
@@ -34,8 +35,8 @@ impl Since {
     }
 }
 
-/// The refusals of a drop's jobs, shared by its parts. A refusal ends rows only if it comes twice, far enough apart; for any parts,
-/// since the jobs of a drop differ only in their names.
+/// The refusals of a drop's jobs, shared by its parts. A refusal ends rows only if it comes twice,
+/// far enough apart; for any parts, since the jobs of a drop differ only in their names.
 pub(crate) struct Refusals(Mutex<Since>);
 
 impl Refusals {
@@ -76,30 +77,44 @@ pub(crate) async fn create_job(
     let created_at = Timestamp::now();
     let created = match services.api.create(&name, policy).await {
         Ok(created) => created,
-        Err(error) => return not_created(services, part, refusals, error).await.map(JobOutcome::None),
+        Err(error) => {
+            return not_created(services, part, refusals, error).await.map(JobOutcome::None);
+        }
     };
     refusals.clear();
     let job = CreatedJob { id: created.id, upload_url: created.upload_url, created_at };
-    // Exactly once: of all attempts, one gets its job recorded, and the others cancel theirs unused. If the ledger does not answer,
-    // the job may be recorded and is not cancelled; if it is not recorded, the sweep finds it.
+    // Exactly once: of all attempts, one gets its job recorded, and the others cancel theirs
+    // unused. If the ledger does not answer, the job may be recorded and is not cancelled; if it is
+    // not recorded, the sweep finds it.
     let recorded = services.ledger.record_job(part, &job).await?;
     if recorded.ours {
         services.metrics.count(Metric::JobsCreated, 1);
     } else {
-        tracing::info!(drop = %drop.id, part = part.plan.number, job = job.id, "another attempt was first; its job is used");
+        tracing::info!(
+            drop = %drop.id, part = part.plan.number, job = job.id,
+            "another attempt was first; its job is used"
+        );
         cancel(services, part, &job.id).await;
     }
     Ok(JobOutcome::Recorded(Box::new(recorded.record)))
 }
 
 /// The outcome of a part for which no job was created, or none that we know of.
-async fn not_created(services: &Services, part: &PartRecord, refusals: &Refusals, error: ApiError) -> Result<PartOutcome> {
+async fn not_created(
+    services: &Services,
+    part: &PartRecord,
+    refusals: &Refusals,
+    error: ApiError,
+) -> Result<PartOutcome> {
     let now = Timestamp::now();
     let problem = match &error {
         ApiError::Invalid(message) => {
             let since = refusals.add_invalid(now);
             if now.duration_since(since).unsigned_abs() >= services.settings.confirm_after {
-                let failure = PartFailure { lost: false, reason: format!("the API refuses to create a job: {message}") };
+                let failure = PartFailure {
+                    lost: false,
+                    reason: format!("the API refuses to create a job: {message}"),
+                };
                 if services.ledger.refuse_part(part, &failure, now).await?.ours {
                     count_failure(services, part, &failure);
                 }
@@ -114,9 +129,14 @@ async fn not_created(services: &Services, part: &PartRecord, refusals: &Refusals
         ApiError::Key | ApiError::NotPermitted(_) => Problem::key_refused(),
         ApiError::NoKey(_) => Problem::no_key(),
         ApiError::Busy { .. } => Problem::api_busy(),
-        ApiError::Unreachable(_) | ApiError::Unclear(_) | ApiError::Unknown(_) => Problem::api_unclear(),
+        ApiError::Unreachable(_) | ApiError::Unclear(_) | ApiError::Unknown(_) => {
+            Problem::api_unclear()
+        }
     };
     let error = describe(&error.into());
-    tracing::warn!(drop = %part.drop, part = part.plan.number, error, "no job was created, or none we know of");
+    tracing::warn!(
+        drop = %part.drop, part = part.plan.number, error,
+        "no job was created, or none we know of"
+    );
     Ok(PartOutcome::Later(problem))
 }

@@ -1,7 +1,9 @@
-//! `submit`: called when an object was dropped. Checks the whole file, plans its parts, and uploads each to a batch job of its own.
+//! `submit`: called when an object was dropped. Checks the whole file, plans its parts, and uploads
+//! each to a batch job of its own.
 //!
-//! A queue calls it at least once for each drop, perhaps several times at once. The ledger says what is left to do, so each call
-//! begins or resumes. An invalid file is reported and answered with `Ok`. `Err` returns the drop to the queue: trying again may help.
+//! A queue calls it at least once for each drop, perhaps several times at once. The ledger says
+//! what is left to do, so each call begins or resumes. An invalid file is reported and answered
+//! with `Ok`. `Err` returns the drop to the queue: trying again may help.
 //!
 //! ```text
 //! accept ──▶ check ──▶ upload ─┬─▶ create_job ──▶ upload_part
@@ -28,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use tracing::field::{Empty, display};
 
-/// A batch of queue messages; only the fields that are read (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+/// A batch of queue messages; only the fields that are read (AWS Lambda Developer Guide, "Using
+/// Lambda with Amazon SQS").
 #[derive(Debug, Deserialize)]
 pub struct Messages {
     #[serde(rename = "Records")]
@@ -55,7 +58,8 @@ struct FailedItem {
     item_identifier: String,
 }
 
-/// Runs the function: reads the settings, builds the clients, and serves invocations until the process ends.
+/// Runs the function: reads the settings, builds the clients, and serves invocations until the
+/// process ends.
 ///
 /// # Errors
 /// If a setting is missing or invalid, or the Runtime API is gone.
@@ -99,8 +103,8 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
         return Ok(());
     }
     if drop.problem.is_some() {
-        // This invocation tries again what the drop waited for. Reported before the heartbeat: a problem that is still in status.json
-        // after it is of this invocation.
+        // This invocation tries again what the drop waited for. Reported before the heartbeat: a
+        // problem that is still in status.json after it is of this invocation.
         drop = set_problem(services, &drop, None).await?;
         try_report(services, &drop).await;
     }

@@ -10,7 +10,8 @@ use moondrop_shared::services::metrics::Metric;
 pub(crate) enum PartOutcome {
     /// Nothing is left to do: its rows are with its job, or it has ended.
     Done,
-    /// Nothing can be sent to its job, or it is unknown whether something was. Poll decides, and may plan the part again.
+    /// Nothing can be sent to its job, or it is unknown whether something was. Poll decides, and
+    /// may plan the part again.
     Waits,
     /// It was not uploaded: the time was over, or another part's problem stopped the uploads.
     Left,
@@ -21,7 +22,10 @@ pub(crate) enum PartOutcome {
 /// Reports a part that ended without its rows being sent. Counted once: only one attempt ends it.
 pub(crate) fn count_failure(services: &Services, part: &PartRecord, failure: &PartFailure) {
     let (number, job) = (part.plan.number, part.job_id.as_deref());
-    tracing::error!(drop = %part.drop, part = number, job, alarm = "job_failed", error = failure.reason, "a part's rows were not sent");
+    tracing::error!(
+        drop = %part.drop, part = number, job, alarm = "job_failed", error = failure.reason,
+        "a part's rows were not sent"
+    );
     services.metrics.count(Metric::JobsFailed, 1);
 }
 
@@ -29,6 +33,9 @@ pub(crate) fn count_failure(services: &Services, part: &PartRecord, failure: &Pa
 pub(crate) async fn cancel(services: &Services, part: &PartRecord, job: &str) {
     if let Err(error) = services.api.cancel(job).await {
         let error = describe(&error.into());
-        tracing::warn!(drop = %part.drop, part = part.plan.number, job, error, "an unused job was not cancelled; the sweep will cancel it");
+        tracing::warn!(
+            drop = %part.drop, part = part.plan.number, job, error,
+            "an unused job was not cancelled; the sweep will cancel it"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Uploads a planned drop: for each part, creates and records a job, and uploads the part's rows to it.
+//! Uploads a planned drop: for each part, creates and records a job, and uploads the part's rows to
+//! it.
 //!
-//! [`moondrop_shared::services::ledger`] explains why each part is uploaded exactly once: nothing is uploaded before the job's id and
-//! URL are recorded, and later attempts upload the same bytes to the recorded URL.
+//! [`moondrop_shared::services::ledger`] explains why each part is uploaded exactly once: nothing
+//! is uploaded before the job's id and URL are recorded, and later attempts upload the same bytes
+//! to the recorded URL.
 
 use crate::create_job::{JobOutcome, Refusals, Since, create_job};
 use crate::outcome::PartOutcome;
@@ -11,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::{set_problem, try_report};
+use moondrop_shared::lifecycle::{header, set_problem, try_report};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
@@ -22,20 +24,34 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
-/// The age from which a job to which nothing was sent is an orphan: over an hour after its upload URL expired.
+/// The age from which a job to which nothing was sent is an orphan: over an hour after its upload
+/// URL expired.
 const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
 /// How often the progress of the uploads is reported in `status.json`.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Uploads every pending part, several at the same time, and moves the drop to `evaluating` when all are uploaded.
-pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Deadline) -> Result<()> {
+/// Uploads every pending part, several at the same time, and moves the drop to `evaluating` when
+/// all are uploaded.
+pub(crate) async fn upload(
+    services: &Services,
+    drop: DropRecord,
+    deadline: Deadline,
+) -> Result<()> {
     let mut pending = services.ledger.parts(&drop.id).await?;
     pending.retain(is_pending);
+    // Read once before any job is created: with a record that was changed, none is.
+    header(&drop)?;
     if !pending.is_empty() {
         // Before the first create: the sweep finds a job whose id never reached us.
         services.ledger.schedule_sweep(&drop.id, Timestamp::now() + SWEEP_AFTER).await?;
     }
-    let uploader = Uploader { services, drop: &drop, deadline, stop: AtomicBool::new(false), refusals: Refusals::of(&drop) };
+    let uploader = Uploader {
+        services,
+        drop: &drop,
+        deadline,
+        stop: AtomicBool::new(false),
+        refusals: Refusals::of(&drop),
+    };
     let progress = tokio::select! {
         progress = uploader.upload_all(pending) => progress,
         never = report_progress(services, &drop) => match never {},
@@ -48,12 +64,18 @@ pub(crate) async fn upload(services: &Services, drop: DropRecord, deadline: Dead
     record(services, &drop, since, &progress).await?;
     match progress.problem {
         _ if progress.left == 0 => Ok(()),
-        Some(Problem { code, message, .. }) => bail!("{} parts are still to be uploaded: {code}: {message}", progress.left),
-        None => bail!("{} parts are still to be uploaded: the time of the invocation is over", progress.left),
+        Some(Problem { code, message, .. }) => {
+            bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
+        }
+        None => bail!(
+            "{} parts are still to be uploaded: the time of the invocation is over",
+            progress.left
+        ),
     }
 }
 
-/// Whether a part needs this function: it has no job, its job has no rows, or they are to be uploaded once more.
+/// Whether a part needs this function: it has no job, its job has no rows, or they are to be
+/// uploaded once more.
 fn is_pending(part: &PartRecord) -> bool {
     matches!(part.state, PartState::Planned | PartState::Created) || part.is_to_be_repeated()
 }
@@ -104,8 +126,8 @@ impl Uploader<'_> {
         progress
     }
 
-    /// Stops before Lambda would kill the invocation, so that it still reports its progress. The sweep finds a job that was being
-    /// created at that moment.
+    /// Stops before Lambda would kill the invocation, so that it still reports its progress. The
+    /// sweep finds a job that was being created at that moment.
     async fn upload_in_time(&self, part: PartRecord) -> PartOutcome {
         let span = tracing::error_span!("part", part = part.plan.number);
         let upload = async {
@@ -129,13 +151,15 @@ impl Uploader<'_> {
                 return Ok(PartOutcome::Left);
             }
             let outcome = match part.state {
-                PartState::Planned => match create_job(services, drop, &part, &self.refusals).await? {
-                    JobOutcome::Recorded(recorded) => {
-                        part = *recorded;
-                        continue;
+                PartState::Planned => {
+                    match create_job(services, drop, &part, &self.refusals).await? {
+                        JobOutcome::Recorded(recorded) => {
+                            part = *recorded;
+                            continue;
+                        }
+                        JobOutcome::None(outcome) => outcome,
                     }
-                    JobOutcome::None(outcome) => outcome,
-                },
+                }
                 PartState::Created => upload_part(services, drop, &part).await?,
                 PartState::Uploaded => repeat_part(services, drop, &part).await?,
                 _ => PartOutcome::Done,
@@ -148,8 +172,8 @@ impl Uploader<'_> {
     }
 }
 
-/// Marks the drop as active and reports its progress, again and again, in parallel with the uploads: a slow report delays none of
-/// them.
+/// Marks the drop as active and reports its progress, again and again, in parallel with the
+/// uploads: a slow report delays none of them.
 async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -159,28 +183,41 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
         // A drop with a long upload is not stalled.
         if let Err(error) = services.ledger.heartbeat(drop, Timestamp::now()).await {
             // The uploads in progress matter more.
-            tracing::warn!(drop = %drop.id, error = describe(&error), "the drop was not marked as active");
+            tracing::warn!(
+                drop = %drop.id, error = describe(&error),
+                "the drop was not marked as active"
+            );
         }
         try_report(services, drop).await;
     }
 }
 
 /// Records and reports the outcome of the uploads.
-async fn record(services: &Services, drop: &DropRecord, since: Since, progress: &Progress) -> Result<()> {
+async fn record(
+    services: &Services,
+    drop: &DropRecord,
+    since: Since,
+    progress: &Progress,
+) -> Result<()> {
     let now = Timestamp::now();
     let mut next = DropRecord { active_at: now, problem: progress.problem.clone(), ..drop.clone() };
     (next.refused_since, next.invalid_since) = (since.refused, since.invalid);
     if since != Since::of(drop) {
         services.ledger.set_refusals(&next).await?;
     }
-    let recorded = if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
-        next.state = DropState::Evaluating;
-        next.times.uploaded_at = Some(now);
-        services.ledger.move_drop(&next, DropState::Uploading).await?.record
-    } else {
-        let active = services.ledger.heartbeat(&next, now).await?.record;
-        set_problem(services, &active, next.problem).await?
-    };
+    let recorded =
+        if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
+            next.state = DropState::Evaluating;
+            next.times.uploaded_at = Some(now);
+            services.ledger.move_drop(&next, DropState::Uploading).await?.record
+        } else {
+            let active = services.ledger.heartbeat(&next, now).await?;
+            // A drop that moved on is another attempt's: what stopped this one is not its problem.
+            match active.ours {
+                true => set_problem(services, &active.record, next.problem).await?,
+                false => active.record,
+            }
+        };
     try_report(services, &recorded).await;
     Ok(())
 }

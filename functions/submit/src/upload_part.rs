@@ -16,10 +16,17 @@ use moondrop_shared::services::batch_api::transfer::{TransferError, UploadBody};
 use moondrop_shared::services::ledger::Upload;
 use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
 
-/// Uploads the part's rows to the recorded URL. It records the beginning first: without that record, nothing was sent.
-pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
+/// Uploads the part's rows to the recorded URL. It records the beginning first: without that
+/// record, nothing was sent.
+pub(crate) async fn upload_part(
+    services: &Services,
+    drop: &DropRecord,
+    part: &PartRecord,
+) -> Result<PartOutcome> {
     let number = part.plan.number;
-    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
+    let (Some(url), Some(job), Some(created_at)) =
+        (&part.upload_url, &part.job_id, part.created_at)
+    else {
         bail!("part {number} is CREATED without a job, a URL or a time");
     };
     if Timestamp::now().duration_since(created_at) > UPLOAD_URL_USED_FOR {
@@ -28,7 +35,8 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
     if let Err(TransferError::Host(host)) = services.transfer.check(url) {
         return Ok(PartOutcome::Later(Problem::host_refused("wants the rows uploaded to", &host)));
     }
-    // Read before the beginning is recorded: a part that cannot be read must not look as if it was sent.
+    // Read before the beginning is recorded: a part that cannot be read must not look as if it was
+    // sent.
     let rows = match Rows::open(services, drop, part).await {
         Err(error) if !is_gone(&error) => return Err(error.context(format!("read part {number}"))),
         rows => rows,
@@ -36,18 +44,24 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
     let begun = match services.ledger.begin_upload(part, Timestamp::now()).await? {
         Upload::Begun(begun) => begun,
         // Another attempt has uploaded the part, or poll has claimed it.
-        Upload::MovedOn(now) if now.may_be_sent() && now.state != PartState::Abandoning => return Ok(PartOutcome::Done),
+        Upload::MovedOn(now) if now.may_be_sent() && now.state != PartState::Abandoning => {
+            return Ok(PartOutcome::Done);
+        }
         Upload::MovedOn(_) => return Ok(PartOutcome::Waits),
     };
     match send(services, part, rows, url).await {
         Ok(()) => {
             services.ledger.record_upload(part, Timestamp::now()).await?;
             let (rows, bytes) = (part.plan.accepted, part.plan.upload_bytes);
-            tracing::info!(drop = %drop.id, part = number, job, rows, bytes, "the part is uploaded");
+            tracing::info!(
+                drop = %drop.id, part = number, job, rows, bytes,
+                "the part is uploaded"
+            );
             Ok(PartOutcome::Done)
         }
         Err(TransferError::Source(error)) if is_gone(&error) => {
-            let reason = "the file was overwritten or deleted before these rows were sent".to_owned();
+            let reason =
+                "the file was overwritten or deleted before these rows were sent".to_owned();
             let failure = PartFailure { lost: false, reason };
             if services.ledger.fail_unsent(&begun, &failure, Timestamp::now()).await?.ours {
                 count_failure(services, part, &failure);
@@ -55,7 +69,10 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
                 return Ok(PartOutcome::Done);
             }
             // An earlier upload may have taken effect: poll sees whether the job starts.
-            tracing::warn!(drop = %drop.id, part = number, job, "the file is gone; poll finds out whether its rows were sent before");
+            tracing::warn!(
+                drop = %drop.id, part = number, job,
+                "the file is gone; poll finds out whether its rows were sent before"
+            );
             Ok(PartOutcome::Waits)
         }
         Err(TransferError::Source(error)) => Err(error.context(format!("read part {number}"))),
@@ -68,8 +85,14 @@ pub(crate) async fn upload_part(services: &Services, drop: &DropRecord, part: &P
 }
 
 /// Uploads the same bytes once more to a job that does not start; at most once per job.
-pub(crate) async fn repeat_part(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<PartOutcome> {
-    let (Some(url), Some(job), Some(created_at)) = (&part.upload_url, &part.job_id, part.created_at) else {
+pub(crate) async fn repeat_part(
+    services: &Services,
+    drop: &DropRecord,
+    part: &PartRecord,
+) -> Result<PartOutcome> {
+    let (Some(url), Some(job), Some(created_at)) =
+        (&part.upload_url, &part.job_id, part.created_at)
+    else {
         return Ok(PartOutcome::Done);
     };
     let (number, now) = (part.plan.number, Timestamp::now());
@@ -80,11 +103,17 @@ pub(crate) async fn repeat_part(services: &Services, drop: &DropRecord, part: &P
     }
     match send(services, part, rows, url).await {
         Ok(()) => {
-            tracing::info!(drop = %drop.id, part = number, job, "the part is uploaded once more, since its job did not start");
+            tracing::info!(
+                drop = %drop.id, part = number, job,
+                "the part is uploaded once more, since its job did not start"
+            );
         }
         Err(error) => {
             let error = describe(&error.into());
-            tracing::warn!(drop = %drop.id, part = number, job, error, "the repeated upload failed; it is not repeated again");
+            tracing::warn!(
+                drop = %drop.id, part = number, job, error,
+                "the repeated upload failed; it is not repeated again"
+            );
         }
     }
     Ok(PartOutcome::Done)
@@ -99,7 +128,8 @@ struct Rows {
 
 impl Rows {
     async fn open(services: &Services, drop: &DropRecord, part: &PartRecord) -> Result<Rows> {
-        let PartSource { header, rejections, mut reader } = PartSource::open(services, drop, &part.plan).await?;
+        let PartSource { header, rejections, mut reader } =
+            PartSource::open(services, drop, &part.plan).await?;
         let encoder = UploadEncoder::new(header, part.plan.clone(), rejections);
         let first = reader.next().await?;
         Ok(Rows { reader, encoder, first })
@@ -117,7 +147,12 @@ impl Rows {
     }
 }
 
-async fn send(services: &Services, part: &PartRecord, rows: Result<Rows>, url: &SignedUrl) -> Result<(), TransferError> {
+async fn send(
+    services: &Services,
+    part: &PartRecord,
+    rows: Result<Rows>,
+    url: &SignedUrl,
+) -> Result<(), TransferError> {
     let rows = rows.map_err(TransferError::Source)?;
     services.transfer.upload(url, part.plan.upload_bytes, async |body| rows.write(body).await).await
 }

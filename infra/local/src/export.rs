@@ -1,4 +1,5 @@
-//! Bringing a drop's published files out of the results bucket into a folder, in the bucket's layout.
+//! Bringing a drop's published files out of the results bucket into a folder, in the bucket's
+//! layout.
 
 use crate::aws::RESULTS;
 use crate::files::Unfinished;
@@ -9,8 +10,8 @@ use moondrop_shared::object_key::ObjectKey;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
-/// Copies `results.csv`, `rejected.csv` and `status.json`, as far as they are there, below `out`; gives the drop's folder
-/// there. A file appears whole or not at all.
+/// Copies `results.csv`, `rejected.csv` and `status.json`, as far as they are there, below `out`;
+/// gives the drop's folder there. A file appears whole or not at all.
 ///
 /// # Errors
 /// If a file cannot be read or written.

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file in the making, which is removed when it is let go, unless it was moved to where it belongs.
+/// A file in the making, which is removed when it is let go, unless it was moved to where it
+/// belongs.
 pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
@@ -12,8 +13,9 @@ impl Unfinished {
         Self(path)
     }
 
-    /// One beside `target`, named as it is but for its extension, `new`. All writers of one file take turns, so that one
-    /// name is enough, and what a killed process left there is written over.
+    /// One beside `target`, named as it is but for its extension, `new`. All writers of one file
+    /// take turns, so that one name is enough, and what a killed process left there is written
+    /// over.
     pub(crate) fn beside(target: &Path) -> Self {
         Self(target.with_extension("new"))
     }
@@ -55,7 +57,8 @@ mod tests {
     fn a_file_is_replaced_and_nothing_is_left_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("port");
-        std::fs::write(dir.path().join("port.new"), "left by a killed process, and longer").unwrap();
+        std::fs::write(dir.path().join("port.new"), "left by a killed process, and longer")
+            .unwrap();
         write_whole(&target, "1").unwrap();
         write_whole(&target, "2").unwrap();
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "2");

@@ -5,19 +5,25 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Held for as long as one of its clones is there; the kernel lets go of it however the process ends.
+/// Held for as long as one of its clones is there; the kernel lets go of it however the process
+/// ends.
 #[derive(Clone, Debug)]
 pub(crate) struct FolderLock(#[expect(dead_code, reason = "held, and never looked at")] Arc<File>);
 
 impl FolderLock {
     /// Creates the folder if it is not there, and locks it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("create the folder {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("create the folder {}", folder.display()))?;
         let file = File::create(folder.join("lock")).context("create the lock file")?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Arc::new(file))),
-            Err(TryLockError::WouldBlock) => bail!("another moondrop is using {}", folder.display()),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock the folder {}", folder.display())),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another moondrop is using {}", folder.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("lock the folder {}", folder.display()))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Moondrop on one machine: the functions of AWS, unmodified, with S3, DynamoDB, EventBridge, Secrets Manager, the Lambda
-//! Runtime API and a sandbox of the Batch API served to them on loopback, behind their real protocols.
+//! Moondrop on one machine: the functions of AWS, unmodified, with S3, DynamoDB, EventBridge,
+//! Secrets Manager, the Lambda Runtime API and a sandbox of the Batch API served to them on
+//! loopback, behind their real protocols.
 //!
 //! ```text
 //! main ─▶ commands ─▶ run ──────────┐
@@ -11,8 +12,9 @@
 //!            └───────▶ function (one of the functions, in this process)
 //! ```
 //!
-//! On the ground floor, used by all: `exit` (exit codes, usage errors), `files` (a file written whole or not at all),
-//! `folder_lock` (one process at a time in a folder), `sync`, `uuid`. Arrows go down only: no file uses one that uses it.
+//! On the ground floor, used by all: `exit` (exit codes, usage errors), `files` (a file written
+//! whole or not at all), `folder_lock` (one process at a time in a folder), `sync`, `uuid`. Arrows
+//! go down only: no file uses one that uses it.
 
 // The crate is a command and is never published: its docs say why, not what a name says already.
 #![allow(missing_docs)]

@@ -1,4 +1,5 @@
-//! The local stack, as the commands use it: the emulated AWS with the functions, and the Batch API they work with.
+//! The local stack, as the commands use it: the emulated AWS with the functions, and the Batch API
+//! they work with.
 
 use crate::aws;
 use crate::aws::{AwsConfig, AwsEmulator, Redelivery};
@@ -20,10 +21,17 @@ use url::Url;
 /// The policy of the sandbox, where none is named.
 pub const SANDBOX_POLICY: &str = "sandbox";
 
-/// Of the environment, what the functions get for a real API: the way out of this machine, and the settings by which held
-/// results are let go.
-const PASSED_ON: [&str; 7] =
-    ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "RESULTS_UNREADABLE", "BLANK_LABELS", "RESULTS_CONTENT_CHECK"];
+/// Of the environment, what the functions get for a real API: the way out of this machine, and the
+/// settings by which held results are let go.
+const PASSED_ON: [&str; 7] = [
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RESULTS_UNREADABLE",
+    "BLANK_LABELS",
+    "RESULTS_CONTENT_CHECK",
+];
 
 /// Which Batch API the jobs go to.
 #[derive(Debug, Clone)]
@@ -74,7 +82,11 @@ impl LocalStackConfig {
             rows_per_job: 25_000,
             reject_file: false,
             poll_every: Duration::from_millis(500),
-            redelivery: Redelivery { max_delay: Duration::from_secs(10), max_receives: 1000, ..Redelivery::default() },
+            redelivery: Redelivery {
+                max_delay: Duration::from_secs(10),
+                max_receives: 1000,
+                ..Redelivery::default()
+            },
             function_command: vec![this.into(), "function".into()],
             settings: BTreeMap::new(),
         }
@@ -92,7 +104,8 @@ pub struct LocalStack {
     pub reading: Reading,
     /// The name of the secret that holds the API's key.
     secret: String,
-    /// Held until the sandbox has stopped as well: whoever uses the folder next must be alone with it.
+    /// Held until the sandbox has stopped as well: whoever uses the folder next must be alone with
+    /// it.
     _lock: FolderLock,
 }
 
@@ -101,7 +114,8 @@ impl LocalStack {
         // Before anything in there is touched.
         let lock = FolderLock::take(&config.state)?;
         claim(&config.state, &config.api)?;
-        // A name that cannot be guessed: whoever knows it can ask the local Secrets Manager for the key.
+        // A name that cannot be guessed: whoever knows it can ask the local Secrets Manager for the
+        // key.
         let secret = format!("moondrop/api-key-{:032x}", fastrand::u128(..));
         let mut settings = settings(&config, &secret)?;
         let api = BatchApi::start(&config).await?;
@@ -180,9 +194,13 @@ impl BatchApi {
                 let sandbox = Sandbox::start(sandbox).await.context("start the sandbox")?;
                 write(&config.state.join("sandbox.port"), &sandbox.port().to_string())?;
                 // What an API on this machine answers twice need not be minutes apart.
+                let settings = [
+                    ("DEFAULT_POLICY", SANDBOX_POLICY),
+                    ("RETRY_AFTER_SECONDS", "1"),
+                    ("CONFIRM_AFTER_SECONDS", "1"),
+                ];
                 let settings =
-                    [("DEFAULT_POLICY", SANDBOX_POLICY), ("RETRY_AFTER_SECONDS", "1"), ("CONFIRM_AFTER_SECONDS", "1")];
-                let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+                    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
                 Ok(BatchApi { url: sandbox.url(), sandbox: Some(sandbox), key, settings })
             }
             Api::Remote { url, key, hosts } => {
@@ -196,8 +214,8 @@ impl BatchApi {
     }
 }
 
-/// Notes which API the folder's jobs are with, or makes sure that it is this one: another would not know them, and the
-/// sandbox's labels must not pass for a real API's.
+/// Notes which API the folder's jobs are with, or makes sure that it is this one: another would not
+/// know them, and the sandbox's labels must not pass for a real API's.
 fn claim(state: &Path, api: &Api) -> Result<()> {
     let now = match api {
         Api::Sandbox { .. } => "the sandbox".to_owned(),
@@ -208,7 +226,9 @@ fn claim(state: &Path, api: &Api) -> Result<()> {
         Ok(before) if before == now => Ok(()),
         Ok(before) => {
             let state = state.display();
-            let problem = format!("{state} holds the work of {before}, and this is {now}: use another folder with --state");
+            let problem = format!(
+                "{state} holds the work of {before}, and this is {now}: use another folder with --state"
+            );
             Err(UsageError(problem).into())
         }
         Err(_) => write(&path, &now),
@@ -219,7 +239,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     write_whole(path, text).with_context(|| format!("write {}", path.display()))
 }
 
-/// A name of this folder's own: on a real API account, two of them must not sweep each other's jobs.
+/// A name of this folder's own: on a real API account, two of them must not sweep each other's
+/// jobs.
 fn stack_name(state: &Path) -> Result<String> {
     let path = state.join("stack-name");
     if let Ok(name) = std::fs::read_to_string(&path) {
@@ -232,5 +253,8 @@ fn stack_name(state: &Path) -> Result<String> {
 
 /// The port the sandbox had: the upload URLs in the ledger point to it.
 fn last_port(state: &Path) -> u16 {
-    std::fs::read_to_string(state.join("sandbox.port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    std::fs::read_to_string(state.join("sandbox.port"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }

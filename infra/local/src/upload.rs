@@ -15,9 +15,11 @@ use std::path::Path;
 
 /// The metadata of an uploaded file, by which the same file is recognised when it is given again.
 const SHA256: &str = "moondrop-sha256";
-/// The longest path below `incoming/` whose results' keys the local S3 can keep: its longest key for a multipart upload has
-/// 126 bytes, and the results' key is this long and `results/`, a time, perhaps eight digits, and `/results.csv`.
-const LONGEST_PATH: usize = 126 - "results/".len() - "/2026-11-23T18-12-00Z-01234567".len() - "/results.csv".len();
+/// The longest path below `incoming/` whose results' keys the local S3 can keep: its longest key
+/// for a multipart upload has 126 bytes, and the results' key is this long and `results/`, a time,
+/// perhaps eight digits, and `/results.csv`.
+const LONGEST_PATH: usize =
+    126 - "results/".len() - "/2026-11-23T18-12-00Z-01234567".len() - "/results.csv".len();
 
 /// What became of a file that was to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +57,16 @@ pub fn key_for(path: &Path, policy: Option<&str>) -> Result<String> {
 pub fn key_below(path: &str) -> Result<String> {
     if path.len() > LONGEST_PATH {
         let bytes = path.len();
-        let problem = format!("{path} has {bytes} bytes, with its policy; the local store keeps names of up to {LONGEST_PATH}");
+        let problem = format!(
+            "{path} has {bytes} bytes, with its policy; the local store keeps names of up to {LONGEST_PATH}"
+        );
         return Err(UsageError(problem).into());
     }
     Ok(format!("{INCOMING}{path}"))
 }
 
-/// Uploads a file, unless a run before has: then the object is announced again, so that whatever is left to do is done.
-/// With `again`, a finished one is uploaded again.
+/// Uploads a file, unless a run before has: then the object is announced again, so that whatever is
+/// left to do is done. With `again`, a finished one is uploaded again.
 ///
 /// # Errors
 /// `UsageError` if another file of the same name is under way; others if the file cannot be read.
@@ -81,13 +85,15 @@ pub async fn upload(local: &LocalStack, path: &Path, key: &str, again: bool) -> 
             (_, None) => {}
             (_, Some(_)) => {
                 let name = path.display();
-                let problem =
-                    format!("another file of the name of {name} is under way here; finish it, or use another --state");
+                let problem = format!(
+                    "another file of the name of {name} is under way here; finish it, or use another --state"
+                );
                 return Err(UsageError(problem).into());
             }
         }
     }
-    // In one request, whatever its size: the 5 GiB that S3 takes at once are no limit of the local one.
+    // In one request, whatever its size: the 5 GiB that S3 takes at once are no limit of the local
+    // one.
     let put = local.aws.s3().put_object().bucket(DROPS).key(key).metadata(SHA256, digest);
     let sent = match ByteStream::from_path(path).await {
         Ok(body) => put.body(body).send().await.map(drop).map_err(anyhow::Error::from),
@@ -103,14 +109,17 @@ async fn known_drop(local: &LocalStack, key: &str) -> Result<(DropId, Option<Dro
     let detail = ObjectCreated::read(&event.to_string())?.detail;
     let source = detail.source().context("the local S3 gave no ETag or size")?;
     let id = source.id();
-    let meta = local.ledger.drop_record(&id).await?;
+    let meta = local.ledger.drop_record(&id).await.context(
+        "the state folder is of another release: finish its files with that one, or name another folder with --state",
+    )?;
     Ok((id, meta))
 }
 
 async fn digest(path: &Path) -> Result<String> {
     let path = path.to_owned();
     let hashed = tokio::task::spawn_blocking(move || -> Result<String> {
-        let mut file = std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let mut file =
+            std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
         let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1024 * 1024]);
         loop {
             match file.read(&mut buffer).with_context(|| format!("read {}", path.display()))? {

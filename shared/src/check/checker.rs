@@ -1,8 +1,9 @@
 //! The check of a whole file, and the plan of its parts. Bytes in, decisions out; no I/O.
 //!
-//! A valid file is read once. If a row is invalid, or two `ref_id`s have the same hash, the file is read a second time
-//! ([`Step::ReadAgain`]), and the candidates' `ref_id`s are compared in full. Only then is it certain which rows are rejected, and
-//! with them `rejected.csv` and the exact length of each part's upload.
+//! A valid file is read once. If a row is invalid, or two `ref_id`s have the same hash, the file is
+//! read a second time ([`Step::ReadAgain`]), and the candidates' `ref_id`s are compared in full.
+//! Only then is it certain which rows are rejected, and with them `rejected.csv` and the exact
+//! length of each part's upload.
 //!
 //! ```
 //! use moondrop_shared::check::{Checker, Step};
@@ -103,14 +104,22 @@ impl Checker {
         Checker {
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
-            planner: Planner { header: None, limits, parts: Vec::new(), rows: 0, rejected: 0, rejected_at },
+            planner: Planner {
+                header: None,
+                limits,
+                parts: Vec::new(),
+                rows: 0,
+                rejected: 0,
+                rejected_at,
+            },
             pass,
             rejections: Vec::new(),
             encoded: Vec::new(),
         }
     }
 
-    /// Takes the next bytes of the file; returns the next bytes of `rejected.csv`, of which the first are its header.
+    /// Takes the next bytes of the file; returns the next bytes of `rejected.csv`, of which the
+    /// first are its header.
     ///
     /// # Errors
     /// The first error that makes the whole file unusable.
@@ -138,7 +147,10 @@ impl Checker {
         self.take_rows()?;
         let Planner { header, limits, parts, rows, rejected, .. } = self.planner;
         let Some(header) = header else {
-            return Err(InputError::of_file(Code::Empty, "the file is empty; it needs a header and rows"));
+            return Err(InputError::of_file(
+                Code::Empty,
+                "the file is empty; it needs a header and rows",
+            ));
         };
         if rows == 0 {
             return Err(InputError::of_file(Code::Empty, "the file has a header and no rows"));
@@ -151,7 +163,8 @@ impl Checker {
                 InputError::of_file(Code::Limit, message)
             })?;
             if rejected > 0 || !candidates.is_empty() {
-                let mut second = Checker::for_pass(limits, Pass::Second(Duplicates::of(candidates)));
+                let mut second =
+                    Checker::for_pass(limits, Pass::Second(Duplicates::of(candidates)));
                 second.rejections.extend_from_slice(REJECTED_HEADER);
                 return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
             }
@@ -186,7 +199,8 @@ impl Checker {
             // Read above.
             let Some(header) = &self.planner.header else { break };
             check_fields(&row, header)?;
-            let verdict = check_row(&row, header).and_then(|item| check_unique(&mut self.pass, &row, item));
+            let verdict =
+                check_row(&row, header).and_then(|item| check_unique(&mut self.pass, &row, item));
             self.encoded.clear();
             match verdict {
                 Ok(item) => {
@@ -207,13 +221,24 @@ impl Checker {
 }
 
 /// Rejects a row whose `ref_id` an earlier row has; only the second pass knows that.
-fn check_unique<'a>(pass: &mut Pass, row: &Row<'_>, item: Item<'a>) -> Result<Item<'a>, InputError> {
+fn check_unique<'a>(
+    pass: &mut Pass,
+    row: &Row<'_>,
+    item: Item<'a>,
+) -> Result<Item<'a>, InputError> {
     match pass {
         Pass::First(hashes) => hashes.add(&item.ref_id),
         Pass::Second(duplicates) => {
             if let Some(first) = duplicates.seen_before(&item.ref_id, row.line) {
-                let message = format!("the `ref_id` stands on line {first} already; the first row with it is kept");
-                return Err(InputError { code: Code::RefId, line: row.line, offset: row.offset, message });
+                let message = format!(
+                    "the `ref_id` stands on line {first} already; the first row with it is kept"
+                );
+                return Err(InputError {
+                    code: Code::RefId,
+                    line: row.line,
+                    offset: row.offset,
+                    message,
+                });
             }
         }
     }
@@ -233,8 +258,14 @@ impl Planner {
     fn add(&mut self, row: &Row<'_>, encoded: Encoded) -> Result<(), InputError> {
         self.rows += 1;
         if self.rows > MAX_ROWS {
-            let message = format!("the file has more than {MAX_ROWS} rows: drop it in several files");
-            return Err(InputError { code: Code::Limit, line: row.line, offset: row.offset, message });
+            let message =
+                format!("the file has more than {MAX_ROWS} rows: drop it in several files");
+            return Err(InputError {
+                code: Code::Limit,
+                line: row.line,
+                offset: row.offset,
+                message,
+            });
         }
         let (upload, rejection) = match encoded {
             Encoded::Upload(bytes) => (bytes, 0),
@@ -250,7 +281,12 @@ impl Planner {
         if !fits {
             if self.parts.len() == MAX_PARTS {
                 let message = format!("the file would make more than {MAX_PARTS} parts");
-                return Err(InputError { code: Code::Limit, line: row.line, offset: row.offset, message });
+                return Err(InputError {
+                    code: Code::Limit,
+                    line: row.line,
+                    offset: row.offset,
+                    message,
+                });
             }
             self.parts.push(PlannedPart {
                 number: self.parts.len() as u32 + 1,

@@ -1,15 +1,16 @@
 //! Finds duplicate `ref_id`s in little memory.
 //!
-//! The first pass keeps an 8-byte hash per row (7.6 MiB per million rows), in blocks that are never moved or copied, so that
-//! growing takes no extra memory. A hash that occurs twice is a candidate. If there are candidates, a second pass over the file
-//! keeps their `ref_id`s and separates duplicates from chance.
+//! The first pass keeps an 8-byte hash per row (7.6 MiB per million rows), in blocks that are never
+//! moved or copied, so that growing takes no extra memory. A hash that occurs twice is a candidate.
+//! If there are candidates, a second pass over the file keeps their `ref_id`s and separates
+//! duplicates from chance.
 
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many different `ref_id`s may be on more than one row. The second pass keeps each of them, so this bounds its memory to
-/// some 30 MB with identifiers of a usual length (270 MB with the longest). A file with more is refused; most likely it was
-/// appended to itself.
+/// How many different `ref_id`s may be on more than one row. The second pass keeps each of them, so
+/// this bounds its memory to some 30 MB with identifiers of a usual length (270 MB with the
+/// longest). A file with more is refused; most likely it was appended to itself.
 pub const MAX_DUPLICATED_REF_IDS: usize = 250_000;
 
 const BUCKETS: usize = 256;
@@ -43,7 +44,8 @@ impl RefIdHashes {
         }
     }
 
-    /// The hashes that were added more than once; `None` if there are more than [`MAX_DUPLICATED_REF_IDS`].
+    /// The hashes that were added more than once; `None` if there are more than
+    /// [`MAX_DUPLICATED_REF_IDS`].
     #[must_use]
     pub fn candidates(&self) -> Option<Candidates> {
         let mut candidates = Vec::new();
@@ -93,7 +95,8 @@ impl Duplicates {
         Duplicates { candidates, first_line: HashMap::new() }
     }
 
-    /// The line of an earlier row with this `ref_id`, if there is one; otherwise remembers this `line`.
+    /// The line of an earlier row with this `ref_id`, if there is one; otherwise remembers this
+    /// `line`.
     pub fn seen_before(&mut self, ref_id: &[u8], line: u64) -> Option<u64> {
         self.candidates.hashes.binary_search(&xxh3_64(ref_id)).ok()?;
         if let Some(first) = self.first_line.get(ref_id) {

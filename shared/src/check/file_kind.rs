@@ -24,11 +24,17 @@ pub(super) fn plain_text(head: &[u8]) -> Result<&[u8], InputError> {
         (b"%PDF", "a PDF"),
     ];
     if head.is_empty() {
-        return Err(InputError::of_file(Code::Empty, "the file is empty; it needs a header and rows"));
+        return Err(InputError::of_file(
+            Code::Empty,
+            "the file is empty; it needs a header and rows",
+        ));
     }
     for (magic, kind) in KINDS {
         if head.starts_with(magic) {
-            return Err(InputError::of_file(Code::Encoding, format!("the file is {kind}, not CSV in UTF-8")));
+            return Err(InputError::of_file(
+                Code::Encoding,
+                format!("the file is {kind}, not CSV in UTF-8"),
+            ));
         }
     }
     if head.iter().take(2).any(|b| *b == 0) {

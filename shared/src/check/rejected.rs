@@ -1,7 +1,7 @@
 //! `rejected.csv`: the rows that are not sent, each with its place, its error code and a message.
 //!
-//! It is written once, when a drop is planned. Upload and collect read it instead of checking the rows again, so that all agree on
-//! which rows are rejected.
+//! It is written once, when a drop is planned. Upload and collect read it instead of checking the
+//! rows again, so that all agree on which rows are rejected.
 
 use crate::csv::error::InputError;
 use crate::csv::row::MAX_REF_ID_BYTES;
@@ -61,9 +61,12 @@ impl Rejections {
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.context("rejected.csv cannot be read")?;
-            let field = |i: usize| record.get(i).context("rejected.csv has a line with too few fields");
-            let offset = field(1)?.parse().context("rejected.csv has a byte offset that is not a number")?;
-            let code = Code::read(field(3)?).context("rejected.csv has a code Moondrop does not write")?;
+            let field =
+                |i: usize| record.get(i).context("rejected.csv has a line with too few fields");
+            let offset =
+                field(1)?.parse().context("rejected.csv has a byte offset that is not a number")?;
+            let code =
+                Code::read(field(3)?).context("rejected.csv has a code Moondrop does not write")?;
             rows.push(Rejection { offset, code, message: field(4)?.to_owned() });
         }
         Ok(Rejections { rows, next: 0 })

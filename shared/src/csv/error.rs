@@ -1,4 +1,5 @@
-//! An error in a file or a row: a stable code, the place and a message. The message never quotes the value.
+//! An error in a file or a row: a stable code, the place and a message. The message never quotes
+//! the value.
 
 use crate::problem::Code;
 

@@ -16,7 +16,8 @@ pub(super) struct Field {
 pub struct Row<'a> {
     /// The line where it begins, counted from 1.
     pub line: u64,
-    /// The byte offset where it begins, counted from the file's first byte (a byte-order mark included).
+    /// The byte offset where it begins, counted from the file's first byte (a byte-order mark
+    /// included).
     pub offset: u64,
     /// The byte offset after its newline.
     pub end: u64,
@@ -49,7 +50,8 @@ impl<'a> Row<'a> {
         self.fields.get(index).map_or(&[], |f| &self.bytes[f.start..f.end])
     }
 
-    /// The field's value: without the quotes around it, and with `""` read as `"`; empty if there is no such field.
+    /// The field's value: without the quotes around it, and with `""` read as `"`; empty if there
+    /// is no such field.
     #[must_use]
     pub fn value(&self, index: usize) -> Cow<'a, [u8]> {
         let Some(f) = self.fields.get(index) else { return Cow::Borrowed(&[]) };

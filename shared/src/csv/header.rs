@@ -11,7 +11,8 @@ pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The columns that a file needs.
 pub const INPUT_COLUMNS: [&str; 3] = ["ref_id", "type", "content"];
 
-/// The first columns of the results. A file cannot have those of them that are no [`INPUT_COLUMNS`].
+/// The first columns of the results. A file cannot have those of them that are no
+/// [`INPUT_COLUMNS`].
 pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
 
 /// What the header says about the rows below it.
@@ -34,13 +35,19 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a header row that was scanned with `skip_spaces`; `saw_spaces` is [`Scanner::saw_spaces`] after it.
+    /// Reads a header row that was scanned with `skip_spaces`; `saw_spaces` is
+    /// [`Scanner::saw_spaces`] after it.
     ///
     /// # Errors
-    /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need; `E_LIMIT` for a header
-    /// over [`MAX_HEADER_BYTES`].
+    /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need;
+    /// `E_LIMIT` for a header over [`MAX_HEADER_BYTES`].
     pub fn read(row: &Row<'_>, saw_spaces: bool) -> Result<Self, InputError> {
-        let error = |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
+        let error = |code, message: String| InputError {
+            code,
+            line: row.line,
+            offset: row.offset,
+            message,
+        };
         let header = |message: String| error(Code::Header, message);
         let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
@@ -50,7 +57,9 @@ impl Header {
                 format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are allowed"),
             ));
         }
-        let names: Vec<String> = (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned()).collect();
+        let names: Vec<String> = (0..row.len())
+            .map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned())
+            .collect();
         if let Some(delimiter) = other_delimiter(&names) {
             return Err(header(format!("the columns are separated by {delimiter}, not by commas")));
         }
@@ -58,9 +67,11 @@ impl Header {
             let mut at = names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
             match (at.next(), at.next()) {
                 (Some(first), None) => Ok(first),
-                (Some(first), Some(second)) => {
-                    Err(header(format!("the column `{name}` stands twice, as columns {} and {}", first + 1, second + 1)))
-                }
+                (Some(first), Some(second)) => Err(header(format!(
+                    "the column `{name}` stands twice, as columns {} and {}",
+                    first + 1,
+                    second + 1
+                ))),
                 (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => {
                     Err(header(format!("the column `{name}` is missing: names must be lower-case")))
                 }
@@ -72,16 +83,30 @@ impl Header {
         let (ref_id, kind, content) = (find("ref_id")?, find("type")?, find("content")?);
         for reserved in RESULT_COLUMNS.into_iter().filter(|name| !INPUT_COLUMNS.contains(name)) {
             if names.iter().any(|n| n == reserved) {
-                return Err(header(format!("a column is named `{reserved}`, which is a column of the results: rename it")));
+                return Err(header(format!(
+                    "a column is named `{reserved}`, which is a column of the results: rename it"
+                )));
             }
         }
         for (i, name) in names.iter().enumerate() {
             if let Some(first) = names[..i].iter().position(|n| n == name && !name.is_empty()) {
-                return Err(header(format!("columns {} and {} have the same name", first + 1, i + 1)));
+                return Err(header(format!(
+                    "columns {} and {} have the same name",
+                    first + 1,
+                    i + 1
+                )));
             }
         }
         let extra = (0..names.len()).filter(|i| ![ref_id, kind, content].contains(i)).collect();
-        Ok(Header { columns: names.len(), ref_id, kind, content, extra, skip_spaces: saw_spaces, raw })
+        Ok(Header {
+            columns: names.len(),
+            ref_id,
+            kind,
+            content,
+            extra,
+            skip_spaces: saw_spaces,
+            raw,
+        })
     }
 
     /// Reads a header from the line that [`Header::line`] wrote.
@@ -93,7 +118,9 @@ impl Header {
         scanner.push(line.as_bytes());
         scanner.finish();
         let row = scanner.next_row()?;
-        let Some(row) = row else { return Err(InputError::of_file(Code::Empty, "the file has no header")) };
+        let Some(row) = row else {
+            return Err(InputError::of_file(Code::Empty, "the file has no header"));
+        };
         let mut header = Header::read(&row, false)?;
         header.skip_spaces = scanner.saw_spaces();
         Ok(header)

@@ -9,7 +9,8 @@ use url::Url;
 /// The longest `ref_id`, in bytes. The API documents no limit; this one is ours and bounds memory.
 pub const MAX_REF_ID_BYTES: usize = 1024;
 
-/// The longest image URL, in bytes: more than browsers and servers accept. Our limit, not the API's.
+/// The longest image URL, in bytes: more than browsers and servers accept. Our limit, not the
+/// API's.
 pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
 
 /// The type of a row's content.
@@ -43,7 +44,8 @@ impl Kind {
 /// A valid row. Whether its `ref_id` is unique only the whole file shows.
 #[derive(Debug)]
 pub struct Item<'a> {
-    /// The row's identifier without spaces at its ends: for a reader that trims, two rows must not have the same one.
+    /// The row's identifier without spaces at its ends: for a reader that trims, two rows must not
+    /// have the same one.
     pub ref_id: Cow<'a, [u8]>,
     /// Text or image.
     pub kind: Kind,
@@ -66,8 +68,8 @@ impl Item<'_> {
 /// The header of every upload.
 pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
 
-/// Checks that the row has as many fields as the header. Otherwise the whole file is refused: it is unknown which field is
-/// missing or too many.
+/// Checks that the row has as many fields as the header. Otherwise the whole file is refused: it is
+/// unknown which field is missing or too many.
 ///
 /// # Errors
 /// `E_FIELDS`.
@@ -84,13 +86,17 @@ pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
 pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
-    let error = |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
+    let error =
+        |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
     let ref_id = trimmed(row.value(header.ref_id));
     if ref_id.is_empty() {
         return Err(error(Code::RefId, "`ref_id` is empty".to_owned()));
     }
     if ref_id.len() > MAX_REF_ID_BYTES {
-        let message = format!("`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken", ref_id.len());
+        let message = format!(
+            "`ref_id` is {} bytes long; at most {MAX_REF_ID_BYTES} are taken",
+            ref_id.len()
+        );
         return Err(error(Code::RefId, message));
     }
     let Some(kind) = Kind::read(&row.value(header.kind)) else {
@@ -98,12 +104,18 @@ pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputEr
     };
     let content = row.value(header.content);
     if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
-        return Err(error(Code::Content, "`content` is empty: there is nothing to evaluate".to_owned()));
+        return Err(error(
+            Code::Content,
+            "`content` is empty: there is nothing to evaluate".to_owned(),
+        ));
     }
     if kind == Kind::ImageUrl
         && let Err(message) = check_image_url(&content)
     {
-        return Err(error(Code::Content, format!("`content` is not the URL of an image: {message}")));
+        return Err(error(
+            Code::Content,
+            format!("`content` is not the URL of an image: {message}"),
+        ));
     }
     Ok(Item { ref_id, kind, content })
 }
@@ -117,7 +129,10 @@ fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 
 fn check_image_url(content: &[u8]) -> Result<(), String> {
     if content.len() > MAX_IMAGE_URL_BYTES {
-        return Err(format!("it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are allowed", content.len()));
+        return Err(format!(
+            "it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are allowed",
+            content.len()
+        ));
     }
     // The scanner accepts only UTF-8.
     let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;

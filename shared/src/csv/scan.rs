@@ -1,19 +1,19 @@
 //! The strict scanner: bytes in, rows out.
 //!
-//! The `csv` crate is too lenient to check a file: it reads everything after an unclosed quote as one field (so a truncated
-//! download passes), reads `"a"b` as `ab`, accepts NUL, and takes a bare carriage return as the end of a row. This scanner
-//! refuses each of these. It records where every row and field begins, so that a row can be located, fetched again and copied
-//! byte for byte.
+//! The `csv` crate is too lenient to check a file: it reads everything after an unclosed quote as
+//! one field (so a truncated download passes), reads `"a"b` as `ab`, accepts NUL, and takes a bare
+//! carriage return as the end of a row. This scanner refuses each of these. It records where every
+//! row and field begins, so that a row can be located, fetched again and copied byte for byte.
 //!
-//! [`Scanner::push`] takes pieces of any size. The scanner holds at most one unfinished row, and reads a byte twice only after
-//! [`Scanner::resync`].
+//! [`Scanner::push`] takes pieces of any size. The scanner holds at most one unfinished row, and
+//! reads a byte twice only after [`Scanner::resync`].
 
 use super::fields::{Field, Row};
 use crate::csv::error::InputError;
 use crate::problem::Code;
 
-/// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It bounds memory for any file.
-/// Our limit, not the API's.
+/// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It
+/// bounds memory for any file. Our limit, not the API's.
 pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most fields of a row: the longest header has no room for more, and each field takes memory.
@@ -77,8 +77,8 @@ pub struct Scanner {
 const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
 
 impl Scanner {
-    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`, spaces and tabs after a comma
-    /// are not part of the field, also before a quote.
+    /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`,
+    /// spaces and tabs after a comma are not part of the field, also before a quote.
     #[must_use]
     pub fn new(offset: u64, line: u64, skip_spaces: bool) -> Self {
         Scanner {
@@ -108,16 +108,19 @@ impl Scanner {
         self.max_row = bytes;
     }
 
-    /// Whether the current row has more bytes than a row may have: then [`Scanner::next_row`] refused it for that.
+    /// Whether the current row has more bytes than a row may have: then [`Scanner::next_row`]
+    /// refused it for that.
     #[must_use]
     pub fn row_is_too_long(&self) -> bool {
         self.position - self.start > self.max_row
     }
 
-    /// Continues after the line on which the last returned or refused row began. Call it before the next push.
+    /// Continues after the line on which the last returned or refused row began. Call it before the
+    /// next push.
     ///
-    /// However often it is called, no byte is read more than twice: of a row of several lines, the last line has an odd number of
-    /// quotes and the lines between have an even number, so each of those is a row of its own when it is read again.
+    /// However often it is called, no byte is read more than twice: of a row of several lines, the
+    /// last line has an odd number of quotes and the lines between have an even number, so each of
+    /// those is a row of its own when it is read again.
     pub fn resync(&mut self) {
         let (row, line) = self.last;
         (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
@@ -129,8 +132,8 @@ impl Scanner {
         self.saw_spaces
     }
 
-    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next push, so that at most one
-    /// unfinished row is kept.
+    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next
+    /// push, so that at most one unfinished row is kept.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -147,11 +150,12 @@ impl Scanner {
         self.finished = true;
     }
 
-    /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there is none).
+    /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there
+    /// is none).
     ///
     /// # Errors
-    /// If the row is malformed. After `E_ENCODING` the scanner continues after the row, whose end is known. After any other error
-    /// only [`Scanner::resync`] lets it continue.
+    /// If the row is malformed. After `E_ENCODING` the scanner continues after the row, whose end
+    /// is known. After any other error only [`Scanner::resync`] lets it continue.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
         let step = self.scan();
         self.last = (self.start, self.line);
@@ -163,7 +167,12 @@ impl Scanner {
         let (start, line) = self.last;
         if self.fields.len() > MAX_FIELDS {
             let message = format!("the row has more than {MAX_FIELDS} fields");
-            return Err(InputError { code: Code::Limit, line, offset: self.base + start as u64, message });
+            return Err(InputError {
+                code: Code::Limit,
+                line,
+                offset: self.base + start as u64,
+                message,
+            });
         }
         let text = self.check_text(start, end);
         self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
@@ -182,8 +191,12 @@ impl Scanner {
 
     fn scan(&mut self) -> Result<Step, InputError> {
         loop {
-            // Nothing after the longest row is read: the error must not depend on how the bytes were cut into pieces.
-            let window = &self.buffer[..self.buffer.len().min(self.start.saturating_add(self.max_row).saturating_add(1))];
+            // Nothing after the longest row is read: the error must not depend on how the bytes
+            // were cut into pieces.
+            let window = &self.buffer[..self
+                .buffer
+                .len()
+                .min(self.start.saturating_add(self.max_row).saturating_add(1))];
             let Some(&byte) = window.get(self.position) else { return self.at_end() };
             match self.state {
                 State::RowStart => match byte {
@@ -209,13 +222,18 @@ impl Scanner {
                 }
                 State::Unquoted => {
                     let rest = &window[self.position..];
-                    let Some(found) = rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"')) else {
+                    let Some(found) =
+                        rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"'))
+                    else {
                         self.position = window.len();
                         continue;
                     };
                     self.position += found;
                     if rest[found] == b'"' {
-                        return Err(self.error_here(Code::Quote, "a quote stands inside a field that does not begin with one"));
+                        return Err(self.error_here(
+                            Code::Quote,
+                            "a quote stands inside a field that does not begin with one",
+                        ));
                     }
                     if let Some(step) = self.end_field()? {
                         return Ok(step);
@@ -272,14 +290,21 @@ impl Scanner {
     }
 
     fn at_end(&mut self) -> Result<Step, InputError> {
-        if !self.finished || self.row_is_too_long() || matches!(self.state, State::RowStart | State::SkipLine) {
+        if !self.finished
+            || self.row_is_too_long()
+            || matches!(self.state, State::RowStart | State::SkipLine)
+        {
             return Ok(Step::NeedMore);
         }
         let end = self.position;
         match self.state {
             State::Quoted => {
                 let opened = self.start + self.field.start;
-                return Err(self.error_at(opened, Code::Quote, "a quote is opened and never closed: is the file cut short?"));
+                return Err(self.error_at(
+                    opened,
+                    Code::Quote,
+                    "a quote is opened and never closed: is the file cut short?",
+                ));
             }
             State::FieldStart => {
                 self.begin_field();
@@ -315,11 +340,15 @@ impl Scanner {
     fn check_text(&self, start: usize, end: usize) -> Result<(), InputError> {
         let row = &self.buffer[start..end];
         if let Some(nul) = memchr::memchr(0, row) {
-            return Err(self.error_at(start + nul, Code::Encoding, "a NUL byte: the file is not plain text"));
+            return Err(self.error_at(
+                start + nul,
+                Code::Encoding,
+                "a NUL byte: the file is not plain text",
+            ));
         }
-        std::str::from_utf8(row)
-            .map(drop)
-            .map_err(|e| self.error_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8"))
+        std::str::from_utf8(row).map(drop).map_err(|e| {
+            self.error_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8")
+        })
     }
 
     fn bare_return(&self) -> InputError {
@@ -330,9 +359,17 @@ impl Scanner {
         let mut message = format!("the row is longer than {} bytes", self.max_row);
         if matches!(self.state, State::Quoted) {
             let opened = self.error_at(self.start + self.field.start, Code::Limit, "");
-            message.push_str(&format!("; a quote opened on line {} is not closed by then", opened.line));
+            message.push_str(&format!(
+                "; a quote opened on line {} is not closed by then",
+                opened.line
+            ));
         }
-        InputError { code: Code::Limit, line: self.line, offset: self.base + self.start as u64, message }
+        InputError {
+            code: Code::Limit,
+            line: self.line,
+            offset: self.base + self.start as u64,
+            message,
+        }
     }
 
     fn error_here(&self, code: Code, what: &str) -> InputError {
@@ -344,6 +381,11 @@ impl Scanner {
         let within = &self.buffer[self.start..at.min(self.buffer.len())];
         let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;
         let column = self.fields.iter().take_while(|f| f.end < within.len()).count() + 1;
-        InputError { code, line, offset: self.base + self.start as u64, message: format!("column {column}: {what}") }
+        InputError {
+            code,
+            line,
+            offset: self.base + self.start as u64,
+            message: format!("column {column}: {what}"),
+        }
     }
 }

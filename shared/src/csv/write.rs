@@ -1,7 +1,7 @@
 //! Writing one field of CSV.
 
-/// Appends a field. It is quoted if it has commas, quotes or newlines (RFC 4180), or white space at its ends, which a reader
-/// that trims would otherwise remove.
+/// Appends a field. It is quoted if it has commas, quotes or newlines (RFC 4180), or white space at
+/// its ends, which a reader that trims would otherwise remove.
 pub fn write_field(out: &mut Vec<u8>, value: &[u8]) {
     let is_space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
     let special = value.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'));

@@ -122,7 +122,8 @@ pub struct DropRecord {
     /// Since when the API has refused to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
-    /// Since when the API has refused with an error that blames the request itself; see [`Problem::create_invalid`].
+    /// Since when the API has refused with an error that blames the request itself; see
+    /// [`Problem::create_invalid`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Timestamp>,
     /// When each stage was reached.

@@ -1,5 +1,5 @@
-//! `status.json`: the state of a drop, for people and programs. It is always written from the ledger, so the two never disagree.
-//! Within a version ([`STATUS_SCHEMA`]), fields are only added.
+//! `status.json`: the state of a drop, for people and programs. It is always written from the
+//! ledger, so the two never disagree. Within a version ([`STATUS_SCHEMA`]), fields are only added.
 
 use crate::drop::{DropRecord, DropState, Times};
 use crate::object_key::ObjectKey;
@@ -27,7 +27,8 @@ pub struct Status {
     pub dropped_at: Timestamp,
     /// The policy it is evaluated by.
     pub policy: Option<String>,
-    /// Its state: `checking`, `uploading`, `evaluating`, `completed`, `completed_with_errors`, `rejected`, `failed`.
+    /// Its state: `checking`, `uploading`, `evaluating`, `completed`, `completed_with_errors`,
+    /// `rejected`, `failed`.
     pub state: DropState,
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +37,8 @@ pub struct Status {
     pub rows: Rows,
     /// What is unusual in the API's results.
     pub results: Anomalies,
-    /// Labels by name: rows that have the label, and a histogram of their scores in ten bins of 0.1.
+    /// Labels by name: rows that have the label, and a histogram of their scores in ten bins of
+    /// 0.1.
     pub labels: BTreeMap<String, LabelCount>,
     /// Parts by state.
     pub parts_by_state: BTreeMap<String, u64>,
@@ -148,7 +150,8 @@ pub struct Sizes {
 }
 
 impl Status {
-    /// The status of a drop from its records. `checked` is the number of rows checked so far, while the file is being checked.
+    /// The status of a drop from its records. `checked` is the number of rows checked so far, while
+    /// the file is being checked.
     #[must_use]
     pub fn of(drop: &DropRecord, parts: &[PartRecord], checked: u64, now: Timestamp) -> Self {
         let plan = drop.plan.as_ref();
@@ -176,7 +179,11 @@ impl Status {
                 total,
                 checked: total.unwrap_or(checked),
                 outcomes: tally.rows,
-                pending: if drop.state.is_final() { 0 } else { total.unwrap_or(0).saturating_sub(tally.rows.total()) },
+                pending: if drop.state.is_final() {
+                    0
+                } else {
+                    total.unwrap_or(0).saturating_sub(tally.rows.total())
+                },
             },
             results: Anomalies {
                 unexpected: tally.unexpected,
@@ -205,7 +212,8 @@ impl Files {
     /// The files of a drop that exist.
     #[must_use]
     pub fn of(drop: &DropRecord) -> Self {
-        let has_rejections = drop.state == DropState::Rejected || drop.plan.as_ref().is_some_and(|p| p.rejected > 0);
+        let has_rejections =
+            drop.state == DropState::Rejected || drop.plan.as_ref().is_some_and(|p| p.rejected > 0);
         Files {
             results: drop.results_bytes.map(|_| drop.results_key()),
             rejected: has_rejections.then(|| drop.rejected_key()),
@@ -226,7 +234,11 @@ impl PartStatus {
             job_state: part.job_state.as_ref().map(|s| s.as_str().to_owned()),
             reason: part.failure.as_ref().map(|f| f.reason.clone()),
             problem: part.problem(),
-            held: part.held.as_ref().filter(|_| part.state != PartState::Collected).map(|held| held.key.clone()),
+            held: part
+                .held
+                .as_ref()
+                .filter(|_| part.state != PartState::Collected)
+                .map(|held| held.key.clone()),
             absent_seconds: part.absent_seconds,
             source_missing: part.collected.as_ref().is_some_and(|c| c.source_missing),
         }

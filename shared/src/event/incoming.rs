@@ -5,8 +5,9 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail. Only the fields that are read
-/// are declared. Keys in these events are plain; those in S3's own notifications are form-encoded.
+/// S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail.
+/// Only the fields that are read are declared. Keys in these events are plain; those in S3's own
+/// notifications are form-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ObjectCreated {
     /// When the object was created, or the drop requeued.
@@ -123,7 +124,8 @@ pub struct JobEndedDetail {
 mod tests {
     use super::*;
 
-    /// As the EventBridge documentation of Amazon S3 shows it ("Amazon S3 event messages for EventBridge").
+    /// As the EventBridge documentation of Amazon S3 shows it ("Amazon S3 event messages for
+    /// EventBridge").
     const REAL: &str = r#"{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103","detail-type":"Object Created",
         "source":"aws.s3","account":"111122223333","time":"2021-11-12T00:00:00Z","region":"ca-central-1",
         "resources":["arn:aws:s3:::amzn-s3-demo-bucket1"],"detail":{"version":"0","bucket":{"name":"amzn-s3-demo-bucket1"},
@@ -135,7 +137,10 @@ mod tests {
     fn a_real_event_is_read_and_its_key_is_taken_as_it_is() {
         let event = ObjectCreated::read(REAL).unwrap();
         assert_eq!(event.detail.object.key, "incoming/a b+%2F.csv");
-        assert_eq!(event.detail.object.version_id.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
+        assert_eq!(
+            event.detail.object.version_id.as_deref(),
+            Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e")
+        );
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! Events: those that the functions receive from S3 and poll, and those that Moondrop puts on its bus.
+//! Events: those that the functions receive from S3 and poll, and those that Moondrop puts on its
+//! bus.
 
 #![warn(missing_docs)]
 
 mod incoming;
 mod outgoing;
 
-pub use incoming::{Bucket, CreatedObject, JobEnded, JobEndedDetail, ObjectCreated, ObjectCreatedDetail};
+pub use incoming::{
+    Bucket, CreatedObject, JobEnded, JobEndedDetail, ObjectCreated, ObjectCreatedDetail,
+};
 pub use outgoing::{
-    DropEvent, EVENT_SCHEMA, EVENT_SOURCE, EventFiles, EventPart, EventRows, HeldFile, JobFailed, NeedsAction, OutgoingEvent,
+    DropEvent, EVENT_SCHEMA, EVENT_SOURCE, EventFiles, EventPart, EventRows, HeldFile, JobFailed,
+    NeedsAction, OutgoingEvent,
 };

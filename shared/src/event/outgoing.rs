@@ -16,8 +16,9 @@ pub const EVENT_SOURCE: &str = "moondrop";
 /// The name and version of the format of `detail`.
 pub const EVENT_SCHEMA: &str = "moondrop.event/2";
 
-/// An event on Moondrop's bus. Its `detail` has `schema`, which is [`EVENT_SCHEMA`]: within a version, fields are only added. An
-/// event may come twice: the two then have the same type, drop and part.
+/// An event on Moondrop's bus. Its `detail` has `schema`, which is [`EVENT_SCHEMA`]: within a
+/// version, fields are only added. An event may come twice: the two then have the same type, drop
+/// and part.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutgoingEvent {
     /// A job's results can be collected. For collect; repeated until they are collected.
@@ -29,7 +30,8 @@ pub enum OutgoingEvent {
         /// The job; a part without a row to send has none.
         job: Option<String>,
     },
-    /// A job failed, was cancelled or is lost: its rows end without results. Repeated until they are stored.
+    /// A job failed, was cancelled or is lost: its rows end without results. Repeated until they
+    /// are stored.
     JobFailed(Box<JobFailed>),
     /// A part waits for the user: its results are held, or its job does not start.
     DropNeedsAction(Box<NeedsAction>),
@@ -122,7 +124,8 @@ pub struct JobFailed {
     /// The job's state as last reported by the API, such as `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
-    /// Whether the API no longer reports the job: its rows then end as missing, otherwise as failed.
+    /// Whether the API no longer reports the job: its rows then end as missing, otherwise as
+    /// failed.
     pub lost: bool,
     /// For people to read; it is in the `error` of every row.
     pub reason: String,
@@ -196,7 +199,11 @@ impl DropEvent {
             state: drop.state,
             problem: drop.problem.clone(),
             rows: EventRows { total: drop.plan.as_ref().map(|plan| plan.rows), outcomes },
-            files: EventFiles { bucket: results_bucket.to_owned(), folder: drop.folder.clone(), keys: Files::of(drop) },
+            files: EventFiles {
+                bucket: results_bucket.to_owned(),
+                folder: drop.folder.clone(),
+                keys: Files::of(drop),
+            },
         }
     }
 }
@@ -234,11 +241,15 @@ impl OutgoingEvent {
     pub fn detail(&self) -> serde_json::Value {
         use serde_json::json;
         let mut detail = match self {
-            OutgoingEvent::JobCompleted { drop, part, job } => json!({"drop": drop, "part": part, "job": job}),
+            OutgoingEvent::JobCompleted { drop, part, job } => {
+                json!({"drop": drop, "part": part, "job": job})
+            }
             OutgoingEvent::JobFailed(event) => json!(event),
             OutgoingEvent::DropNeedsAction(event) => json!(event),
             OutgoingEvent::DropStalled { source } => json!(ObjectCreatedDetail::from(source)),
-            OutgoingEvent::DropAccepted(event) | OutgoingEvent::DropRejected(event) | OutgoingEvent::DropCompleted(event) => {
+            OutgoingEvent::DropAccepted(event)
+            | OutgoingEvent::DropRejected(event)
+            | OutgoingEvent::DropCompleted(event) => {
                 json!(event)
             }
         };

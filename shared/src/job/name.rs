@@ -2,8 +2,8 @@
 
 use crate::source::DropId;
 
-/// The name that Moondrop gives a job: `moondrop:<stack>:<drop>:<part>`. The stack's name keeps two stacks on one account from
-/// sweeping each other's jobs.
+/// The name that Moondrop gives a job: `moondrop:<stack>:<drop>:<part>`. The stack's name keeps two
+/// stacks on one account from sweeping each other's jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName {
     /// The stack's name.
@@ -30,7 +30,11 @@ impl JobName {
         else {
             return None;
         };
-        Some(JobName { stack: stack.to_owned(), drop: DropId::from(drop), part: part.parse().ok()? })
+        Some(JobName {
+            stack: stack.to_owned(),
+            drop: DropId::from(drop),
+            part: part.parse().ok()?,
+        })
     }
 }
 
@@ -42,7 +46,9 @@ mod tests {
     fn a_jobs_name_is_read_back_and_others_are_not() {
         let name = JobName { stack: "moon".into(), drop: DropId::of("b", "k", "v"), part: 7 };
         assert_eq!(JobName::parse(&name.to_string()), Some(name));
-        for other in ["", "moondrop", "moondrop:a:b", "moondrop:a:b:x", "moondrop:a:b:1:2", "other:a:b:1"] {
+        for other in
+            ["", "moondrop", "moondrop:a:b", "moondrop:a:b:x", "moondrop:a:b:1:2", "other:a:b:1"]
+        {
             assert_eq!(JobName::parse(other), None, "{other}");
         }
     }

@@ -1,12 +1,14 @@
-//! A job as the API reports it. Every field may be missing or malformed; nothing is assumed about what is missing.
+//! A job as the API reports it. Every field may be missing or malformed; nothing is assumed about
+//! what is missing.
 
 use super::{JobState, SignedUrl};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A job as the API reports it. Proto3 JSON may have `null` for any field, `""` for an absent URL, and a number for an enum's
-/// value that the gateway has no name for: one malformed job must not make an answer about a hundred unreadable.
+/// A job as the API reports it. Proto3 JSON may have `null` for any field, `""` for an absent URL,
+/// and a number for an enum's value that the gateway has no name for: one malformed job must not
+/// make an answer about a hundred unreadable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
@@ -30,7 +32,8 @@ pub struct Job {
     pub output_file_url: Option<SignedUrl>,
 }
 
-/// An error in a job's record or in an answer. Proto3 JSON may have an empty one, which is read as none.
+/// An error in a job's record or in an answer. Proto3 JSON may have an empty one, which is read as
+/// none.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobError {
@@ -47,7 +50,8 @@ impl JobError {
         !matches!(self.error_code.as_str(), "" | "BATCH_JOB_ERROR_UNSPECIFIED")
     }
 
-    /// Whether its code blames the request, which is the same for every job of the drop: the policy or the priority.
+    /// Whether its code blames the request, which is the same for every job of the drop: the policy
+    /// or the priority.
     #[must_use]
     pub fn blames_request(&self) -> bool {
         let code = self.error_code.strip_prefix("BATCH_JOB_ERROR_").unwrap_or(&self.error_code);
@@ -96,10 +100,16 @@ fn read_state<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> 
         value @ (Value::String(_) | Value::Number(_)) => match string_or_number(&value) {
             name if name.is_empty() => JobState::Unspecified,
             // It goes into records and logs.
-            name if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => JobState::from(name),
+            name if name.len() <= 64
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                JobState::from(name)
+            }
             _ => JobState::Unknown("UNREADABLE".to_owned()),
         },
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => JobState::Unknown("UNREADABLE".to_owned()),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            JobState::Unknown("UNREADABLE".to_owned())
+        }
     })
 }
 
@@ -107,12 +117,16 @@ fn read_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D:
     Ok(read_string(from)?.parse().ok())
 }
 
-pub(crate) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SignedUrl>, D::Error> {
+pub(crate) fn optional_url<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SignedUrl>, D::Error> {
     Ok(Some(read_string(from)?).filter(|url| !url.is_empty()).map(SignedUrl::new))
 }
 
 /// An error in any form: an object, or only a message.
-pub(crate) fn optional_error<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobError>, D::Error> {
+pub(crate) fn optional_error<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<JobError>, D::Error> {
     Ok(error_in(&Value::deserialize(from)?))
 }
 
@@ -124,9 +138,13 @@ pub(crate) fn error_in(value: &Value) -> Option<JobError> {
     error.message().is_some().then_some(error)
 }
 
-/// A message of the API's made safe to show: one line, at most 200 characters, without anything that may be a URL.
+/// A message of the API's made safe to show: one line, at most 200 characters, without anything
+/// that may be a URL.
 pub(crate) fn clean(message: &str) -> String {
-    let shown: Vec<&str> = message.split_whitespace().map(|word| if word.contains("://") { "(URL)" } else { word }).collect();
+    let shown: Vec<&str> = message
+        .split_whitespace()
+        .map(|word| if word.contains("://") { "(URL)" } else { word })
+        .collect();
     shown.join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
@@ -136,9 +154,13 @@ mod tests {
 
     #[test]
     fn an_unspecified_error_has_no_message_and_urls_are_never_shown() {
-        let error = |code: &str, message: &str| JobError { error_code: code.into(), error_message: message.into() };
+        let error = |code: &str, message: &str| JobError {
+            error_code: code.into(),
+            error_message: message.into(),
+        };
         assert_eq!(error("BATCH_JOB_ERROR_UNSPECIFIED", "").message(), None);
-        let message = error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").message();
+        let message =
+            error("BATCH_JOB_ERROR_INVALID_POLICY", "see\nhttps://x.org/?sig=secret now").message();
         assert_eq!(message.as_deref(), Some("INVALID_POLICY see (URL) now"));
     }
 }

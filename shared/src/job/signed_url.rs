@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A pre-signed URL: whoever has it can read or write its object. Its `Debug` does not show it, and it has no `Display`. It
-/// serializes in full, for the one attribute of the ledger that holds it while it is needed.
+/// A pre-signed URL: whoever has it can read or write its object. Its `Debug` does not show it, and
+/// it has no `Display`. It serializes in full, for the one attribute of the ledger that holds it
+/// while it is needed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SignedUrl(String);

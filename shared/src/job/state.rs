@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A job's state (Batch API, `BatchJobState`). An unknown one is kept by its name and counts as still pending.
+/// A job's state (Batch API, `BatchJobState`). An unknown one is kept by its name and counts as
+/// still pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[allow(missing_docs)] // The variants are the API's own names.
@@ -23,7 +24,8 @@ pub enum JobState {
 
 const PREFIX: &str = "BATCH_JOB_STATE_";
 
-/// The documented states in the order a job goes through them, with their ranks; the last three are final.
+/// The documented states in the order a job goes through them, with their ranks; the last three are
+/// final.
 const STATES: [(JobState, &str, u32); 11] = [
     (JobState::Unspecified, "UNSPECIFIED", 0),
     (JobState::Initialized, "INITIALIZED", 1),
@@ -39,7 +41,8 @@ const STATES: [(JobState, &str, u32); 11] = [
 ];
 
 impl JobState {
-    /// How far along the job is: a job only moves to a higher rank. An unknown state has rank 0 and moves nothing.
+    /// How far along the job is: a job only moves to a higher rank. An unknown state has rank 0 and
+    /// moves nothing.
     #[must_use]
     pub fn rank(&self) -> u32 {
         STATES.iter().find(|(s, ..)| s == self).map_or(0, |(.., rank)| *rank)
@@ -56,7 +59,9 @@ impl JobState {
     pub fn as_str(&self) -> &str {
         match self {
             JobState::Unknown(name) => name,
-            known => STATES.iter().find(|(s, ..)| s == known).map_or("UNSPECIFIED", |(_, name, _)| name),
+            known => {
+                STATES.iter().find(|(s, ..)| s == known).map_or("UNSPECIFIED", |(_, name, _)| name)
+            }
         }
     }
 
@@ -94,6 +99,9 @@ mod tests {
             assert_eq!(JobState::from(String::from(state.clone())), state);
         }
         let unknown = JobState::from("BATCH_JOB_STATE_DREAMING".to_owned());
-        assert_eq!((unknown.as_str(), unknown.rank(), unknown.is_started()), ("DREAMING", 0, false));
+        assert_eq!(
+            (unknown.as_str(), unknown.rank(), unknown.is_started()),
+            ("DREAMING", 0, false)
+        );
     }
 }

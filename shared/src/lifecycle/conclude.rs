@@ -1,5 +1,6 @@
-//! The last steps of a drop that has ended: report it in `status.json`, announce it on the bus, then remove it from the open index.
-//! Each step can be repeated: if an attempt dies after it recorded the end, the next one concludes the drop.
+//! The last steps of a drop that has ended: report it in `status.json`, announce it on the bus,
+//! then remove it from the open index. Each step can be repeated: if an attempt dies after it
+//! recorded the end, the next one concludes the drop.
 
 use super::report::report;
 use crate::drop::{DropRecord, DropState};
@@ -10,7 +11,8 @@ use crate::services::metrics::{Metric, Metrics};
 use anyhow::Result;
 use jiff::Timestamp;
 
-/// Concludes a drop if its state is final and that was not done yet; returns whether the drop has ended.
+/// Concludes a drop if its state is final and that was not done yet; returns whether the drop has
+/// ended.
 ///
 /// # Errors
 /// As [`conclude`].
@@ -38,8 +40,15 @@ pub async fn conclude(services: &Services, drop: &DropRecord) -> Result<()> {
         count(&services.metrics, drop.state, rows);
     }
     let (key, folder, state) = (&drop.source.key, &drop.folder, drop.state.as_str());
-    let (code, error) = drop.problem.as_ref().map(|problem| (problem.code.as_str(), problem.message.as_str())).unzip();
-    tracing::info!(drop = %drop.id, key, folder, state, code, error, "the drop has reached its end");
+    let (code, error) = drop
+        .problem
+        .as_ref()
+        .map(|problem| (problem.code.as_str(), problem.message.as_str()))
+        .unzip();
+    tracing::info!(
+        drop = %drop.id, key, folder, state, code, error,
+        "the drop has reached its end"
+    );
     Ok(())
 }
 

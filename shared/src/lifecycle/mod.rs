@@ -1,7 +1,8 @@
 //! The steps that several functions share and that need several services.
 //!
-//! [`set_problem`] records and reports what a drop waits for. [`conclude`] and [`conclude_if_ended`] end a drop whose state is final;
-//! any function may come first. [`PartSource`] opens a part again to upload or join it.
+//! [`set_problem`] records and reports what a drop waits for. [`conclude`] and
+//! [`conclude_if_ended`] end a drop whose state is final; any function may come first.
+//! [`PartSource`] opens a part again to upload or join it.
 
 mod conclude;
 mod part_source;

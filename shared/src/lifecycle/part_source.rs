@@ -1,5 +1,5 @@
-//! A part, opened again to be uploaded or joined: the header from the drop's record, the part's lines of `rejected.csv`, and its
-//! range of the source.
+//! A part, opened again to be uploaded or joined: the header from the drop's record, the part's
+//! lines of `rejected.csv`, and its range of the source.
 
 use crate::check::rejected::Rejections;
 use crate::csv::header::Header;
@@ -41,12 +41,17 @@ pub fn header(drop: &DropRecord) -> Result<Header> {
     Header::parse(&plan.header).context("the header in the drop's record cannot be read")
 }
 
-async fn rejections(services: &Services, drop: &DropRecord, part: &PlannedPart) -> Result<Rejections> {
+async fn rejections(
+    services: &Services,
+    drop: &DropRecord,
+    part: &PlannedPart,
+) -> Result<Rejections> {
     if part.rejected_bytes == 0 {
         return Ok(Rejections::default());
     }
     let key = drop.rejected_key();
-    let body = services.results.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
+    let body =
+        services.results.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
     let body = body.with_context(|| format!("{key}, which lists the rejected rows, is gone"))?;
     Rejections::read(&body.collect().await.with_context(|| format!("read {key}"))?.into_bytes())
 }

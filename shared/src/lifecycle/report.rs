@@ -10,8 +10,9 @@ use jiff::Timestamp;
 /// How many times a write is attempted when other writers come in between.
 const ATTEMPTS: u32 = 10;
 
-/// Writes a drop's `status.json` from the ledger. It reads the current object *before* the ledger, and replaces only that object: so
-/// an older state never replaces a newer one, whoever else writes.
+/// Writes a drop's `status.json` from the ledger. It reads the current object *before* the ledger,
+/// and replaces only that object: so an older state never replaces a newer one, whoever else
+/// writes.
 ///
 /// # Errors
 /// If the ledger or S3 does not answer.
@@ -19,7 +20,8 @@ pub async fn report(services: &Services, drop: &DropRecord) -> Result<Status> {
     write_status(services, drop, 0).await
 }
 
-/// As [`report`], but a failure is only logged, since the work matters more: the next change or tick reports again.
+/// As [`report`], but a failure is only logged, since the work matters more: the next change or
+/// tick reports again.
 pub async fn try_report(services: &Services, drop: &DropRecord) {
     report_check(services, drop, 0).await;
 }

@@ -1,7 +1,9 @@
-//! Decides what to do about a part from its record and the API's answer about its job. Values in, a decision out.
+//! Decides what to do about a part from its record and the API's answer about its job. Values in, a
+//! decision out.
 //!
-//! What the API reports is used; what it leaves out proves nothing. The table has a row for each answer and a column for each state.
-//! A part is "sent" if an upload began: it may have taken effect, whatever the answer to it.
+//! What the API reports is used; what it leaves out proves nothing. The table has a row for each
+//! answer and a column for each state. A part is "sent" if an upload began: it may have taken
+//! effect, whatever the answer to it.
 //!
 //! | job | CREATED, nothing sent | sent: CREATED, UPLOADED | ABANDONING, nothing sent | ABANDONING, sent | COMPLETED |
 //! |---|---|---|---|---|---|
@@ -14,23 +16,26 @@
 //! | no answer that counts | claimed half an hour after the URL expired | | planned again after 1 h | | |
 //! | not reported in 35 days | | FAILED, lost | | FAILED, lost | FAILED, lost |
 //!
-//! A claim is safe: nothing is uploaded to the job of a claimed part, and a part to which nothing was sent is claimed only on the
-//! condition that no upload began (`Ledger::abandon`).
+//! A claim is safe: nothing is uploaded to the job of a claimed part, and a part to which nothing
+//! was sent is claimed only on the condition that no upload began (`Ledger::abandon`).
 
 use crate::job::{Job, JobState, OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use crate::part::{NotStarted, PartFailure, PartRecord, PartState};
 use jiff::{SignedDuration, Timestamp};
 
-/// The age from which a job to which nothing was sent is given up: half an hour after its upload URL expired.
+/// The age from which a job to which nothing was sent is given up: half an hour after its upload
+/// URL expired.
 pub const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_mins(4 * 60 + 30);
 /// How long after the upload a job that does not start is a problem.
 const NOT_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// How long after the upload its rows are uploaded once more, if the URL is still valid.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_hours(3);
-/// The age from which a job that has its rows and never started is cancelled and replaced: 24 hours after its URL expired at the
-/// age of 4. Every upload to it ended at least 24 hours ago by then, so if the job had started, the API would report that.
+/// The age from which a job that has its rows and never started is cancelled and replaced: 24 hours
+/// after its URL expired at the age of 4. Every upload to it ended at least 24 hours ago by then,
+/// so if the job had started, the API would report that.
 pub const NEVER_STARTED_AFTER: SignedDuration = SignedDuration::from_hours(4 + 24);
-/// How long after the claim a part to which nothing was sent waits for its job to be cancelled, before it gets another.
+/// How long after the claim a part to which nothing was sent waits for its job to be cancelled,
+/// before it gets another.
 pub const UNSENT_CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 /// How many jobs of a part may end before rows were sent to them.
 pub const ENDED_UNSENT: u32 = 2;
@@ -46,8 +51,8 @@ const MOST_INTERVALS: i32 = 4;
 pub enum JobAnswer {
     /// The API reports the job.
     Job(Box<Job>),
-    /// The API left it out of an answer that counts: the request was for it alone or with the witness, and the API reported at
-    /// least one job of ours in the tick.
+    /// The API left it out of an answer that counts: the request was for it alone or with the
+    /// witness, and the API reported at least one job of ours in the tick.
     Absent,
     /// The API gave no answer that counts.
     Nothing,
@@ -129,8 +134,8 @@ pub fn decide(part: &PartRecord, answer: &JobAnswer, when: &When) -> Action {
     }
 }
 
-/// No answer counts. A part to which nothing was sent, and to which nothing can be sent any more, does not wait for one: an API
-/// that has no other job of ours may never give one.
+/// No answer counts. A part to which nothing was sent, and to which nothing can be sent any more,
+/// does not wait for one: an API that has no other job of ours may never give one.
 fn unanswered(part: &PartRecord, when: &When) -> Action {
     match part.state {
         _ if part.may_be_sent() => overdue(part, when).unwrap_or(Action::Nothing),
@@ -148,21 +153,31 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
             Action::Fail(JobFailure { job: job.state.clone(), failure: failure(job) })
         }
         (_, PartState::Completed) => still_reported(part, job),
-        (JobState::Cancelled, PartState::Abandoning) if !sent || part.replans < REPLANS => Action::PlanAgain,
+        (JobState::Cancelled, PartState::Abandoning) if !sent || part.replans < REPLANS => {
+            Action::PlanAgain
+        }
         (JobState::Cancelled, PartState::Created)
             if !sent && is_url_expired(part, when) && part.ended_unsent < ENDED_UNSENT =>
         {
             Action::Abandon { ended: true }
         }
         (JobState::Error, PartState::Abandoning) if !sent && !has_code(job) => Action::PlanAgain,
-        (JobState::Error, PartState::Created) if !sent && !has_code(job) && part.ended_unsent < ENDED_UNSENT => {
+        (JobState::Error, PartState::Created)
+            if !sent && !has_code(job) && part.ended_unsent < ENDED_UNSENT =>
+        {
             Action::Abandon { ended: true }
         }
-        (JobState::Error | JobState::Cancelled, _) if further => record(job, Some(PartState::Failed), Some(failure(job))),
-        // Reported again: end the absence before anything else, or the next one would be added to it.
+        (JobState::Error | JobState::Cancelled, _) if further => {
+            record(job, Some(PartState::Failed), Some(failure(job)))
+        }
+        // Reported again: end the absence before anything else, or the next one would be added to
+        // it.
         (JobState::Initialized, _) if is_absent(part) => Action::NoteReported,
-        // A part to which nothing was sent waits for no answer, and for no state that we do not know.
-        (state, PartState::Abandoning) if !sent && !state.is_started() && has_waited_for_cancel(part, when) => {
+        // A part to which nothing was sent waits for no answer, and for no state that we do not
+        // know.
+        (state, PartState::Abandoning)
+            if !sent && !state.is_started() && has_waited_for_cancel(part, when) =>
+        {
             Action::PlanAgain
         }
         (state, PartState::Abandoning) if !sent && !state.is_started() => Action::Cancel,
@@ -171,13 +186,16 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
         }
         (JobState::Initialized, PartState::Abandoning) => Action::Cancel,
         // About a job that has started, this is an old answer.
-        (JobState::Initialized, PartState::Created | PartState::Uploaded) if sent && !has_started(part) => {
+        (JobState::Initialized, PartState::Created | PartState::Uploaded)
+            if sent && !has_started(part) =>
+        {
             not_started(part, job, when)
         }
         // Without a URL for its results, a job is not completed yet.
         (JobState::Completed, _) if job.output_file_url.is_none() => still_reported(part, job),
         (JobState::Completed, _) if further => record(job, Some(PartState::Completed), None),
-        // It has started, although the record says that nothing was sent, or that it is being given up: the upload took effect.
+        // It has started, although the record says that nothing was sent, or that it is being given
+        // up: the upload took effect.
         (state, PartState::Created | PartState::Abandoning) if state.is_started() && further => {
             record(job, Some(PartState::Uploaded), None)
         }
@@ -190,7 +208,8 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
 fn not_started(part: &PartRecord, job: &Job, when: &When) -> Action {
     let began = part.upload_began_at.or(part.uploaded_at).or(part.created_at);
     let waited = age(began, when);
-    let none_started = began.is_some_and(|began| when.started_at.is_none_or(|started| started < began));
+    let none_started =
+        began.is_some_and(|began| when.started_at.is_none_or(|started| started < began));
     let since = part.not_started.map_or(when.now, |noted| noted.since);
     let problem = NotStarted { since, none_started };
     let repeats = part.state == PartState::Uploaded
@@ -199,9 +218,13 @@ fn not_started(part: &PartRecord, job: &Job, when: &When) -> Action {
         && part.upload_url.is_some()
         && age(part.created_at, when) < UPLOAD_URL_USED_FOR;
     match () {
-        () if age(part.created_at, when) >= NEVER_STARTED_AFTER && part.replans < REPLANS => Action::Abandon { ended: false },
+        () if age(part.created_at, when) >= NEVER_STARTED_AFTER && part.replans < REPLANS => {
+            Action::Abandon { ended: false }
+        }
         () if waited >= REPEATED_AFTER && repeats => Action::Repeat(problem),
-        () if waited >= NOT_STARTED_AFTER && part.not_started != Some(problem) => Action::NoteNotStarted(problem),
+        () if waited >= NOT_STARTED_AFTER && part.not_started != Some(problem) => {
+            Action::NoteNotStarted(problem)
+        }
         () if job.state.rank() > part.job_rank => record(job, None, None),
         () => still_reported(part, job),
     }
@@ -215,7 +238,9 @@ fn absent(part: &PartRecord, when: &When) -> Action {
     match part.state {
         // Rows may still be sent to the job: its absence matters only when they no longer may.
         PartState::Created if !sent && !is_given_up(part, when) => return Action::Nothing,
-        PartState::Abandoning if !sent && has_waited_for_cancel(part, when) => return Action::PlanAgain,
+        PartState::Abandoning if !sent && has_waited_for_cancel(part, when) => {
+            return Action::PlanAgain;
+        }
         _ => {}
     }
     let most = when.poll_every.checked_mul(MOST_INTERVALS).unwrap_or(when.lost_after);
@@ -226,15 +251,21 @@ fn absent(part: &PartRecord, when: &When) -> Action {
         return Action::NoteAbsent(seconds);
     }
     match part.state {
-        PartState::Created | PartState::Abandoning if !sent && part.ended_unsent < ENDED_UNSENT => match part.state {
-            PartState::Created => Action::Abandon { ended: true },
-            _ => Action::PlanAgain,
-        },
-        _ => Action::Lose(lost(format!("the API has not reported the job for {} hours", seconds / 3600))),
+        PartState::Created | PartState::Abandoning if !sent && part.ended_unsent < ENDED_UNSENT => {
+            match part.state {
+                PartState::Created => Action::Abandon { ended: true },
+                _ => Action::PlanAgain,
+            }
+        }
+        _ => Action::Lose(lost(format!(
+            "the API has not reported the job for {} hours",
+            seconds / 3600
+        ))),
     }
 }
 
-/// The action for a part whose job is not reported at an age at which the API no longer has to keep it.
+/// The action for a part whose job is not reported at an age at which the API no longer has to keep
+/// it.
 fn overdue(part: &PartRecord, when: &When) -> Option<Action> {
     if !part.may_be_sent() || age(part.created_at, when) < OVERDUE_AFTER {
         return None;
@@ -243,7 +274,9 @@ fn overdue(part: &PartRecord, when: &When) -> Option<Action> {
         None => Some(Action::NoteOverdue),
         Some(at) if when.now.duration_since(at) >= OVERDUE_PATIENCE => {
             let days = OVERDUE_AFTER.as_hours() / 24;
-            Some(Action::Lose(lost(format!("the job is over {days} days old, and the API no longer reports it"))))
+            Some(Action::Lose(lost(format!(
+                "the job is over {days} days old, and the API no longer reports it"
+            ))))
         }
         Some(_) => None,
     }
@@ -283,7 +316,8 @@ fn has_code(job: &Job) -> bool {
 
 fn failure(job: &Job) -> PartFailure {
     let message = job.error.as_ref().and_then(|error| error.message());
-    let what = if job.state == JobState::Error { "the job failed" } else { "the job was cancelled" };
+    let what =
+        if job.state == JobState::Error { "the job failed" } else { "the job was cancelled" };
     let reason = message.map_or_else(|| what.to_owned(), |message| format!("{what}: {message}"));
     PartFailure { lost: false, reason }
 }
@@ -295,10 +329,13 @@ fn record(job: &Job, state: Option<PartState>, failure: Option<PartFailure>) -> 
 /// The job is reported, and is no further along than recorded.
 fn still_reported(part: &PartRecord, job: &Job) -> Action {
     let unknown = |state: &JobState| matches!(state, JobState::Unknown(_));
-    let known_again = part.job_state.as_ref().is_some_and(unknown) && job.state.rank() == part.job_rank;
+    let known_again =
+        part.job_state.as_ref().is_some_and(unknown) && job.state.rank() == part.job_rank;
     match () {
         () if is_absent(part) => Action::NoteReported,
-        () if part.job_state.as_ref() != Some(&job.state) && (unknown(&job.state) || known_again) => {
+        () if part.job_state.as_ref() != Some(&job.state)
+            && (unknown(&job.state) || known_again) =>
+        {
             Action::NoteState(job.state.clone())
         }
         () => Action::Nothing,

@@ -42,7 +42,8 @@ use crate::results::tally::Tally;
 use anyhow::Result;
 use std::borrow::Cow;
 
-/// The header of `results.csv`: the API's five columns, then the source's extra columns in their order.
+/// The header of `results.csv`: the API's five columns, then the source's extra columns in their
+/// order.
 #[must_use]
 pub fn results_header(header: &Header) -> Vec<u8> {
     let mut line = RESULT_COLUMNS.join(",").into_bytes();
@@ -65,7 +66,8 @@ pub enum PartResult {
     Lost(String),
 }
 
-/// Joins a part's source bytes, which are pushed in pieces, with its result; see the module's documentation.
+/// Joins a part's source bytes, which are pushed in pieces, with its result; see the module's
+/// documentation.
 #[derive(Debug)]
 pub struct Join {
     rows: PartRows,
@@ -84,7 +86,12 @@ struct RowWriter {
 impl Join {
     /// A join for the bytes `part.offset..part.end` of the source.
     #[must_use]
-    pub fn new(header: Header, part: PlannedPart, rejections: Rejections, result: PartResult) -> Self {
+    pub fn new(
+        header: Header,
+        part: PlannedPart,
+        rejections: Rejections,
+        result: PartResult,
+    ) -> Self {
         let rows = PartRows::new(header, &part, rejections);
         Join { rows, part, writer: RowWriter { result, tally: Tally::default(), out: Vec::new() } }
     }
@@ -103,7 +110,8 @@ impl Join {
     /// # Errors
     /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
-        self.rows.finish(&self.part, |header, row, verdict| self.writer.write(header, row, &verdict))?;
+        self.rows
+            .finish(&self.part, |header, row, verdict| self.writer.write(header, row, &verdict))?;
         if let PartResult::Answered(answers) = &self.writer.result {
             answers.count_rest(&mut self.writer.tally);
         }
@@ -116,7 +124,10 @@ impl RowWriter {
         let (kind, written) = match verdict {
             Verdict::Rejected(rejection) => {
                 self.tally.rows.rejected += 1;
-                (None, Written::error(format!("rejected: {} {}", rejection.code, rejection.message)))
+                (
+                    None,
+                    Written::error(format!("rejected: {} {}", rejection.code, rejection.message)),
+                )
             }
             Verdict::Accepted(item) => (Some(item.kind), self.result.row(item, &mut self.tally)),
         };
@@ -158,7 +169,12 @@ impl PartResult {
 }
 
 /// Appends one row of `results.csv`. Fields of the source are copied byte for byte.
-fn write_row(out: &mut Vec<u8>, (header, row): (&Header, &Row<'_>), kind: Option<Kind>, written: &Written<'_>) {
+fn write_row(
+    out: &mut Vec<u8>,
+    (header, row): (&Header, &Row<'_>),
+    kind: Option<Kind>,
+    written: &Written<'_>,
+) {
     out.extend_from_slice(row.raw(header.ref_id));
     out.push(b',');
     out.extend_from_slice(kind.map_or_else(|| row.raw(header.kind), |k| k.as_str().as_bytes()));

@@ -9,9 +9,11 @@ impl PartRecord {
     pub fn problem(&self) -> Option<Problem> {
         match self.state {
             PartState::Collected => None,
-            PartState::Completed | PartState::Failed => {
-                self.held.as_ref().map(|held| held_results(self, held)).or_else(|| self.problem.clone())
-            }
+            PartState::Completed | PartState::Failed => self
+                .held
+                .as_ref()
+                .map(|held| held_results(self, held))
+                .or_else(|| self.problem.clone()),
             _ => self.not_started.map(|problem| not_started(self, problem)),
         }
     }

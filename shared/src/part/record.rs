@@ -40,7 +40,8 @@ pub struct Unconfirmed {
     pub first: Timestamp,
 }
 
-/// A part's results that cannot be used. They are kept until a setting or better results let the part continue.
+/// A part's results that cannot be used. They are kept until a setting or better results let the
+/// part continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldResults {
     /// The key of their unchanged copy in the results bucket.
@@ -75,10 +76,12 @@ pub struct CollectedPart {
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
-    /// The source is gone, so the rows could not be joined: they are in the API's order, without extra columns.
+    /// The source is gone, so the rows could not be joined: they are in the API's order, without
+    /// extra columns.
     #[serde(default)]
     pub source_missing: bool,
-    /// Their counts, as JSON text: labels are names of the API's, which do not make good attribute names.
+    /// Their counts, as JSON text: labels are names of the API's, which do not make good attribute
+    /// names.
     #[serde(with = "tally_as_text")]
     pub tally: Tally,
 }
@@ -175,23 +178,30 @@ impl PartRecord {
     /// Whether its rows were sent to a job.
     #[must_use]
     pub fn is_sent(&self) -> bool {
-        let sent = !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
-        sent && self.job_id.is_some() && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
+        let sent =
+            !matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
+        sent && self.job_id.is_some()
+            && (self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank())
     }
 
     /// Whether an upload to its job may have begun.
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
-        self.upload_began_at.is_some() || self.uploaded_at.is_some() || self.job_rank >= JobState::Queued.rank()
+        self.upload_began_at.is_some()
+            || self.uploaded_at.is_some()
+            || self.job_rank >= JobState::Queued.rank()
     }
 
     /// Whether its rows are to be uploaded once more, and that has not begun.
     #[must_use]
     pub fn is_to_be_repeated(&self) -> bool {
-        self.state == PartState::Uploaded && self.repeat_due_at.is_some() && self.repeat_began_at.is_none()
+        self.state == PartState::Uploaded
+            && self.repeat_due_at.is_some()
+            && self.repeat_began_at.is_none()
     }
 
-    /// The first record of a part. A part without a row to send needs no job and can be collected at once.
+    /// The first record of a part. A part without a row to send needs no job and can be collected
+    /// at once.
     #[must_use]
     pub fn planned(drop: DropId, plan: PlannedPart) -> Self {
         PartRecord {

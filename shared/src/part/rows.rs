@@ -1,5 +1,5 @@
-//! Reads a part again, to upload or join it: its rows in order, each with its verdict. It decides nothing: `rejected.csv` has the
-//! rejected rows.
+//! Reads a part again, to upload or join it: its rows in order, each with its verdict. It decides
+//! nothing: `rejected.csv` has the rejected rows.
 
 use crate::check::rejected::{Rejection, Rejections};
 use crate::csv::Row;
@@ -47,7 +47,11 @@ impl PartRows {
     ///
     /// # Errors
     /// If the source changed since it was checked.
-    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>),
+    ) -> Result<()> {
         self.bytes += bytes.len() as u64;
         self.scanner.push(bytes);
         self.take(&mut each)
@@ -57,8 +61,13 @@ impl PartRows {
     ///
     /// # Errors
     /// If the source changed since it was checked.
-    pub fn finish(&mut self, part: &PlannedPart, mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
-        // Before the rows: a part that is cut inside its last row can still have as many rows as planned.
+    pub fn finish(
+        &mut self,
+        part: &PlannedPart,
+        mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>),
+    ) -> Result<()> {
+        // Before the rows: a part that is cut inside its last row can still have as many rows as
+        // planned.
         let planned = part.end - part.offset;
         ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
         self.scanner.finish();
@@ -75,13 +84,16 @@ impl PartRows {
     }
 
     fn take(&mut self, each: &mut impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
-        while let Some(row) = self.scanner.next_row().context("the source is not as it was when it was checked")? {
+        while let Some(row) =
+            self.scanner.next_row().context("the source is not as it was when it was checked")?
+        {
             self.rows += 1;
             match self.rejections.at(row.offset) {
                 Some(rejection) => each(&self.header, &row, Verdict::Rejected(rejection)),
                 None => {
                     self.accepted += 1;
-                    let item = check_row(&row, &self.header).context("the source is not as it was when it was checked")?;
+                    let item = check_row(&row, &self.header)
+                        .context("the source is not as it was when it was checked")?;
                     each(&self.header, &row, Verdict::Accepted(item));
                 }
             }

@@ -10,7 +10,8 @@ pub enum PartState {
     Planned,
     /// It has a job, whose id and upload URL are recorded.
     Created,
-    /// Its job never started and its upload URL has expired: the job is being cancelled, and then the part is planned again.
+    /// Its job never started and its upload URL has expired: the job is being cancelled, and then
+    /// the part is planned again.
     Abandoning,
     /// Its rows are with its job.
     Uploaded,

@@ -37,8 +37,9 @@ impl UploadEncoder {
         Ok(std::mem::take(&mut self.out))
     }
 
-    /// Returns the upload's last bytes. An upload that is not exactly as long as planned is an error here: it then ends short of its
-    /// `Content-Length` and is refused, so that no job starts with only some of the rows.
+    /// Returns the upload's last bytes. An upload that is not exactly as long as planned is an
+    /// error here: it then ends short of its `Content-Length` and is refused, so that no job starts
+    /// with only some of the rows.
     ///
     /// # Errors
     /// If the source changed since it was checked.

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-/// The memory of an answer without its text: 72 bytes in a table that is at worst 7/16 full, and three allocations of 16.
+/// The memory of an answer without its text: 72 bytes in a table that is at worst 7/16 full, and
+/// three allocations of 16.
 const ROW_BYTES: usize = 72 * 16 / 7 + 3 * 16;
 
-/// The memory of an answer's type and content without their text, or of the fingerprint of its content: at most 64 bytes and
-/// three allocations.
+/// The memory of an answer's type and content without their text, or of the fingerprint of its
+/// content: at most 64 bytes and three allocations.
 const EXTRA_BYTES: usize = 64 + 3 * 16;
 
 /// The error of a row that no record answers.
@@ -88,12 +89,16 @@ pub struct Answers {
 /// Shows only counts: answers have content.
 impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").field("rows", &self.len()).field("duplicates", &self.duplicates).finish_non_exhaustive()
+        f.debug_struct("Answers")
+            .field("rows", &self.len())
+            .field("duplicates", &self.duplicates)
+            .finish_non_exhaustive()
     }
 }
 
 impl Answers {
-    /// All answers together may take `memory` bytes. With `keep_rows`, type and content are kept as they came.
+    /// All answers together may take `memory` bytes. With `keep_rows`, type and content are kept as
+    /// they came.
     pub(super) fn new(blank: Option<BlankLabels>, memory: usize, keep_rows: bool) -> Self {
         Answers { blank, memory, keep_rows, ..Answers::default() }
     }
@@ -122,13 +127,18 @@ impl Answers {
     }
 
     /// Adds a record.
-    pub(super) fn add(&mut self, record: &Record<'_>, has_error: bool) -> Result<(), ResultsTooLarge> {
+    pub(super) fn add(
+        &mut self,
+        record: &Record<'_>,
+        has_error: bool,
+    ) -> Result<(), ResultsTooLarge> {
         let meaning = meaning(record, has_error);
         self.has_empty_list |= meaning == Meaning::Evaluated && is_empty_list(&record.labels);
         let extra = if self.keep_rows {
             Extra::Whole(Box::new((record.kind.as_ref().into(), record.content.as_ref().into())))
         } else {
-            Fingerprint::of(&record.content).map_or(Extra::Nothing, |print| Extra::Compared(Box::new(print)))
+            Fingerprint::of(&record.content)
+                .map_or(Extra::Nothing, |print| Extra::Compared(Box::new(print)))
         };
         let (labels, error) = (record.labels.as_ref().into(), record.error.as_ref().into());
         let answer = Answer { labels, error, extra, place: self.records, meaning, used: false };
@@ -144,7 +154,8 @@ impl Answers {
                 if answer.meaning > first.meaning {
                     self.bytes = self.bytes + answer.bytes() - first.bytes();
                     *first = Answer { place: first.place, ..answer };
-                } else if (answer.meaning, first.meaning) == (Meaning::Evaluated, Meaning::Evaluated)
+                } else if (answer.meaning, first.meaning)
+                    == (Meaning::Evaluated, Meaning::Evaluated)
                     && !say_the_same(&answer.labels, &first.labels)
                 {
                     first.meaning = Meaning::Conflicting;
@@ -154,16 +165,20 @@ impl Answers {
         if self.bytes > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
     }
 
-    /// The labels and the error of a row that was sent, and counts them in `tally`; a row without an answer is missing. `text` is
-    /// the row's content if its type is text; it is compared with the content in the answer.
+    /// The labels and the error of a row that was sent, and counts them in `tally`; a row without
+    /// an answer is missing. `text` is the row's content if its type is text; it is compared with
+    /// the content in the answer.
     pub fn take(&mut self, ref_id: &[u8], text: Option<&[u8]>, tally: &mut Tally) -> (&str, &str) {
-        let missing = if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED };
+        let missing =
+            if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED };
         let Some(answer) = self.by_ref_id.get_mut(ref_id) else {
             tally.rows.missing += 1;
             return ("", missing);
         };
         answer.used = true;
-        if let (Extra::Compared(returned), Some(Ok(sent))) = (&answer.extra, text.map(std::str::from_utf8)) {
+        if let (Extra::Compared(returned), Some(Ok(sent))) =
+            (&answer.extra, text.map(std::str::from_utf8))
+        {
             tally.content_compared += 1;
             tally.content_mismatches += u64::from(!returned.matches(sent));
         }
@@ -183,7 +198,8 @@ impl Answers {
         self.duplicates
     }
 
-    /// Every answered row once, in the file's order. Type and content are empty unless the reader keeps rows.
+    /// Every answered row once, in the file's order. Type and content are empty unless the reader
+    /// keeps rows.
     pub fn rows(&self) -> impl Iterator<Item = AnsweredRow<'_>> {
         let mut rows: Vec<_> = self.by_ref_id.iter().collect();
         rows.sort_unstable_by_key(|(_, answer)| answer.place);
@@ -247,12 +263,17 @@ impl Answer {
             }
             Meaning::Failed => {
                 rows.failed += 1;
-                // The labels of a failed row do not describe its content: only unreadable ones are counted.
+                // The labels of a failed row do not describe its content: only unreadable ones are
+                // counted.
                 tally.unreadable_labels += u64::from(read_labels(&self.labels).is_err());
             }
             Meaning::Blank => {
                 tally.blank += 1;
-                if blank == Some(BlankLabels::Evaluated) { rows.evaluated += 1 } else { rows.missing += 1 }
+                if blank == Some(BlankLabels::Evaluated) {
+                    rows.evaluated += 1
+                } else {
+                    rows.missing += 1
+                }
             }
             Meaning::Conflicting => {
                 rows.failed += 1;

@@ -26,14 +26,18 @@ impl Columns {
     /// If `ref_id` or `labels` is missing or a duplicate.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, String> {
         let names: Vec<String> = (0..row.len()).map(|i| comparable(&text(row, i))).collect();
-        let find = |name: &'static str| names.iter().enumerate().filter_map(move |(i, n)| (n == name).then_some(i));
+        let find = |name: &'static str| {
+            names.iter().enumerate().filter_map(move |(i, n)| (n == name).then_some(i))
+        };
         let once = |name: &'static str, shown: &str| {
             let mut at = find(name);
             match (at.next(), at.next()) {
                 (Some(first), None) => Ok(first),
-                (Some(first), Some(second)) => {
-                    Err(format!("the header has the column `{shown}` twice, as columns {} and {}", first + 1, second + 1))
-                }
+                (Some(first), Some(second)) => Err(format!(
+                    "the header has the column `{shown}` twice, as columns {} and {}",
+                    first + 1,
+                    second + 1
+                )),
                 (None, _) => Err(format!("the header has no column `{shown}`")),
             }
         };
@@ -48,7 +52,8 @@ impl Columns {
         !self.errors.is_empty()
     }
 
-    /// Whether an error column is the last one: then a cut record can still have all its fields, and lack a part of its error.
+    /// Whether an error column is the last one: then a cut record can still have all its fields,
+    /// and lack a part of its error.
     pub(super) fn error_is_last(&self) -> bool {
         self.errors.last().is_some_and(|&last| last + 1 == self.width)
     }

@@ -1,8 +1,9 @@
 //! Whether a returned text is the one that was sent, without keeping either.
 //!
-//! Both texts are normalised to NFKC, case-folded, and stripped of white space. They are equal if one is then a prefix of the
-//! other, since an API may return a truncated text. Of the returned text, the length, a hash and the first bytes are kept: exact
-//! if it is at most as long as the sent text; if it is longer, its first [`HEAD`] bytes are compared.
+//! Both texts are normalised to NFKC, case-folded, and stripped of white space. They are equal if
+//! one is then a prefix of the other, since an API may return a truncated text. Of the returned
+//! text, the length, a hash and the first bytes are kept: exact if it is at most as long as the
+//! sent text; if it is longer, its first [`HEAD`] bytes are compared.
 
 use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_normalizer::{ComposingNormalizer, ComposingNormalizerBorrowed};
@@ -27,7 +28,11 @@ impl Fingerprint {
     /// `None` for a text that is only white space: it is not compared.
     pub(super) fn of(text: &str) -> Option<Self> {
         let digest = Digest::of(text, u64::MAX);
-        (digest.length > 0).then(|| Fingerprint { length: digest.length, hash: digest.hash.digest128(), head: digest.head })
+        (digest.length > 0).then(|| Fingerprint {
+            length: digest.length,
+            hash: digest.hash.digest128(),
+            head: digest.head,
+        })
     }
 
     /// Whether it is the text that was sent.
@@ -54,9 +59,20 @@ struct Digest {
 
 impl Digest {
     fn of(text: &str, limit: u64) -> Self {
-        let mut digest = Digest { limit, length: 0, hash: Xxh3::new(), head: [0; HEAD], buffer: [0; 256], buffered: 0 };
+        let mut digest = Digest {
+            limit,
+            length: 0,
+            hash: Xxh3::new(),
+            head: [0; HEAD],
+            buffer: [0; 256],
+            buffered: 0,
+        };
         // The only error is that the limit is reached.
-        let _ = if text.is_ascii() { digest.write_str(text) } else { NFKC.normalize_to(text, &mut digest) };
+        let _ = if text.is_ascii() {
+            digest.write_str(text)
+        } else {
+            NFKC.normalize_to(text, &mut digest)
+        };
         digest.flush();
         digest
     }

@@ -1,4 +1,5 @@
-//! The `labels` of a result. Several forms are accepted: the Batch API's documentation does not show the objects' keys.
+//! The `labels` of a result. Several forms are accepted: the Batch API's documentation does not
+//! show the objects' keys.
 
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -18,8 +19,9 @@ pub struct Label {
     pub score: f64,
 }
 
-/// Reads the `labels` field of a result: a JSON array of objects, each with a name and a score, or one object that maps each
-/// name to its score. Empty text and `null` have no labels; such a row may not have been evaluated, see [`is_blank`].
+/// Reads the `labels` field of a result: a JSON array of objects, each with a name and a score, or
+/// one object that maps each name to its score. Empty text and `null` have no labels; such a row
+/// may not have been evaluated, see [`is_blank`].
 ///
 /// # Errors
 /// `Err(())` for any other form: the field is then written as it is, and counted as unreadable.
@@ -33,7 +35,9 @@ pub fn read_labels(text: &str) -> Result<Vec<Label>, ()> {
         // A single label without a list around it.
         Ok(value) if has_one_of(&value, &NAMES) && has_one_of(&value, &SCORES) => Err(()),
         Ok(Value::Object(map)) => {
-            let label = |(name, score): (&String, &Value)| Ok(Label { name: name.clone(), score: number(score).ok_or(())? });
+            let label = |(name, score): (&String, &Value)| {
+                Ok(Label { name: name.clone(), score: number(score).ok_or(())? })
+            };
             map.iter().map(label).collect()
         }
         _ => Err(()),
@@ -52,7 +56,10 @@ fn has_one_of(value: &Value, keys: &[&str]) -> bool {
 
 /// A finite number, or one in quotes.
 fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| number.is_finite())
+    value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok())
+        .filter(|number| number.is_finite())
 }
 
 /// Whether the field is empty or `null`.
@@ -69,8 +76,8 @@ pub fn is_empty_list(text: &str) -> bool {
     inner('[', ']').or_else(|| inner('{', '}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// Whether two `labels` fields are equal: the same names with the same scores in any order or, if one cannot be read, the same
-/// text.
+/// Whether two `labels` fields are equal: the same names with the same scores in any order or, if
+/// one cannot be read, the same text.
 #[must_use]
 pub fn say_the_same(one: &str, other: &str) -> bool {
     match (read_labels(one), read_labels(other)) {
@@ -81,7 +88,9 @@ pub fn say_the_same(one: &str, other: &str) -> bool {
 
 /// Sorted, without duplicates.
 fn sorted(mut labels: Vec<Label>) -> Vec<Label> {
-    let order = |a: &Label, b: &Label| a.name.cmp(&b.name).then(a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal));
+    let order = |a: &Label, b: &Label| {
+        a.name.cmp(&b.name).then(a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal))
+    };
     labels.sort_by(order);
     labels.dedup();
     labels

@@ -26,9 +26,10 @@ pub struct ReadResults {
 }
 
 impl ReadResults {
-    /// The form if a second fetch brought the same bytes. Then the file is not cut: it is unreadable or, with
-    /// [`OnUnreadable::Rows`], used as far as it is well-formed. [`Form::NoLineEnd`] remains: the caller uses the file if every row
-    /// is answered, and holds it otherwise.
+    /// The form if a second fetch brought the same bytes. Then the file is not cut: it is
+    /// unreadable or, with [`OnUnreadable::Rows`], used as far as it is well-formed.
+    /// [`Form::NoLineEnd`] remains: the caller uses the file if every row is answered, and holds it
+    /// otherwise.
     #[must_use]
     pub fn confirmed(&self) -> &Form {
         &self.confirmed
@@ -42,8 +43,8 @@ pub enum Form {
     Whole,
     /// Well-formed, but the last record has no line end: more may be missing.
     NoLineEnd(ResultsProblem),
-    /// The file ends inside a record, or the last record has too few or too many fields: it may be cut, and is to be fetched
-    /// again.
+    /// The file ends inside a record, or the last record has too few or too many fields: it may be
+    /// cut, and is to be fetched again.
     MayBeCut(ResultsProblem),
     /// The file cannot be used; fetching it again does not help.
     Held(ResultsProblem),
@@ -64,8 +65,8 @@ pub struct ResultsReader {
 }
 
 impl ResultsReader {
-    /// The answers may take `memory` bytes, and one record as many. With `keep_rows`, the type and content of each answer are kept;
-    /// otherwise only a fingerprint of the content.
+    /// The answers may take `memory` bytes, and one record as many. With `keep_rows`, the type and
+    /// content of each answer are kept; otherwise only a fingerprint of the content.
     #[must_use]
     pub fn new(reading: Reading, memory: usize, keep_rows: bool) -> Self {
         let mut scanner = Scanner::new(0, 1, true);
@@ -84,7 +85,8 @@ impl ResultsReader {
     /// Takes the next bytes of the file.
     ///
     /// # Errors
-    /// If the answers or one record take more memory than allowed. The reader cannot be used after that.
+    /// If the answers or one record take more memory than allowed. The reader cannot be used after
+    /// that.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -196,7 +198,10 @@ impl Body {
 
     fn header(&mut self, row: &Row<'_>) -> Next {
         if self.ending {
-            self.cut = Some(ResultsProblem::unreadable(Some(row.line), "the results end within their header line".to_owned()));
+            self.cut = Some(ResultsProblem::unreadable(
+                Some(row.line),
+                "the results end within their header line".to_owned(),
+            ));
             return Next::Stop;
         }
         let columns = match Columns::read(row) {
@@ -208,7 +213,10 @@ impl Body {
         };
         let mut next = Next::Row;
         if !columns.has_error() {
-            next = self.refuse(row.line, "the header has no error column (`error`, `errors` or `error_message`)");
+            next = self.refuse(
+                row.line,
+                "the header has no error column (`error`, `errors` or `error_message`)",
+            );
         }
         self.columns = Some(columns);
         next
@@ -223,16 +231,27 @@ impl Body {
         // The header is read before any record.
         let Some(columns) = &self.columns else { return Ok(Next::Stop) };
         if row.len() != columns.width {
-            let message = format!("line {}: the row has {} fields, the header {}", row.line, row.len(), columns.width);
-            self.last_width_differs = Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
+            let message = format!(
+                "line {}: the row has {} fields, the header {}",
+                row.line,
+                row.len(),
+                columns.width
+            );
+            self.last_width_differs =
+                Some(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
             return Ok(if self.uses_rows() { Next::Resync } else { Next::Row });
         }
         let record = columns.record(row);
         // The last record, without a line end: its error may be cut off.
-        let may_lack_its_error = !row.has_line_end() && columns.error_is_last() && record.has_no_label_and_no_error();
+        let may_lack_its_error =
+            !row.has_line_end() && columns.error_is_last() && record.has_no_label_and_no_error();
         if may_lack_its_error {
-            let message = format!("line {}: the last record has no line end, and neither labels nor an error", row.line);
-            self.cut.get_or_insert(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
+            let message = format!(
+                "line {}: the last record has no line end, and neither labels nor an error",
+                row.line
+            );
+            self.cut
+                .get_or_insert(ResultsProblem::unreadable(Some(row.line), ill_formed(&message)));
         }
         if self.first_blank.is_none() && record.is_blank() {
             self.first_blank = Some(row.line);
@@ -248,8 +267,10 @@ impl Body {
         {
             return Next::Stop;
         }
-        let problem =
-            ResultsProblem::unreadable(Some(error.line), ill_formed(&format!("line {}: {}", error.line, error.message)));
+        let problem = ResultsProblem::unreadable(
+            Some(error.line),
+            ill_formed(&format!("line {}: {}", error.line, error.message)),
+        );
         // An error at the end of the file may be a cut.
         if self.ending && self.cut.is_none() {
             self.cut = Some(problem);
@@ -265,7 +286,10 @@ impl Body {
     }
 
     fn refuse(&mut self, line: u64, message: &str) -> Next {
-        self.refuse_for(ResultsProblem::unreadable(Some(line), format!("these are no results: {message}")))
+        self.refuse_for(ResultsProblem::unreadable(
+            Some(line),
+            format!("these are no results: {message}"),
+        ))
     }
 
     /// Records the problem. Reading stops here, or continues if the other rows are used.
@@ -287,28 +311,38 @@ impl Body {
         }
         let cut = self.cut.take().or_else(|| self.last_width_differs.take()).or_else(|| {
             let no_header = format!("the results have no header line: {bytes} bytes came");
-            (self.columns.is_none() && !stopped).then(|| ResultsProblem::unreadable(None, no_header))
+            (self.columns.is_none() && !stopped)
+                .then(|| ResultsProblem::unreadable(None, no_header))
         });
         let no_line_end = (!stopped && !has_line_end).then(|| {
-            ResultsProblem::unreadable(None, "the last record of the results has no line end: they may be cut short".to_owned())
+            ResultsProblem::unreadable(
+                None,
+                "the last record of the results has no line end: they may be cut short".to_owned(),
+            )
         });
         if self.uses_rows() {
             let unreadable = self.unreadable.take();
-            self.answers.unreadable = unreadable.or_else(|| cut.clone()).or_else(|| no_line_end.clone());
+            self.answers.unreadable =
+                unreadable.or_else(|| cut.clone()).or_else(|| no_line_end.clone());
         }
         match (cut, no_line_end) {
             (Some(problem), _) if self.uses_rows() => (Form::MayBeCut(problem), accepted),
             (None, Some(problem)) if self.uses_rows() => (Form::NoLineEnd(problem), accepted),
             (Some(problem), _) => (Form::MayBeCut(problem.clone()), Form::Held(confirmed(problem))),
             (None, Some(problem)) => {
-                let form = if accepted == Form::Whole { Form::NoLineEnd(confirmed(problem.clone())) } else { accepted };
+                let form = if accepted == Form::Whole {
+                    Form::NoLineEnd(confirmed(problem.clone()))
+                } else {
+                    accepted
+                };
                 (Form::NoLineEnd(problem), form)
             }
             (None, None) => (accepted.clone(), accepted),
         }
     }
 
-    /// Rows with neither labels nor error, if neither a setting nor another row shows what they mean.
+    /// Rows with neither labels nor error, if neither a setting nor another row shows what they
+    /// mean.
     fn blank_problem(&self) -> Option<ResultsProblem> {
         let blank = self.answers.count_blank();
         if blank == 0 || self.reading.blank.is_some() || self.answers.has_empty_list {

@@ -16,11 +16,15 @@ impl std::fmt::Display for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let blank = self.blank.map_or("", BlankLabels::as_str);
         let (unreadable, content) = (self.unreadable.as_str(), self.content.as_str());
-        write!(f, "RESULTS_UNREADABLE={unreadable} BLANK_LABELS={blank} RESULTS_CONTENT_CHECK={content}")
+        write!(
+            f,
+            "RESULTS_UNREADABLE={unreadable} BLANK_LABELS={blank} RESULTS_CONTENT_CHECK={content}"
+        )
     }
 }
 
-/// `RESULTS_UNREADABLE`: what to do with results that are malformed, lack a column or answer no row.
+/// `RESULTS_UNREADABLE`: what to do with results that are malformed, lack a column or answer no
+/// row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnUnreadable {
     /// `hold`: the part waits.

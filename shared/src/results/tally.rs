@@ -4,12 +4,13 @@ use crate::results::labels::Label;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
-/// How many different labels a tally names; others are counted as `(other labels)`. A policy has a few dozen, and a part's tally
-/// has to fit its record.
+/// How many different labels a tally names; others are counted as `(other labels)`. A policy has a
+/// few dozen, and a part's tally has to fit its record.
 pub const MAX_LABELS: usize = 500;
 
-/// The longest name of a label that a tally names, in bytes; a longer one is counted as `(other labels)`. A name takes six
-/// times its bytes in JSON at worst, its counts about 100: 500 × 700 = 350 KB, and a DynamoDB item holds 400 KB.
+/// The longest name of a label that a tally names, in bytes; a longer one is counted as `(other
+/// labels)`. A name takes six times its bytes in JSON at worst, its counts about 100: 500 × 700 =
+/// 350 KB, and a DynamoDB item holds 400 KB.
 pub const MAX_LABEL_BYTES: usize = 100;
 const OTHER: &str = "(other labels)";
 
@@ -39,7 +40,8 @@ impl Outcomes {
 pub struct LabelCount {
     /// Rows that have it.
     pub rows: u64,
-    /// Rows by score: `histogram[i]` counts scores from `i/10` up to, but for the last, below `(i+1)/10`.
+    /// Rows by score: `histogram[i]` counts scores from `i/10` up to, but for the last, below
+    /// `(i+1)/10`.
     pub histogram: [u64; 10],
 }
 
@@ -76,7 +78,11 @@ impl Tally {
         let mut counted = HashSet::new();
         for label in labels {
             let room = self.labels.len() < MAX_LABELS && label.name.len() <= MAX_LABEL_BYTES;
-            let name = if room || self.labels.contains_key(&label.name) { label.name.as_str() } else { OTHER };
+            let name = if room || self.labels.contains_key(&label.name) {
+                label.name.as_str()
+            } else {
+                OTHER
+            };
             if !counted.insert(name) {
                 continue;
             }

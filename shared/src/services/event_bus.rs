@@ -23,8 +23,8 @@ impl EventBus {
     /// Puts events on the bus.
     ///
     /// # Errors
-    /// If EventBridge does not answer, or does not accept all of them. Some may be on the bus then; putting them again is harmless,
-    /// since every receiver reads the ledger first.
+    /// If EventBridge does not answer, or does not accept all of them. Some may be on the bus then;
+    /// putting them again is harmless, since every receiver reads the ledger first.
     pub async fn put(&self, events: &[OutgoingEvent]) -> Result<()> {
         for chunk in events.chunks(ENTRIES_PER_CALL) {
             let entries = chunk.iter().map(|event| {
@@ -35,9 +35,19 @@ impl EventBus {
                     .detail(event.detail().to_string())
                     .build()
             });
-            let put = self.client.put_events().set_entries(Some(entries.collect())).send().await.context("put events")?;
+            let put = self
+                .client
+                .put_events()
+                .set_entries(Some(entries.collect()))
+                .send()
+                .await
+                .context("put events")?;
             let code = put.entries().iter().find_map(|e| e.error_code()).unwrap_or("no code");
-            ensure!(put.failed_entry_count() == 0, "EventBridge did not accept all of {} events: {code}", chunk.len());
+            ensure!(
+                put.failed_entry_count() == 0,
+                "EventBridge did not accept all of {} events: {code}",
+                chunk.len()
+            );
         }
         Ok(())
     }

@@ -8,23 +8,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// In this last part of its time an invocation begins nothing new, so that work in progress can end.
+/// In this last part of its time an invocation begins nothing new, so that work in progress can
+/// end.
 pub const LAST_STRETCH: Duration = Duration::from_secs(30);
 
-/// Runs one invocation: each of its log lines has the request id, and its metrics are written at its end.
+/// Runs one invocation: each of its log lines has the request id, and its metrics are written at
+/// its end.
 ///
 /// # Errors
 /// As the work's.
-pub async fn invocation<T>(context: &Context, metrics: &Metrics, work: impl Future<Output = Result<T>>) -> Result<T, Failure> {
+pub async fn invocation<T>(
+    context: &Context,
+    metrics: &Metrics,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T, Failure> {
     let request_id = context.request_id.as_str();
     // All spans are of the highest level, so that no log filter removes them.
-    let span = tracing::error_span!("invocation", request_id, xray_trace_id = context.xray_trace_id);
+    let span =
+        tracing::error_span!("invocation", request_id, xray_trace_id = context.xray_trace_id);
     let done = work.instrument(span).await;
     metrics.write(request_id);
     done.map_err(Failure)
 }
 
-/// A failed invocation as it is reported to Lambda: a stable error type, and the message with all its causes.
+/// A failed invocation as it is reported to Lambda: a stable error type, and the message with all
+/// its causes.
 #[derive(Debug)]
 pub struct Failure(anyhow::Error);
 
@@ -41,7 +49,13 @@ pub struct Deadline(Instant);
 impl Deadline {
     #[must_use]
     pub fn of(context: &Context) -> Self {
-        Deadline(Instant::now() + context.deadline().duration_since(std::time::SystemTime::now()).unwrap_or_default())
+        Deadline(
+            Instant::now()
+                + context
+                    .deadline()
+                    .duration_since(std::time::SystemTime::now())
+                    .unwrap_or_default(),
+        )
     }
 
     #[must_use]
@@ -55,7 +69,8 @@ impl Deadline {
         self.left_before(LAST_STRETCH)
     }
 
-    /// The time left until work in progress is given up: five seconds before the end, which are for reporting the progress.
+    /// The time left until work in progress is given up: five seconds before the end, which are for
+    /// reporting the progress.
     #[must_use]
     pub fn last_moment(&self) -> Duration {
         self.left_before(Duration::from_secs(5))

@@ -1,5 +1,5 @@
-//! Log lines: a JSON object per line. It has the fields of the event and of the spans around it at its root, so that one field name
-//! each finds all lines of a drop, a part, a job or a request.
+//! Log lines: a JSON object per line. It has the fields of the event and of the spans around it at
+//! its root, so that one field name each finds all lines of a drop, a part, a job or a request.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -23,8 +23,10 @@ pub fn to<W>(writer: W, mut filter: EnvFilter) -> FmtSubscriber<JsonFields, Line
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // The clients' own debug and trace lines show requests with content, keys and URLs: they stay off at every level.
-    const CLIENTS: [&str; 8] = ["aws_config", "aws_runtime", "aws_sdk", "aws_smithy", "h2", "hyper", "reqwest", "rustls"];
+    // The clients' own debug and trace lines show requests with content, keys and URLs: they stay
+    // off at every level.
+    const CLIENTS: [&str; 8] =
+        ["aws_config", "aws_runtime", "aws_sdk", "aws_smithy", "h2", "hyper", "reqwest", "rustls"];
     for client in CLIENTS {
         if let Ok(directive) = format!("{client}=info").parse() {
             filter = filter.add_directive(directive);
@@ -34,7 +36,8 @@ where
     lines.with_env_filter(filter).with_writer(writer).finish()
 }
 
-/// The format of a line. A field of an inner span replaces one of an outer span, and the event's own field replaces both.
+/// The format of a line. A field of an inner span replaces one of an outer span, and the event's
+/// own field replaces both.
 #[derive(Debug, Clone, Copy)]
 pub struct Line;
 
@@ -43,7 +46,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> Result {
         let mut line = Fields::default();
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
@@ -134,9 +142,18 @@ mod tests {
     #[test]
     fn fields_of_the_spans_and_of_the_event_are_at_the_root() {
         let lines = logged("info", || {
-            let _invocation = tracing::info_span!("Lambda runtime invoke", requestId = "r-1").entered();
-            let _part = tracing::info_span!("part", drop = %"d-1", part = 3, job = tracing::field::Empty).entered();
-            tracing::info!(rows = 7_u64, job = "j-1", share = 0.5, whole = true, "the part is \"uploaded\"\n");
+            let _invocation =
+                tracing::info_span!("Lambda runtime invoke", requestId = "r-1").entered();
+            let _part =
+                tracing::info_span!("part", drop = %"d-1", part = 3, job = tracing::field::Empty)
+                    .entered();
+            tracing::info!(
+                rows = 7_u64,
+                job = "j-1",
+                share = 0.5,
+                whole = true,
+                "the part is \"uploaded\"\n"
+            );
             tracing::warn!(part = 4, "another");
         });
         let mut first = lines[0].clone();
@@ -144,7 +161,10 @@ mod tests {
         let expected = json!({"timestamp": null, "level": "INFO", "target": module_path!(), "request_id": "r-1", "drop": "d-1",
             "part": 3, "job": "j-1", "rows": 7, "share": 0.5, "whole": true, "message": "the part is \"uploaded\"\n"});
         assert_eq!(first, expected);
-        assert_eq!((&lines[1]["part"], &lines[1]["drop"], &lines[1]["job"]), (&json!(4), &json!("d-1"), &Value::Null));
+        assert_eq!(
+            (&lines[1]["part"], &lines[1]["drop"], &lines[1]["job"]),
+            (&json!(4), &json!("d-1"), &Value::Null)
+        );
     }
 
     #[test]
@@ -154,6 +174,9 @@ mod tests {
             tracing::debug!(target: "hyper_util", "a URL");
             tracing::trace!("ours");
         });
-        assert_eq!(lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(), ["ours"]);
+        assert_eq!(
+            lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["ours"]
+        );
     }
 }

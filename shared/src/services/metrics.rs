@@ -1,8 +1,9 @@
-//! CloudWatch metrics: counted during an invocation, and written at its end as one log line in the embedded metric format, which
-//! CloudWatch turns into metrics. It takes no API call.
+//! CloudWatch metrics: counted during an invocation, and written at its end as one log line in the
+//! embedded metric format, which CloudWatch turns into metrics. It takes no API call.
 //!
-//! The namespace is [`NAMESPACE`] and the only dimension is [`DIMENSION`]: single drops and jobs are in the logs. An event is counted
-//! where the conditional write succeeds that made it happen, so that retries do not count it twice.
+//! The namespace is [`NAMESPACE`] and the only dimension is [`DIMENSION`]: single drops and jobs
+//! are in the logs. An event is counted where the conditional write succeeds that made it happen,
+//! so that retries do not count it twice.
 
 use metrique_writer_core::format::Format;
 use metrique_writer_core::unit::NegativeScale;
@@ -69,7 +70,8 @@ metrics! {
     JobsOver48h in Unit::Count;
     /// At a tick: open jobs older than 72 hours.
     JobsOver72h in Unit::Count;
-    /// Jobs that failed or were cancelled, that the API refused to create, or whose rows were gone before they were sent.
+    /// Jobs that failed or were cancelled, that the API refused to create, or whose rows were gone
+    /// before they were sent.
     JobsFailed in Unit::Count;
     /// Jobs that are lost: the API has not reported them for a long time.
     JobsLost in Unit::Count;
@@ -101,7 +103,8 @@ metrics! {
     RowsFailed in Unit::Count;
     /// Rows that the API did not answer, of drops that ended.
     RowsMissing in Unit::Count;
-    /// API calls given up because the API does not accept the key, or the key cannot be read from its secret.
+    /// API calls given up because the API does not accept the key, or the key cannot be read from
+    /// its secret.
     ApiKeyRefused in Unit::Count;
     /// The API's answers with 429, for each attempt.
     ApiThrottled in Unit::Count;
@@ -129,7 +132,8 @@ impl Metrics {
         Metrics { stack: stack.to_owned(), written, measured: Arc::default() }
     }
 
-    /// Adds to a metric. Adding 0 writes the metric too: an absent value would mean that it was not measured.
+    /// Adds to a metric. Adding 0 writes the metric too: an absent value would mean that it was not
+    /// measured.
     pub fn count(&self, metric: Metric, more: u64) {
         *self.measured().entry(metric).or_default() += more;
     }
@@ -147,8 +151,11 @@ impl Metrics {
         if measured.is_empty() || !self.written {
             return line;
         }
-        let mut format = Emf::all_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]]);
-        if let Err(error) = format.format(&Measured { stack: &self.stack, request_id, measured }, &mut line) {
+        let mut format =
+            Emf::all_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]]);
+        if let Err(error) =
+            format.format(&Measured { stack: &self.stack, request_id, measured }, &mut line)
+        {
             tracing::error!(%error, "the metrics were not written");
             line.clear();
         }
@@ -211,7 +218,8 @@ mod tests {
 
     #[test]
     fn the_line_is_in_the_embedded_metric_format() {
-        let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let before =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
         let metrics = Metrics::new("moon", true);
         let same = metrics.clone();
         metrics.count(Metric::RowsAccepted, 3);

@@ -47,7 +47,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// Reads the settings and builds the clients. The SDK also reads its own variables, such as `AWS_ENDPOINT_URL`.
+    /// Reads the settings and builds the clients. The SDK also reads its own variables, such as
+    /// `AWS_ENDPOINT_URL`.
     ///
     /// # Errors
     /// If a setting is missing or invalid, or TLS cannot be set up.

@@ -10,7 +10,8 @@ use url::{Host, Url};
 /// The API's URL (Batch API's OpenAPI document, `servers`).
 pub const DEFAULT_API_URL: &str = "https://gateway.app.clavata.ai:8443";
 
-/// The default of `SIGNED_URL_HOSTS`: S3's hosts, to which such pre-signed URLs usually point, and the vendor's own.
+/// The default of `SIGNED_URL_HOSTS`: S3's hosts, to which such pre-signed URLs usually point, and
+/// the vendor's own.
 pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.ai";
 
 /// A setting that is missing or invalid.
@@ -24,7 +25,8 @@ pub struct SettingError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `STACK`: distinguishes this stack's jobs from another's on the same API account. At most 64 letters, digits and dashes.
+    /// `STACK`: distinguishes this stack's jobs from another's on the same API account. At most 64
+    /// letters, digits and dashes.
     pub stack: String,
     /// `RESULTS_BUCKET`: where results go.
     pub results_bucket: String,
@@ -36,8 +38,9 @@ pub struct Settings {
     pub api_key_secret: String,
     /// `API_URL`: the Batch API; https, or http for loopback. Default [`DEFAULT_API_URL`].
     pub api_url: Url,
-    /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that pre-signed URLs may point to, separated by commas. Default
-    /// [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is also allowed if the API is on it.
+    /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that pre-signed URLs may point to,
+    /// separated by commas. Default [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is also allowed if the
+    /// API is on it.
     pub signed_url_hosts: Vec<String>,
     /// `DEFAULT_POLICY`: the policy of drops whose key names none. Default none.
     pub default_policy: Option<String>,
@@ -49,32 +52,37 @@ pub struct Settings {
     pub limits: PartLimits,
     /// `UPLOADS_AT_ONCE`: how many parts of a drop are uploaded at the same time. Default 4.
     pub uploads_at_once: usize,
-    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has neither collected it nor recorded
-    /// a failure. Default 3,600.
+    /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has
+    /// neither collected it nor recorded a failure. Default 3,600.
     pub remind_after: Duration,
-    /// `RETRY_AFTER_SECONDS`: how long after its first failure collect tries a part again; it doubles with each failure, up to
-    /// `REMIND_AFTER_SECONDS`. Default 120.
+    /// `RETRY_AFTER_SECONDS`: how long after its first failure collect tries a part again; it
+    /// doubles with each failure, up to `REMIND_AFTER_SECONDS`. Default 120.
     pub retry_after: Duration,
-    /// `CONFIRM_AFTER_SECONDS`: an answer of the API that ends or holds rows counts only if it comes twice, at least this far
-    /// apart. Default 600.
+    /// `CONFIRM_AFTER_SECONDS`: an answer of the API that ends or holds rows counts only if it
+    /// comes twice, at least this far apart. Default 600.
     pub confirm_after: Duration,
-    /// `POLL_EVERY`: the time from one tick of poll to the next, as EventBridge's `rate(5 minutes)` or as `5 seconds`. Default five
-    /// minutes.
+    /// `POLL_EVERY`: the time from one tick of poll to the next, as EventBridge's `rate(5 minutes)`
+    /// or as `5 seconds`. Default five minutes.
     pub poll_every: Duration,
-    /// `LOST_AFTER_HOURS`: after how long an absence from the API's answers a job is lost. Default 24.
+    /// `LOST_AFTER_HOURS`: after how long an absence from the API's answers a job is lost. Default
+    /// 24.
     pub lost_after: Duration,
-    /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no function works on is requeued. Default 1,200, which is
-    /// more than a function may run.
+    /// `STALLED_AFTER_SECONDS`: after how long an unfinished drop that no function works on is
+    /// requeued. Default 1,200, which is more than a function may run.
     pub stalled_after: Duration,
-    /// `RESULTS_UNREADABLE` (`hold`, default, or `rows`), `BLANK_LABELS` (`missing` or `evaluated`; default neither) and
-    /// `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's results are read.
+    /// `RESULTS_UNREADABLE` (`hold`, default, or `rows`), `BLANK_LABELS` (`missing` or `evaluated`;
+    /// default neither) and `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's
+    /// results are read.
     pub reading: Reading,
-    /// `METRICS`: `emf` (default) writes the metrics to the log at the end of an invocation, `off` does not.
+    /// `METRICS`: `emf` (default) writes the metrics to the log at the end of an invocation, `off`
+    /// does not.
     pub metrics: bool,
-    /// How many bytes the answers of one job may take: half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`. Lambda sets that variable, in MiB
-    /// (AWS Lambda Developer Guide, "Defined runtime environment variables"); the default is 1,024.
+    /// How many bytes the answers of one job may take: half of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`.
+    /// Lambda sets that variable, in MiB (AWS Lambda Developer Guide, "Defined runtime environment
+    /// variables"); the default is 1,024.
     pub answer_memory: usize,
-    /// How many rows a file may have for their hashes to fit into that memory: 9 bytes per row, and 64 MiB for all else.
+    /// How many rows a file may have for their hashes to fit into that memory: 9 bytes per row, and
+    /// 64 MiB for all else.
     pub rows_in_memory: u64,
 }
 
@@ -105,9 +113,14 @@ impl Settings {
     /// # Errors
     /// Names the first variable that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let optional = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let optional =
+            |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let needed = |name: &'static str| optional(name).ok_or_else(|| error(name, "is missing"));
-        let number = |name: &'static str, default: u64, least: u64, most: u64| -> Result<u64, SettingError> {
+        let number = |name: &'static str,
+                      default: u64,
+                      least: u64,
+                      most: u64|
+         -> Result<u64, SettingError> {
             let Some(text) = optional(name) else { return Ok(default) };
             let fits = text.parse().ok().filter(|n| (least..=most).contains(n));
             fits.ok_or_else(|| error(name, format!("is not a whole number from {least} to {most}")))
@@ -117,11 +130,13 @@ impl Settings {
             return Err(error("STACK", "may have at most 64 letters, digits and dashes"));
         }
         let api_url = read_api_url(optional("API_URL").as_deref().unwrap_or(DEFAULT_API_URL))?;
-        let hosts = optional("SIGNED_URL_HOSTS").unwrap_or_else(|| DEFAULT_SIGNED_URL_HOSTS.to_owned());
+        let hosts =
+            optional("SIGNED_URL_HOSTS").unwrap_or_else(|| DEFAULT_SIGNED_URL_HOSTS.to_owned());
         let policy_aliases = match optional("POLICY_ALIASES") {
             None => BTreeMap::new(),
-            Some(json) => serde_json::from_str(&json)
-                .map_err(|_| error("POLICY_ALIASES", "is not a JSON object of folder names and policy ids"))?,
+            Some(json) => serde_json::from_str(&json).map_err(|_| {
+                error("POLICY_ALIASES", "is not a JSON object of folder names and policy ids")
+            })?,
         };
         let on_bad_rows = match optional("ON_BAD_ROWS").as_deref() {
             None | Some("submit_valid" | "submit-valid") => OnBadRows::SubmitValid,
@@ -136,14 +151,14 @@ impl Settings {
         let reading = Reading {
             unreadable: match optional("RESULTS_UNREADABLE") {
                 None => OnUnreadable::default(),
-                Some(text) => {
-                    OnUnreadable::from_word(&text).ok_or_else(|| error("RESULTS_UNREADABLE", "is neither hold nor rows"))?
-                }
+                Some(text) => OnUnreadable::from_word(&text)
+                    .ok_or_else(|| error("RESULTS_UNREADABLE", "is neither hold nor rows"))?,
             },
             blank: match optional("BLANK_LABELS") {
                 None => None,
                 Some(text) => Some(
-                    BlankLabels::from_word(&text).ok_or_else(|| error("BLANK_LABELS", "is neither missing nor evaluated"))?,
+                    BlankLabels::from_word(&text)
+                        .ok_or_else(|| error("BLANK_LABELS", "is neither missing nor evaluated"))?,
                 ),
             },
             content: match optional("RESULTS_CONTENT_CHECK") {
@@ -171,7 +186,8 @@ impl Settings {
             on_bad_rows,
             limits: PartLimits {
                 rows: number("ROWS_PER_JOB", defaults.rows, 1, 10_000_000)?,
-                // At most 1 GiB: a part is uploaded in one request, within the time a function may run.
+                // At most 1 GiB: a part is uploaded in one request, within the time a function may
+                // run.
                 bytes: number("BYTES_PER_JOB", defaults.bytes, 1, 1 << 30)?,
             },
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
@@ -197,7 +213,9 @@ impl Settings {
     #[must_use]
     pub fn policy_for(&self, folder: Option<&str>) -> Option<String> {
         match folder {
-            Some(folder) => Some(self.policy_aliases.get(folder).cloned().unwrap_or_else(|| folder.to_owned())),
+            Some(folder) => {
+                Some(self.policy_aliases.get(folder).cloned().unwrap_or_else(|| folder.to_owned()))
+            }
             None => self.default_policy.clone(),
         }
     }
@@ -207,7 +225,8 @@ fn error(name: &'static str, problem: impl Into<String>) -> SettingError {
     SettingError { name, problem: problem.into() }
 }
 
-/// A time as in EventBridge's schedules (Amazon EventBridge User Guide, "Rate expressions"), or in seconds.
+/// A time as in EventBridge's schedules (Amazon EventBridge User Guide, "Rate expressions"), or in
+/// seconds.
 fn rate(text: &str) -> Option<Duration> {
     let text = text.strip_prefix("rate(").and_then(|text| text.strip_suffix(')')).unwrap_or(text);
     let (number, unit) = text.trim().split_once(' ')?;
@@ -246,15 +265,26 @@ mod tests {
     use super::*;
 
     fn read(changes: &[(&str, &str)]) -> Result<Settings, SettingError> {
-        let base = [("STACK", "moon"), ("RESULTS_BUCKET", "r"), ("TABLE", "t"), ("EVENT_BUS", "b"), ("API_KEY_SECRET", "s")];
-        let find = |name: &str| changes.iter().chain(&base).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let base = [
+            ("STACK", "moon"),
+            ("RESULTS_BUCKET", "r"),
+            ("TABLE", "t"),
+            ("EVENT_BUS", "b"),
+            ("API_KEY_SECRET", "s"),
+        ];
+        let find = |name: &str| {
+            changes.iter().chain(&base).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        };
         Settings::read(find)
     }
 
     #[test]
     fn a_missing_or_invalid_setting_is_named() {
         for name in ["STACK", "RESULTS_BUCKET", "TABLE", "EVENT_BUS", "API_KEY_SECRET"] {
-            assert_eq!(read(&[(name, " ")]).unwrap_err().to_string(), format!("the setting {name} is missing"));
+            assert_eq!(
+                read(&[(name, " ")]).unwrap_err().to_string(),
+                format!("the setting {name} is missing")
+            );
         }
         for (name, value) in [
             ("STACK", "a:b"),
@@ -283,22 +313,34 @@ mod tests {
 
     #[test]
     fn the_interval_of_poll_is_read_as_in_the_schedule() {
-        for (text, seconds) in [("rate(5 minutes)", 300), ("rate(1 minute)", 60), ("5 seconds", 5), ("rate(1 hour)", 3_600)] {
-            assert_eq!(read(&[("POLL_EVERY", text)]).unwrap().poll_every.as_secs(), seconds, "{text}");
+        for (text, seconds) in [
+            ("rate(5 minutes)", 300),
+            ("rate(1 minute)", 60),
+            ("5 seconds", 5),
+            ("rate(1 hour)", 3_600),
+        ] {
+            assert_eq!(
+                read(&[("POLL_EVERY", text)]).unwrap().poll_every.as_secs(),
+                seconds,
+                "{text}"
+            );
         }
         assert_eq!(read(&[]).unwrap().poll_every.as_secs(), 300);
     }
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:2", "https://example.com"] {
+        for url in
+            ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:2", "https://example.com"]
+        {
             assert!(read(&[("API_URL", url)]).is_ok(), "{url}");
         }
     }
 
     #[test]
     fn the_policy_is_the_folders_alias_or_id_or_else_the_default() {
-        let settings = read(&[("POLICY_ALIASES", r#"{"hate":"id-1"}"#), ("DEFAULT_POLICY", "id-0")]).unwrap();
+        let settings =
+            read(&[("POLICY_ALIASES", r#"{"hate":"id-1"}"#), ("DEFAULT_POLICY", "id-0")]).unwrap();
         assert_eq!(settings.policy_for(Some("hate")).as_deref(), Some("id-1"));
         assert_eq!(settings.policy_for(Some("id-9")).as_deref(), Some("id-9"));
         assert_eq!(settings.policy_for(None).as_deref(), Some("id-0"));

@@ -1,4 +1,5 @@
-//! Every name that a module defines, imports or mentions: in `use`, types, expressions, patterns, attributes and macros.
+//! Every name that a module defines, imports or mentions: in `use`, types, expressions, patterns,
+//! attributes and macros.
 
 use crate::syntax::{Written, attributes, is_test_only, is_visible, plain, written};
 use crate::tokens;
@@ -22,7 +23,8 @@ pub(crate) struct Contents {
     pub(crate) defined: BTreeSet<String>,
     pub(crate) imports: Vec<Import>,
     pub(crate) mentions: Vec<Written>,
-    /// The types that others can reach: those of visible fields and of what visible functions return, each with its owner.
+    /// The types that others can reach: those of visible fields and of what visible functions
+    /// return, each with its owner.
     pub(crate) shown: Vec<(String, Written)>,
 }
 
@@ -71,7 +73,11 @@ impl Collector {
     /// Another name for a type hides it no better than an import that renames it.
     fn alias(&mut self, item: &syn::ItemType) {
         if let syn::Type::Path(aliased) = &*item.ty {
-            self.0.imports.push(Import { name: Some(plain(&item.ident)), path: written(&aliased.path), is_public: false });
+            self.0.imports.push(Import {
+                name: Some(plain(&item.ident)),
+                path: written(&aliased.path),
+                is_public: false,
+            });
         }
     }
 
@@ -86,18 +92,26 @@ impl Collector {
             UseTree::Path(path) => self.import(&path.tree, &walk.with(&path.ident)),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(tree, walk)),
             UseTree::Glob(_) => self.push_import(None, walk),
-            UseTree::Name(name) if name.ident == "self" => self.push_import(walk.prefix.last().cloned(), walk),
-            UseTree::Name(name) => self.push_import(Some(plain(&name.ident)), &walk.with(&name.ident)),
+            UseTree::Name(name) if name.ident == "self" => {
+                self.push_import(walk.prefix.last().cloned(), walk)
+            }
+            UseTree::Name(name) => {
+                self.push_import(Some(plain(&name.ident)), &walk.with(&name.ident))
+            }
             UseTree::Rename(rename) => {
-                let walk =
-                    if rename.ident == "self" && !walk.prefix.is_empty() { walk.clone() } else { walk.with(&rename.ident) };
+                let walk = if rename.ident == "self" && !walk.prefix.is_empty() {
+                    walk.clone()
+                } else {
+                    walk.with(&rename.ident)
+                };
                 self.push_import(Some(plain(&rename.rename)), &walk);
             }
         }
     }
 
     fn push_import(&mut self, name: Option<String>, walk: &Walk) {
-        let path = Written { segments: walk.prefix.clone(), absolute: walk.absolute, line: walk.line };
+        let path =
+            Written { segments: walk.prefix.clone(), absolute: walk.absolute, line: walk.line };
         self.0.imports.push(Import { name, path, is_public: walk.is_public });
     }
 }
@@ -144,7 +158,9 @@ impl<'ast> Visit<'ast> for Collector {
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         if !is_test_only(&function.attrs) {
             if is_visible(&function.vis) {
-                self.show(&function.sig.ident, |inside| inside.visit_return_type(&function.sig.output));
+                self.show(&function.sig.ident, |inside| {
+                    inside.visit_return_type(&function.sig.output)
+                });
             }
             visit::visit_impl_item_fn(self, function);
         }
@@ -166,7 +182,8 @@ impl<'ast> Visit<'ast> for Collector {
 
     fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
         let name = item.rename.as_ref().map_or(&item.ident, |(_, name)| name);
-        let walk = Walk { prefix: Vec::new(), absolute: true, is_public: is_visible(&item.vis), line: 0 };
+        let walk =
+            Walk { prefix: Vec::new(), absolute: true, is_public: is_visible(&item.vis), line: 0 };
         self.push_import(Some(plain(name)), &walk.with(&item.ident));
     }
 

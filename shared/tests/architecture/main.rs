@@ -1,7 +1,8 @@
-//! The rules of the architecture, held by reading the sources: who may name whom, no cycles, small files, short signatures.
+//! The rules of the architecture, held by reading the sources: who may name whom, no cycles, small
+//! files, short signatures.
 //!
-//! Each rule is tested twice: on the repository, and on a planted tree that breaks it. The numbers, one line a rule:
-//! `cargo test -p moondrop-shared --test architecture -- --nocapture counts`
+//! Each rule is tested twice: on the repository, and on a planted tree that breaks it. The numbers,
+//! one line a rule: `cargo test -p moondrop-shared --test architecture -- --nocapture counts`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -40,7 +41,11 @@ fn pure_rooms_do_no_io() {
 #[test]
 fn rooms_name_only_what_is_below_them() {
     assert_none(&rooms::room_order(&REAL));
-    assert_eq!(rooms::empty_rooms(&REAL), Vec::<&str>::new(), "rooms of the table that are not in the tree");
+    assert_eq!(
+        rooms::empty_rooms(&REAL),
+        Vec::<&str>::new(),
+        "rooms of the table that are not in the tree"
+    );
 }
 
 #[test]
@@ -82,7 +87,13 @@ fn signatures_are_short() {
 #[test]
 fn every_path_can_be_followed() {
     assert_none(&unresolved(&REAL));
-    for name in ["moondrop_shared", "moondrop_submit", "moondrop_poll", "moondrop_collect", "moondrop_local"] {
+    for name in [
+        "moondrop_shared",
+        "moondrop_submit",
+        "moondrop_poll",
+        "moondrop_collect",
+        "moondrop_local",
+    ] {
         assert!(REAL.crates.iter().any(|c| c.name.as_deref() == Some(name)), "no library {name}");
     }
 }

@@ -1,4 +1,5 @@
-//! Trees that break one rule each, so that every rule is seen to fail: openly, and behind a re-export.
+//! Trees that break one rule each, so that every rule is seen to fail: openly, and behind a
+//! re-export.
 
 mod cycles;
 mod files;
@@ -7,7 +8,8 @@ mod rooms;
 
 use crate::rules::Violation;
 
-/// Asserts that a planted tree has one violation, which names its file and its rule, and gives its message.
+/// Asserts that a planted tree has one violation, which names its file and its rule, and gives its
+/// message.
 #[track_caller]
 fn assert_one(violations: &[Violation], file: &str, rule: &str) -> String {
     let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();

@@ -1,4 +1,5 @@
-//! What a written path means: the module that defines the item, behind every import and re-export on the way.
+//! What a written path means: the module that defines the item, behind every import and re-export
+//! on the way.
 
 use crate::imports::Import;
 use crate::source_tree::{ModuleId, Tree};
@@ -17,7 +18,8 @@ pub(crate) enum Target {
     Unknown(String),
 }
 
-/// The lookups under way: a name that is imported from itself, as in `use judge::judge`, is not followed again.
+/// The lookups under way: a name that is imported from itself, as in `use judge::judge`, is not
+/// followed again.
 type Trail = Vec<(ModuleId, String)>;
 
 impl Tree {
@@ -34,22 +36,27 @@ impl Tree {
             "self" => vec![Target::Module(module)],
             "super" => {
                 let mut at = self.modules[module].parent;
-                while let Some((_, further)) = rest.split_first().filter(|(segment, _)| *segment == "super") {
+                while let Some((_, further)) =
+                    rest.split_first().filter(|(segment, _)| *segment == "super")
+                {
                     at = at.and_then(|m| self.modules[m].parent);
                     rest = further;
                 }
                 at.map(Target::Module).into_iter().collect()
             }
             name => {
-                let known = if path.absolute { Vec::new() } else { self.look_up(module, name, trail) };
+                let known =
+                    if path.absolute { Vec::new() } else { self.look_up(module, name, trail) };
                 if known.is_empty() { vec![self.other_crate(name)] } else { known }
             }
         };
         for segment in rest {
-            found = found.into_iter().flat_map(|target| self.step(target, segment, trail)).collect();
+            found =
+                found.into_iter().flat_map(|target| self.step(target, segment, trail)).collect();
             found.sort();
             found.dedup();
-            // `judge::judge` is the function in the module; the function of that name leads nowhere.
+            // `judge::judge` is the function in the module; the function of that name leads
+            // nowhere.
             if found.iter().any(|t| !matches!(t, Target::Unknown(_))) {
                 found.retain(|t| !matches!(t, Target::Unknown(_)));
             }
@@ -80,10 +87,12 @@ impl Tree {
         ours.map_or_else(|| Target::External(vec![name.to_owned()]), |c| Target::Module(c.root))
     }
 
-    /// What a name means in a module: what it defines, its modules, what it imports by name, and last what its globs bring.
+    /// What a name means in a module: what it defines, its modules, what it imports by name, and
+    /// last what its globs bring.
     fn look_up(&self, module: ModuleId, name: &str, trail: &mut Trail) -> Vec<Target> {
         let here = &self.modules[module];
-        let mut found: Vec<Target> = here.children.get(name).map(|child| Target::Module(*child)).into_iter().collect();
+        let mut found: Vec<Target> =
+            here.children.get(name).map(|child| Target::Module(*child)).into_iter().collect();
         if here.contents.defined.contains(name) {
             found.push(Target::Item { module, name: name.to_owned() });
         }
@@ -109,7 +118,9 @@ impl Tree {
         let modules = self.follow(module, &glob.path, trail);
         modules
             .into_iter()
-            .filter_map(|target| if let Target::Module(module) = target { Some(module) } else { None })
+            .filter_map(
+                |target| if let Target::Module(module) = target { Some(module) } else { None },
+            )
             .flat_map(|inside| self.look_up(inside, &name, trail))
             .collect()
     }

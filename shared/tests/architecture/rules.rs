@@ -31,7 +31,8 @@ pub(crate) struct Named<'a> {
     pub(crate) from: ModuleId,
     pub(crate) written: &'a Written,
     pub(crate) target: Target,
-    /// A `pub use` of an item in a module inside this one. A parent may re-export what its modules define.
+    /// A `pub use` of an item in a module inside this one. A parent may re-export what its modules
+    /// define.
     pub(crate) re_exports_own: bool,
     is_import: bool,
     is_glob: bool,
@@ -42,8 +43,8 @@ impl Named<'_> {
         self.written.segments.join("::")
     }
 
-    /// The module that defines the item. A path that only imports a module uses none of its items: each use has a path of its
-    /// own. A glob counts as a use of the module that it imports from.
+    /// The module that defines the item. A path that only imports a module uses none of its items:
+    /// each use has a path of its own. A glob counts as a use of the module that it imports from.
     pub(crate) fn used_module(&self) -> Option<ModuleId> {
         match &self.target {
             Target::Item { module, .. } => Some(*module),
@@ -55,12 +56,15 @@ impl Named<'_> {
     /// The module that defines the item, or the module that the path itself names.
     pub(crate) fn named_module(&self) -> Option<ModuleId> {
         match &self.target {
-            Target::Module(module) if self.is_import || self.written.segments.len() > 1 => Some(*module),
+            Target::Module(module) if self.is_import || self.written.segments.len() > 1 => {
+                Some(*module)
+            }
             _ => self.used_module(),
         }
     }
 
-    /// The path in another crate that this one means. A lone word is not taken for a crate unless it is imported.
+    /// The path in another crate that this one means. A lone word is not taken for a crate unless
+    /// it is imported.
     pub(crate) fn external(&self) -> Option<&[String]> {
         match &self.target {
             Target::External(path) if self.is_import || path.len() > 1 => Some(path),
@@ -75,17 +79,31 @@ impl Tree {
         self.modules.iter().enumerate().flat_map(|(from, module)| self.named_in(from, module))
     }
 
-    fn named_in<'a>(&'a self, from: ModuleId, module: &'a Module) -> impl Iterator<Item = Named<'a>> {
+    fn named_in<'a>(
+        &'a self,
+        from: ModuleId,
+        module: &'a Module,
+    ) -> impl Iterator<Item = Named<'a>> {
         let contents = &module.contents;
-        let imports = contents.imports.iter().map(|i| (&i.path, true, i.name.is_none(), i.is_public));
+        let imports =
+            contents.imports.iter().map(|i| (&i.path, true, i.name.is_none(), i.is_public));
         let mentions = contents.mentions.iter().map(|path| (path, false, false, false));
         imports.chain(mentions).flat_map(move |(written, is_import, is_glob, is_public)| {
             self.resolve(from, written).into_iter().map(move |target| {
                 let inside = match target {
-                    Target::Item { module, .. } | Target::Module(module) => self.is_inside(module, from),
+                    Target::Item { module, .. } | Target::Module(module) => {
+                        self.is_inside(module, from)
+                    }
                     _ => false,
                 };
-                Named { from, written, target, re_exports_own: is_public && inside, is_import, is_glob }
+                Named {
+                    from,
+                    written,
+                    target,
+                    re_exports_own: is_public && inside,
+                    is_import,
+                    is_glob,
+                }
             })
         })
     }
@@ -102,7 +120,8 @@ pub(crate) fn sorted(mut found: Vec<Violation>) -> Vec<Violation> {
     found
 }
 
-/// Every path into our modules can be followed; one that cannot be followed is a blind spot of the other rules.
+/// Every path into our modules can be followed; one that cannot be followed is a blind spot of the
+/// other rules.
 pub(crate) fn unresolved(tree: &Tree) -> Vec<Violation> {
     let rule = "every path into our own modules can be followed";
     let missing = tree.missing.iter().map(|missing| Violation {
@@ -118,7 +137,9 @@ pub(crate) fn unresolved(tree: &Tree) -> Vec<Violation> {
             file: tree.file(named.from).to_owned(),
             line: Some(named.written.line),
             what: named.text(),
-            why: format!("`{segment}` was not found, so that the rules on imports cannot be checked here"),
+            why: format!(
+                "`{segment}` was not found, so that the rules on imports cannot be checked here"
+            ),
             rule,
         })
     });

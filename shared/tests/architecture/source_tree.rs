@@ -27,7 +27,8 @@ impl Sources {
     }
 
     fn read_folder(&mut self, repository: &Path, folder: &str) {
-        let entries = fs::read_dir(repository.join(folder)).unwrap_or_else(|e| panic!("{folder} can be listed: {e}"));
+        let entries = fs::read_dir(repository.join(folder))
+            .unwrap_or_else(|e| panic!("{folder} can be listed: {e}"));
         for entry in entries {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().expect("a file's name is UTF-8");
@@ -37,7 +38,8 @@ impl Sources {
                     self.read_folder(repository, &path);
                 }
             } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(entry.path()).unwrap_or_else(|e| panic!("{path} can be read: {e}"));
+                let text = fs::read_to_string(entry.path())
+                    .unwrap_or_else(|e| panic!("{path} can be read: {e}"));
                 self.0.insert(path, text);
             }
         }
@@ -104,13 +106,19 @@ impl Tree {
             }
             let crate_id = tree.crates.len();
             tree.crates.push(CrateRoot { name: library_name(path), root: tree.modules.len() });
-            let place = Place { crate_id, parent: None, file: path.clone(), folder: folder_of(path) };
+            let place =
+                Place { crate_id, parent: None, file: path.clone(), folder: folder_of(path) };
             tree.add(&place, items, &parsed);
         }
         tree
     }
 
-    fn add(&mut self, place: &Place, items: &[Item], parsed: &BTreeMap<String, Vec<Item>>) -> ModuleId {
+    fn add(
+        &mut self,
+        place: &Place,
+        items: &[Item],
+        parsed: &BTreeMap<String, Vec<Item>>,
+    ) -> ModuleId {
         let id = self.modules.len();
         self.modules.push(Module {
             crate_id: place.crate_id,
@@ -128,11 +136,15 @@ impl Tree {
             let child = if let Some((_, items)) = &module.content {
                 Some(self.add(&Place { file: place.file.clone(), ..inside }, items, parsed))
             } else {
-                let found = module_files(&place.folder, &name).into_iter().find_map(|f| parsed.get_key_value(&f));
+                let found = module_files(&place.folder, &name)
+                    .into_iter()
+                    .find_map(|f| parsed.get_key_value(&f));
                 if found.is_none() {
                     self.missing.push(format!("{}: mod {name}", place.file));
                 }
-                found.map(|(file, items)| self.add(&Place { file: file.clone(), ..inside }, items, parsed))
+                found.map(|(file, items)| {
+                    self.add(&Place { file: file.clone(), ..inside }, items, parsed)
+                })
             };
             if let Some(child) = child {
                 self.modules[id].children.insert(name, child);
@@ -164,7 +176,12 @@ struct Place {
 
 impl Place {
     fn child(&self, name: &str) -> Place {
-        Place { crate_id: self.crate_id, parent: None, file: String::new(), folder: format!("{}/{name}", self.folder) }
+        Place {
+            crate_id: self.crate_id,
+            parent: None,
+            file: String::new(),
+            folder: format!("{}/{name}", self.folder),
+        }
     }
 }
 
@@ -177,7 +194,8 @@ fn declaration(item: &Item) -> Option<(&syn::ItemMod, &[Attribute])> {
     if let Item::Mod(module) = item { Some((module, &module.attrs)) } else { None }
 }
 
-/// The files that a file's `mod name;` may mean: it is not known yet whether that file is a crate's root.
+/// The files that a file's `mod name;` may mean: it is not known yet whether that file is a crate's
+/// root.
 fn declared_files(path: &str, items: &[Item], sources: &Sources) -> Vec<String> {
     let stem = path.trim_end_matches(".rs");
     let mut folders = vec![stem.to_owned()];

@@ -29,7 +29,10 @@ pub(crate) fn is_test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|a| a.path().is_ident("cfg")).any(|a| {
         let syn::Meta::List(list) = &a.meta else { return false };
         let condition = list.tokens.to_string();
-        condition == "test" || (condition.starts_with("all") && condition.contains("test") && !condition.contains("not"))
+        condition == "test"
+            || (condition.starts_with("all")
+                && condition.contains("test")
+                && !condition.contains("not"))
     })
 }
 

@@ -4,7 +4,8 @@ use crate::syntax::{Written, plain, written};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Words after which a name is defined.
-const DEFINING: [&str; 9] = ["const", "enum", "fn", "macro_rules", "mod", "static", "struct", "trait", "type"];
+const DEFINING: [&str; 9] =
+    ["const", "enum", "fn", "macro_rules", "mod", "static", "struct", "trait", "type"];
 
 /// Every path among the tokens, at any depth, as `name` or `name::name`.
 pub(crate) fn paths(tokens: TokenStream) -> Vec<Written> {
@@ -22,20 +23,26 @@ fn collect(tokens: TokenStream, prefix: &[String], found: &mut Vec<Written>) {
                 let (segments, next) = chain(&tokens, at);
                 let absolute = prefix.is_empty() && is_absolute(&tokens, at);
                 // A field or a method, or the rest of a path such as `<T as Trait>::name`.
-                let belongs_to_another = (is_punct(before(&tokens, at, 1), '.') && !is_punct(before(&tokens, at, 2), '.'))
+                let belongs_to_another = (is_punct(before(&tokens, at, 1), '.')
+                    && !is_punct(before(&tokens, at, 2), '.'))
                     || (is_after_colons(&tokens, at) && !absolute);
                 let whole = [prefix, &segments].concat();
                 match tokens.get(next) {
                     // `use a::{b, c}`
                     Some(TokenTree::Group(group))
-                        if is_after_colons(&tokens, next) && group.delimiter() == Delimiter::Brace =>
+                        if is_after_colons(&tokens, next)
+                            && group.delimiter() == Delimiter::Brace =>
                     {
                         collect(group.stream(), &whole, found);
                         at = next + 1;
                         continue;
                     }
                     _ if belongs_to_another => {}
-                    _ => found.push(Written { segments: whole, absolute, line: first.span().start().line }),
+                    _ => found.push(Written {
+                        segments: whole,
+                        absolute,
+                        line: first.span().start().line,
+                    }),
                 }
                 at = next;
             }
@@ -91,7 +98,9 @@ pub(crate) fn quoted_paths(tokens: TokenStream) -> Vec<Written> {
             TokenTree::Literal(literal) => {
                 let line = literal.span().start().line;
                 let text = literal.to_string();
-                let Ok(path) = syn::parse_str::<syn::Path>(text.trim_matches('"')) else { continue };
+                let Ok(path) = syn::parse_str::<syn::Path>(text.trim_matches('"')) else {
+                    continue;
+                };
                 if path.segments.len() > 1 {
                     found.push(Written { line, ..written(&path) });
                 }
@@ -144,7 +153,8 @@ pub(crate) fn path_attributes(tokens: TokenStream) -> Vec<usize> {
 }
 
 fn is_attribute(tokens: &[TokenTree], at: usize) -> bool {
-    is_punct(before(tokens, at, 1), '#') || (is_punct(before(tokens, at, 1), '!') && is_punct(before(tokens, at, 2), '#'))
+    is_punct(before(tokens, at, 1), '#')
+        || (is_punct(before(tokens, at, 1), '!') && is_punct(before(tokens, at, 2), '#'))
 }
 
 /// `path = …`, or `cfg_attr(…, path = …)`.
@@ -160,5 +170,6 @@ fn names_path(attribute: TokenStream) -> bool {
 }
 
 fn is_path_assignment(tokens: &[TokenTree], at: usize) -> bool {
-    matches!(tokens.get(at), Some(TokenTree::Ident(name)) if name == "path") && is_punct(tokens.get(at + 1), '=')
+    matches!(tokens.get(at), Some(TokenTree::Ident(name)) if name == "path")
+        && is_punct(tokens.get(at + 1), '=')
 }

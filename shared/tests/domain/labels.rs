@@ -21,8 +21,14 @@ fn bin(score: f64) -> usize {
 #[test]
 fn a_labels_name_is_read_under_each_key_it_may_have() {
     for key in ["label", "name", "label_name", "labelName"] {
-        let text = format!(r#"[{{"{key}": "spam", "score": 0.25, "more": [1]}}, {{"score": 1, "{key}": "Gewalt – \"é\""}}]"#);
-        assert_eq!(read_labels(&text), Ok(vec![label("spam", 0.25), label("Gewalt – \"é\"", 1.0)]), "{key}");
+        let text = format!(
+            r#"[{{"{key}": "spam", "score": 0.25, "more": [1]}}, {{"score": 1, "{key}": "Gewalt – \"é\""}}]"#
+        );
+        assert_eq!(
+            read_labels(&text),
+            Ok(vec![label("spam", 0.25), label("Gewalt – \"é\"", 1.0)]),
+            "{key}"
+        );
     }
 }
 
@@ -33,15 +39,25 @@ fn a_score_in_quotes_is_read() {
 
 #[test]
 fn a_score_is_read_under_confidence_as_well() {
-    assert_eq!(read_labels(r#"[{"label_name":"spam","confidence":0.5,"threshold":0.4}]"#), Ok(vec![label("spam", 0.5)]));
-    assert_eq!(read_labels(r#"[{"name":"spam","confidence":0.5,"score":0.75}]"#), Ok(vec![label("spam", 0.75)]));
+    assert_eq!(
+        read_labels(r#"[{"label_name":"spam","confidence":0.5,"threshold":0.4}]"#),
+        Ok(vec![label("spam", 0.5)])
+    );
+    assert_eq!(
+        read_labels(r#"[{"name":"spam","confidence":0.5,"score":0.75}]"#),
+        Ok(vec![label("spam", 0.75)])
+    );
 }
 
 #[test]
 fn a_map_of_names_to_scores_is_read() {
     assert_eq!(read_labels(r#"{"Spam": 0.91}"#), Ok(vec![label("Spam", 0.91)]));
     assert_eq!(read_labels(r#"{"b":"0.5","a":1}"#), Ok(vec![label("a", 1.0), label("b", 0.5)]));
-    assert_eq!(read_labels(r#"{"label":0.5}"#), Ok(vec![label("label", 0.5)]), "a label may be called so");
+    assert_eq!(
+        read_labels(r#"{"label":0.5}"#),
+        Ok(vec![label("label", 0.5)]),
+        "a label may be called so"
+    );
 }
 
 #[test]
@@ -85,7 +101,11 @@ fn labels_say_the_same_in_any_order_and_form() {
         ("spam", "ham", false),
         ("spam", r#"{"spam":1}"#, false),
     ] {
-        assert_eq!((say_the_same(one, other), say_the_same(other, one)), (same, same), "{one} {other}");
+        assert_eq!(
+            (say_the_same(one, other), say_the_same(other, one)),
+            (same, same),
+            "{one} {other}"
+        );
     }
 }
 
@@ -123,7 +143,9 @@ fn what_is_no_list_of_names_and_scores_is_unreadable() {
 
 #[test]
 fn a_score_falls_into_the_bin_it_begins() {
-    for (score, expected) in [(0.0, 0), (0.0999, 0), (0.1, 1), (0.5, 5), (0.8999, 8), (0.9, 9), (0.9999, 9), (1.0, 9)] {
+    for (score, expected) in
+        [(0.0, 0), (0.0999, 0), (0.1, 1), (0.5, 5), (0.8999, 8), (0.9, 9), (0.9999, 9), (1.0, 9)]
+    {
         assert_eq!(bin(score), expected, "{score}");
     }
     for tenth in 0..10 {
@@ -134,7 +156,9 @@ fn a_score_falls_into_the_bin_it_begins() {
 
 #[test]
 fn a_score_out_of_range_falls_into_the_nearest_bin() {
-    for (score, expected) in [(-0.1, 0), (-7.0, 0), (f64::MIN, 0), (1.1, 9), (95.0, 9), (f64::MAX, 9)] {
+    for (score, expected) in
+        [(-0.1, 0), (-7.0, 0), (f64::MIN, 0), (1.1, 9), (95.0, 9), (f64::MAX, 9)]
+    {
         assert_eq!(bin(score), expected, "{score}");
     }
 }
@@ -173,7 +197,8 @@ fn a_tally_fits_its_record_whatever_the_labels_are_called() {
 
 #[test]
 fn a_row_with_a_hundred_thousand_labels_is_counted_in_good_time() {
-    let entry = |i: usize| format!(r#"{{"name":"a name that is much like the others {i}","score":0.5}}"#);
+    let entry =
+        |i: usize| format!(r#"{{"name":"a name that is much like the others {i}","score":0.5}}"#);
     let text = format!("[{}]", (0..100_000).map(entry).collect::<Vec<_>>().join(","));
     let began = std::time::Instant::now();
     let mut tally = Tally::default();
@@ -193,7 +218,10 @@ fn two_tallies_add_up() {
     one.add(&two);
     assert_eq!((one.rows.total(), one.rows.evaluated, one.rows.missing), (9, 4, 5));
     assert_eq!((one.unexpected, one.duplicates, one.unreadable_labels), (1, 2, 3));
-    assert_eq!((one.conflicting, one.blank, one.content_compared, one.content_mismatches), (5, 6, 7, 8));
+    assert_eq!(
+        (one.conflicting, one.blank, one.content_compared, one.content_mismatches),
+        (5, 6, 7, 8)
+    );
     assert_eq!(one.labels["spam"].histogram, [0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!((one.labels["spam"].rows, one.labels["hate"].rows), (3, 1));
 }
@@ -202,6 +230,9 @@ fn two_tallies_add_up() {
 fn a_tally_of_an_older_release_is_read() {
     let older = r#"{"rows":{"evaluated":1,"failed":0,"rejected":0,"missing":0},"unexpected":1,"duplicates":2,"unreadable_labels":3,"labels":{}}"#;
     let tally: Tally = serde_json::from_str(older).unwrap();
-    assert_eq!((tally.rows.evaluated, tally.unexpected, tally.conflicting, tally.blank), (1, 1, 0, 0));
+    assert_eq!(
+        (tally.rows.evaluated, tally.unexpected, tally.conflicting, tally.blank),
+        (1, 1, 0, 0)
+    );
     assert_eq!((tally.content_compared, tally.content_mismatches), (0, 0));
 }

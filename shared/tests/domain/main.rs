@@ -1,5 +1,5 @@
-//! The pure rooms from the outside: what is accepted, rejected or refused, where parts end, what results say, and what a user
-//! sees of it. Bytes and values in, values out: nothing here does I/O.
+//! The pure rooms from the outside: what is accepted, rejected or refused, where parts end, what
+//! results say, and what a user sees of it. Bytes and values in, values out: nothing here does I/O.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,6 @@
-//! Malformed and odd files, and what becomes of each: refused with a code, a line and a message, or taken, but for some rows. A
-//! row of a table is one file; its bytes are pushed whole, one by one and by sevens, and it makes no difference.
+//! Malformed and odd files, and what becomes of each: refused with a code, a line and a message, or
+//! taken, but for some rows. A row of a table is one file; its bytes are pushed whole, one by one
+//! and by sevens, and it makes no difference.
 
 use crate::support;
 use moondrop_shared::plan::PartLimits;
@@ -14,7 +15,8 @@ const UTF_16: &str = "the file is UTF-16, not CSV in UTF-8";
 
 const PIECES: [usize; 3] = [usize::MAX, 1, 7];
 
-/// A file that is refused: its name, its bytes, and the code, the line and the message it is refused with.
+/// A file that is refused: its name, its bytes, and the code, the line and the message it is
+/// refused with.
 type Refused = (&'static str, &'static [u8], Code, u64, &'static str);
 
 fn refused(files: &[Refused]) {
@@ -23,14 +25,19 @@ fn refused(files: &[Refused]) {
             let Err(error) = support::check(bytes, piece, PartLimits::default()) else {
                 panic!("{name}, by {piece}: it is taken")
             };
-            assert_eq!((error.code, error.line, error.message.as_str()), (*code, *line, *message), "{name}, by {piece}");
+            assert_eq!(
+                (error.code, error.line, error.message.as_str()),
+                (*code, *line, *message),
+                "{name}, by {piece}"
+            );
             says_no_secret(name, &error.to_string());
             assert!(error.offset as usize <= bytes.len(), "{name}: {error:?}");
         }
     }
 }
 
-/// A file that is taken: its name, its bytes, how many rows it has, and those of them that are rejected.
+/// A file that is taken: its name, its bytes, how many rows it has, and those of them that are
+/// rejected.
 type Taken = (&'static str, &'static [u8], u64, &'static [Rejected]);
 
 /// A row that is rejected: the code, the line, its `ref_id` and the message.
@@ -42,13 +49,23 @@ fn taken(files: &[Taken]) {
             let taken = support::check(bytes, piece, PartLimits::default());
             let taken = taken.unwrap_or_else(|error| panic!("{name}, by {piece}: {error:?}"));
             let list = taken.rejected();
-            let seen = list.iter().map(|r| (support::code_of(&r.code), r.line, r.ref_id.as_str(), r.message.as_str()));
+            let seen = list.iter().map(|r| {
+                (support::code_of(&r.code), r.line, r.ref_id.as_str(), r.message.as_str())
+            });
             assert_eq!(seen.collect::<Vec<_>>(), *rejected, "{name}, by {piece}");
-            assert_eq!((taken.checked.rows, taken.checked.rejected), (*rows, rejected.len() as u64), "{name}");
+            assert_eq!(
+                (taken.checked.rows, taken.checked.rejected),
+                (*rows, rejected.len() as u64),
+                "{name}"
+            );
             for row in &list {
                 says_no_secret(name, &row.message);
                 let above = bytes[..row.offset].iter().filter(|b| **b == b'\n').count() as u64;
-                assert_eq!(above + 1, row.line, "{name}: the byte offset is that of the row's line");
+                assert_eq!(
+                    above + 1,
+                    row.line,
+                    "{name}: the byte offset is that of the row's line"
+                );
             }
         }
     }

@@ -8,7 +8,8 @@ use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::results::Answers;
 
-const SOURCE: &[u8] = b"ref_id,type,content\n1,text,a\n2,text,\"b\nc\"\n\n3,text,\n4,text,d\n5,video,e\n";
+const SOURCE: &[u8] =
+    b"ref_id,type,content\n1,text,a\n2,text,\"b\nc\"\n\n3,text,\n4,text,d\n5,video,e\n";
 
 /// The first part of [`SOURCE`] with other bytes in its place: uploaded and joined.
 fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
@@ -16,7 +17,12 @@ fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
     let (header, part) = (&taken.checked.header, &taken.checked.parts[0]);
     let mut encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
     let uploaded = encoder.push(bytes).and_then(|_| encoder.finish()).map(drop);
-    let mut join = Join::new(header.clone(), part.clone(), taken.rejections(part), PartResult::Answered(Answers::default()));
+    let mut join = Join::new(
+        header.clone(),
+        part.clone(),
+        taken.rejections(part),
+        PartResult::Answered(Answers::default()),
+    );
     [uploaded, join.push(bytes).and_then(|_| join.finish()).map(drop)]
 }
 
@@ -24,12 +30,16 @@ fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
 fn parts_end_at_their_rows_or_bytes_and_know_their_first_line() {
     let plan = |rows, bytes| {
         let taken = support::check(SOURCE, 5, PartLimits { rows, bytes }).unwrap();
-        let part = |p: &moondrop_shared::plan::PlannedPart| (p.number, p.first_line, p.rows, p.accepted);
+        let part =
+            |p: &moondrop_shared::plan::PlannedPart| (p.number, p.first_line, p.rows, p.accepted);
         taken.checked.parts.iter().map(part).collect::<Vec<_>>()
     };
     assert_eq!(plan(25_000, 1 << 20), [(1, 2, 5, 3)]);
     assert_eq!(plan(2, 1 << 20), [(1, 2, 2, 2), (2, 6, 2, 1), (3, 8, 1, 0)]);
-    assert_eq!(plan(1, 1 << 20), [(1, 2, 1, 1), (2, 3, 1, 1), (3, 6, 1, 0), (4, 7, 1, 1), (5, 8, 1, 0)]);
+    assert_eq!(
+        plan(1, 1 << 20),
+        [(1, 2, 1, 1), (2, 3, 1, 1), (3, 6, 1, 0), (4, 7, 1, 1), (5, 8, 1, 0)]
+    );
     assert_eq!(plan(25_000, 1), plan(1, 1 << 20), "a part has one row at the least");
     // The upload of rows 1 and 2 has 20 + 9 + 13 bytes.
     assert_eq!(plan(25_000, 42), [(1, 2, 3, 2), (2, 7, 2, 1)]);
@@ -41,7 +51,8 @@ fn a_part_without_a_sound_row_has_nothing_to_upload() {
     let file = b"ref_id,type,content\n1,video,a\n2,text,\n";
     let taken = support::check(file, 5, PartLimits::default()).unwrap();
     let part = &taken.checked.parts[0];
-    let mut encoder = UploadEncoder::new(taken.checked.header.clone(), part.clone(), taken.rejections(part));
+    let mut encoder =
+        UploadEncoder::new(taken.checked.header.clone(), part.clone(), taken.rejections(part));
     let upload = [encoder.push(&file[20..]).unwrap(), encoder.finish().unwrap()].concat();
     assert_eq!(upload, b"ref_id,type,content\n");
     assert_eq!((part.rows, part.accepted), (2, 0));
@@ -70,10 +81,15 @@ fn other_bytes_than_were_planned_are_neither_uploaded_nor_joined() {
     ] {
         for result in carried(other.as_bytes(), PartLimits::default()) {
             let error = format!("{:#}", result.expect_err(name));
-            assert!(error.contains("were planned") || error.contains("not as it was when it was checked"), "{name}: {error}");
+            assert!(
+                error.contains("were planned")
+                    || error.contains("not as it was when it was checked"),
+                "{name}: {error}"
+            );
         }
     }
-    let [uploaded, _] = carried(source.replace("4,text,d\n5", "4,text,dd\n").as_bytes(), PartLimits::default());
+    let [uploaded, _] =
+        carried(source.replace("4,text,d\n5", "4,text,dd\n").as_bytes(), PartLimits::default());
     assert!(uploaded.is_err(), "an upload is of the length that was announced, or none");
 }
 
@@ -93,7 +109,8 @@ fn a_rejected_csv_that_was_changed_is_an_error() {
 
 #[test]
 fn rejections_are_met_in_the_order_of_their_rows() {
-    let mut rejections = Rejections::read(b"2,20,1,E_TYPE,why\n4,50,\"a\nb\",E_REF_ID,\"x, y\"\n").unwrap();
+    let mut rejections =
+        Rejections::read(b"2,20,1,E_TYPE,why\n4,50,\"a\nb\",E_REF_ID,\"x, y\"\n").unwrap();
     assert!(rejections.at(30).is_none() && rejections.at(50).is_none());
     assert_eq!(rejections.at(20).unwrap().message, "why");
     assert!(rejections.at(20).is_none(), "each is met once");

@@ -1,5 +1,6 @@
-//! The check against a reference that is slow and obvious: one loop over the characters of the whole file. On generated
-//! garbage both take or refuse alike, with the same code and line, and reject the same rows.
+//! The check against a reference that is slow and obvious: one loop over the characters of the
+//! whole file. On generated garbage both take or refuse alike, with the same code and line, and
+//! reject the same rows.
 
 use crate::support;
 use moondrop_shared::plan::PartLimits;
@@ -102,7 +103,8 @@ fn reference(file: &[u8]) -> Result<Vec<Place>, Place> {
     let mut file = Reference { rest: file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file), line: 1 };
     let Some((line, header, blanks)) = file.row(true)? else { return Err((Code::Empty, 1)) };
     let names: Vec<&[u8]> = header.iter().map(|name| name.trim_ascii()).collect();
-    let column = |name: &str| names.iter().position(|n| *n == name.as_bytes()).ok_or((Code::Header, line));
+    let column =
+        |name: &str| names.iter().position(|n| *n == name.as_bytes()).ok_or((Code::Header, line));
     let (ref_id, kind, content) = (column("ref_id")?, column("type")?, column("content")?);
     let twice = |i: usize| !names[i].is_empty() && names[..i].contains(&names[i]);
     if column("labels").is_ok() || column("error").is_ok() || (0..names.len()).any(twice) {
@@ -129,11 +131,13 @@ fn reference(file: &[u8]) -> Result<Vec<Place>, Place> {
 
 /// The check under test, in the reference's words.
 fn checked(file: &[u8], chunk: usize) -> Result<Vec<Place>, Place> {
-    let taken = support::check(file, chunk, PartLimits::default()).map_err(|fault| (fault.code, fault.line))?;
+    let taken = support::check(file, chunk, PartLimits::default())
+        .map_err(|fault| (fault.code, fault.line))?;
     Ok(taken.rejected().iter().map(|row| (support::code_of(&row.code), row.line)).collect())
 }
 
-/// Files: most with a header that can be read, then pieces that are more often sound than chance would have it.
+/// Files: most with a header that can be read, then pieces that are more often sound than chance
+/// would have it.
 fn files() -> impl Strategy<Value = Vec<u8>> {
     let headers: [&[u8]; 9] = [
         b"ref_id,type,content\n",
@@ -146,7 +150,20 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
         b"ref_id,type,content,type\n",
         b"",
     ];
-    let garbage: [&[u8]; 12] = [b"\"", b"\"\"", b",", b"\r", b"\n", b"\r\n", b" ", b"\t", b"a", "é".as_bytes(), b"\0", b"\xff"];
+    let garbage: [&[u8]; 12] = [
+        b"\"",
+        b"\"\"",
+        b",",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"a",
+        "é".as_bytes(),
+        b"\0",
+        b"\xff",
+    ];
     let sound: [&[u8]; 10] = [
         b"1,text,a\n",
         b"2,text,\"b\n\"\"c\"\"\"\n",
@@ -160,7 +177,8 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
         b"\n",
     ];
     let piece = prop_oneof![2 => select(garbage.to_vec()), 3 => select(sound.to_vec())];
-    let clean = vec(prop_oneof![9 => select(sound[..5].to_vec()), 1 => select(garbage.to_vec())], 1..8);
+    let clean =
+        vec(prop_oneof![9 => select(sound[..5].to_vec()), 1 => select(garbage.to_vec())], 1..8);
     (select(headers.to_vec()), prop_oneof![vec(piece, 0..12), clean])
         .prop_map(|(header, pieces)| [header, &pieces.concat()].concat())
 }
@@ -169,7 +187,8 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
 fn the_check_and_the_reference_agree_on_every_file() {
     // Always the same files.
     let config = Config { cases: 4000, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcomes = RefCell::new(BTreeMap::<&str, u32>::new());
     let agree = |(file, chunk): (Vec<u8>, usize)| {
         let expected = reference(&file);
@@ -184,7 +203,11 @@ fn the_check_and_the_reference_agree_on_every_file() {
     };
     runner.run(&(files(), 1..40_usize), agree).unwrap();
     // That they agree says something only if every outcome came up often.
-    let wanted = ["clean", "with rejected rows", "E_EMPTY", "E_HEADER", "E_ENCODING", "E_QUOTE", "E_FIELDS"];
+    let wanted =
+        ["clean", "with rejected rows", "E_EMPTY", "E_HEADER", "E_ENCODING", "E_QUOTE", "E_FIELDS"];
     let outcomes = outcomes.into_inner();
-    assert!(wanted.iter().all(|outcome| outcomes.get(outcome).is_some_and(|n| *n >= 50)), "{outcomes:?}");
+    assert!(
+        wanted.iter().all(|outcome| outcomes.get(outcome).is_some_and(|n| *n >= 50)),
+        "{outcomes:?}"
+    );
 }

@@ -1,5 +1,6 @@
-//! The way of a file through Moondrop: checked, split into parts, encoded for upload, answered in any order, joined. Whatever
-//! the rows, the limits and the pieces the bytes come in, every row comes out once, in its place, as it stood.
+//! The way of a file through Moondrop: checked, split into parts, encoded for upload, answered in
+//! any order, joined. Whatever the rows, the limits and the pieces the bytes come in, every row
+//! comes out once, in its place, as it stood.
 
 use crate::support;
 use crate::support::RejectedRow;
@@ -65,8 +66,10 @@ struct File {
 
 /// Any text without NUL, as people and programs write it.
 fn text() -> impl Strategy<Value = String> {
-    let pieces =
-        ["a", "bc", " ", "\t", ",", "\"", "\"\"", "\n", "\r\n", "\r", "é", "日本", "😀", "\u{feff}", ";", "#", "\\", "'", "=1"];
+    let pieces = [
+        "a", "bc", " ", "\t", ",", "\"", "\"\"", "\n", "\r\n", "\r", "é", "日本", "😀", "\u{feff}",
+        ";", "#", "\\", "'", "=1",
+    ];
     vec(select(pieces.to_vec()), 0..6).prop_map(|pieces| pieces.concat())
 }
 
@@ -76,22 +79,33 @@ fn post() -> impl Strategy<Value = Post> {
     let kind = prop_oneof![8 => Just("text"), 1 => Just("image_url"), 1 => Just(" text "), 1 => Just("video")];
     let answer = select(vec![Reply::Labels, Reply::Labels, Reply::Error, Reply::Silence]);
     let content = prop_oneof![4 => text(), 1 => Just("https://a.example/b.jpg?c=1,2".to_owned())];
-    (ref_id, kind, content, text(), answer, any::<u8>()).prop_map(|(ref_id, kind, content, note, answer, quotes)| Post {
-        ref_id,
-        kind,
-        content,
-        note,
-        answer,
-        quotes,
-    })
+    (ref_id, kind, content, text(), answer, any::<u8>()).prop_map(
+        |(ref_id, kind, content, note, answer, quotes)| Post {
+            ref_id,
+            kind,
+            content,
+            note,
+            answer,
+            quotes,
+        },
+    )
 }
 
 fn file() -> impl Strategy<Value = File> {
     let style = select(vec![Style::Needed, Style::Always, Style::Mixed, Style::Vendor]);
     let limits = (1..9_u64, 1..400_u64).prop_map(|(rows, bytes)| PartLimits { rows, bytes });
     let (jobs, order) = (vec(0..4_u8, 30), vec(any::<Index>(), 30));
-    (vec(post(), 1..30), style, select(vec!["\n", "\r\n"]), any::<bool>(), limits, 1..60_usize, jobs, order).prop_map(
-        |(posts, style, newline, mark, limits, chunk, jobs, order)| File {
+    (
+        vec(post(), 1..30),
+        style,
+        select(vec!["\n", "\r\n"]),
+        any::<bool>(),
+        limits,
+        1..60_usize,
+        jobs,
+        order,
+    )
+        .prop_map(|(posts, style, newline, mark, limits, chunk, jobs, order)| File {
             posts,
             style,
             newline,
@@ -100,8 +114,7 @@ fn file() -> impl Strategy<Value = File> {
             chunk,
             jobs,
             order,
-        },
-    )
+        })
 }
 
 /// The order of the columns in the files; the last one's name needs quotes.
@@ -114,7 +127,9 @@ impl Post {
 
     /// The fields as they stand in the file.
     fn raw(&self, style: Style) -> Vec<String> {
-        let always = |i: usize| style == Style::Always || (style == Style::Mixed && self.quotes >> i & 1 == 1);
+        let always = |i: usize| {
+            style == Style::Always || (style == Style::Mixed && self.quotes >> i & 1 == 1)
+        };
         let ends = if style == Style::Vendor { " \t" } else { "" };
         self.values().iter().enumerate().map(|(i, value)| quoted(value, always(i), ends)).collect()
     }
@@ -142,42 +157,60 @@ impl Post {
 
 /// A field in quotes if it needs them: for what CSV demands, or for one of `ends` at either end.
 fn quoted(value: &str, always: bool, ends: &str) -> String {
-    let blank_end =
-        value.chars().next().is_some_and(|c| ends.contains(c)) || value.chars().last().is_some_and(|c| ends.contains(c));
+    let blank_end = value.chars().next().is_some_and(|c| ends.contains(c))
+        || value.chars().last().is_some_and(|c| ends.contains(c));
     let needed = value.contains([',', '"', '\n', '\r']) || blank_end;
     if always || needed { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.to_owned() }
 }
 
 impl File {
     fn bytes(&self) -> Vec<u8> {
-        let header: Vec<_> = COLUMNS.iter().map(|name| quoted(name, self.style == Style::Always, "")).collect();
+        let header: Vec<_> =
+            COLUMNS.iter().map(|name| quoted(name, self.style == Style::Always, "")).collect();
         let rows = self.posts.iter().map(|post| post.raw(self.style));
         let comma = if self.style == Style::Vendor { ", " } else { "," };
-        let lines = std::iter::once(header).chain(rows).map(|fields| fields.join(comma) + self.newline);
-        std::iter::once(if self.mark { "\u{feff}" } else { "" }.to_owned()).chain(lines).collect::<String>().into_bytes()
+        let lines =
+            std::iter::once(header).chain(rows).map(|fields| fields.join(comma) + self.newline);
+        std::iter::once(if self.mark { "\u{feff}" } else { "" }.to_owned())
+            .chain(lines)
+            .collect::<String>()
+            .into_bytes()
     }
 
     /// The same rows as the `csv` crate writes them.
     fn by_csv_crate(&self) -> Vec<u8> {
-        let style = if self.style == Style::Always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
-        let end = if self.newline == "\n" { csv::Terminator::Any(b'\n') } else { csv::Terminator::CRLF };
-        let mut writer = csv::WriterBuilder::new().quote_style(style).terminator(end).from_writer(Vec::new());
+        let style = if self.style == Style::Always {
+            csv::QuoteStyle::Always
+        } else {
+            csv::QuoteStyle::Necessary
+        };
+        let end =
+            if self.newline == "\n" { csv::Terminator::Any(b'\n') } else { csv::Terminator::CRLF };
+        let mut writer =
+            csv::WriterBuilder::new().quote_style(style).terminator(end).from_writer(Vec::new());
         writer.write_record(COLUMNS).unwrap();
         self.posts.iter().for_each(|post| writer.write_record(post.values()).unwrap());
-        [if self.mark { "\u{feff}".as_bytes() } else { b"" }, &writer.into_inner().unwrap()].concat()
+        [if self.mark { "\u{feff}".as_bytes() } else { b"" }, &writer.into_inner().unwrap()]
+            .concat()
     }
 
     /// Each row's code if it is rejected, as a reader of the rules would say.
     fn verdicts(&self) -> Vec<Option<&'static str>> {
         let mut seen = HashSet::new();
-        let verdict = |post: &Post| post.fault().or_else(|| (!seen.insert(post.id())).then_some("E_REF_ID"));
+        let verdict =
+            |post: &Post| post.fault().or_else(|| (!seen.insert(post.id())).then_some("E_REF_ID"));
         self.posts.iter().map(verdict).collect()
     }
 
     /// The API's results for an upload: shuffled, with silences, a stranger and a second answer.
     fn answers(&self, upload: &[[String; 3]]) -> Vec<u8> {
-        let replies: HashMap<_, _> =
-            self.posts.iter().rev().filter(|p| p.fault().is_none()).map(|p| (p.id(), p.answer)).collect();
+        let replies: HashMap<_, _> = self
+            .posts
+            .iter()
+            .rev()
+            .filter(|p| p.fault().is_none())
+            .map(|p| (p.id(), p.answer))
+            .collect();
         let mut rows: Vec<[&str; 5]> = Vec::new();
         for [ref_id, kind, content] in upload {
             let (labels, error) = match replies[ref_id] {
@@ -208,7 +241,11 @@ const ERROR: &str = "too long, said the \"API\" ";
 fn upload_rows(upload: &[u8]) -> Vec<[String; 3]> {
     let mut reader = csv::Reader::from_reader(upload);
     assert_eq!(reader.headers().unwrap(), vec!["ref_id", "type", "content"]);
-    reader.records().map(|r| r.unwrap()).map(|r| [r[0].to_owned(), r[1].to_owned(), r[2].to_owned()]).collect()
+    reader
+        .records()
+        .map(|r| r.unwrap())
+        .map(|r| [r[0].to_owned(), r[1].to_owned(), r[2].to_owned()])
+        .collect()
 }
 
 fn encode(file: &File, mut encoder: UploadEncoder, source: &[u8]) -> Vec<u8> {
@@ -238,17 +275,24 @@ impl Wanted {
     fn add(&mut self, style: Style, post: &Post, (rejection, job): (Option<&RejectedRow>, u8)) {
         let rows = &mut self.tally.rows;
         let (count, labels, error) = match (rejection, job, post.answer) {
-            (Some(r), ..) => (&mut rows.rejected, "", format!("rejected: {} {}", r.code, r.message)),
+            (Some(r), ..) => {
+                (&mut rows.rejected, "", format!("rejected: {} {}", r.code, r.message))
+            }
             (None, FAILED, _) => (&mut rows.failed, "", "failed: the job was cancelled".to_owned()),
-            (None, LOST, _) => (&mut rows.missing, "", "missing: the API does not know the job".to_owned()),
+            (None, LOST, _) => {
+                (&mut rows.missing, "", "missing: the API does not know the job".to_owned())
+            }
             (None, _, Reply::Labels) => (&mut rows.evaluated, LABELS, String::new()),
             (None, _, Reply::Error) => (&mut rows.failed, "", ERROR.to_owned()),
-            (None, _, Reply::Silence) => {
-                (&mut rows.missing, "", "missing: the API's results have no row for this ref_id".to_owned())
-            }
+            (None, _, Reply::Silence) => (
+                &mut rows.missing,
+                "",
+                "missing: the API's results have no row for this ref_id".to_owned(),
+            ),
         };
         *count += 1;
-        let answered = rejection.is_none() && job != FAILED && job != LOST && post.answer != Reply::Silence;
+        let answered =
+            rejection.is_none() && job != FAILED && job != LOST && post.answer != Reply::Silence;
         self.tally.content_compared += u64::from(answered && post.kind.trim() == "text");
         let raw = post.raw(style);
         let kind = if rejection.is_some() { &raw[2] } else { post.kind.trim() };
@@ -266,7 +310,8 @@ fn process(file: &File) {
     let taken = support::check(&source, file.chunk, file.limits).unwrap();
     assert_eq!(taken.checked.rows, file.posts.len() as u64);
     let listed = taken.rejected();
-    let rejected = file.posts.iter().zip(&verdicts).filter_map(|(p, v)| Some((p.ref_id.as_str(), (*v)?)));
+    let rejected =
+        file.posts.iter().zip(&verdicts).filter_map(|(p, v)| Some((p.ref_id.as_str(), (*v)?)));
     assert!(listed.iter().map(|r| (r.ref_id.as_str(), r.code.as_str())).eq(rejected), "{listed:?}");
 
     // Whoever carries on knows the header only as the drop's record keeps it.
@@ -278,7 +323,11 @@ fn process(file: &File) {
     let (mut listed, mut at) = (listed.iter(), 0);
     for (part, job) in taken.checked.parts.iter().zip(file.jobs.iter().cycle()) {
         assert!(at <= part.offset && part.offset < part.end, "parts do not overlap");
-        assert!(part.rows == 1 || part.end - part.offset <= file.limits.bytes && part.upload_bytes <= file.limits.bytes);
+        assert!(
+            part.rows == 1
+                || part.end - part.offset <= file.limits.bytes
+                    && part.upload_bytes <= file.limits.bytes
+        );
         assert!(part.rows <= file.limits.rows);
         at = part.end;
         let bytes = &source[part.offset as usize..part.end as usize];
@@ -301,7 +350,11 @@ fn process(file: &File) {
             wanted.tally.unexpected += 1;
             wanted.tally.duplicates += u64::from(answers.len() > 1);
         }
-        let (joined, counted) = join(file, Join::new(header.clone(), part.clone(), taken.rejections(part), fate), bytes);
+        let (joined, counted) = join(
+            file,
+            Join::new(header.clone(), part.clone(), taken.rejections(part), fate),
+            bytes,
+        );
         assert_eq!(counted.rows.total(), part.rows);
         results.extend(joined);
         tally.add(&counted);
@@ -318,7 +371,8 @@ fn process(file: &File) {
     assert_eq!(Tally { labels: wanted.tally.labels.clone(), ..tally }, wanted.tally);
 }
 
-/// Read by someone else, the results have one row for each of the source's, in order, with all its values.
+/// Read by someone else, the results have one row for each of the source's, in order, with all its
+/// values.
 fn same_values(file: &File, results: &[u8]) {
     let mut reader = csv::Reader::from_reader(results);
     let columns = ["ref_id", "type", "labels", "content", "error", "note", "again, \"note\""];
@@ -335,7 +389,8 @@ fn same_values(file: &File, results: &[u8]) {
 fn every_row_comes_out_once_in_its_place_with_what_became_of_it() {
     // Always the same files.
     let config = Config { cases: 1500, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner
         .run(&file(), |file| {
             process(&file);

@@ -32,7 +32,12 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         limits: PartLimits::default(),
         on_bad_rows: OnBadRows::SubmitValid,
         state,
-        plan: rows.map(|(rows, rejected)| Plan { header: "ref_id,type,content".to_owned(), parts: 2, rows, rejected }),
+        plan: rows.map(|(rows, rejected)| Plan {
+            header: "ref_id,type,content".to_owned(),
+            parts: 2,
+            rows,
+            rejected,
+        }),
         problem: None,
         refused_since: None,
         invalid_since: None,
@@ -93,7 +98,10 @@ fn outcomes_and_pending_rows_add_up_to_the_total_as_parts_come_in() {
     assert_eq!(seen["rows"], rows);
     assert_eq!(seen["results"]["duplicates"], 1);
     assert_eq!(seen["parts_by_state"], json!({"COLLECTED": 1, "UPLOADED": 1}));
-    assert_eq!((&seen["parts"][0]["rejected"], &seen["parts"][1]["job"]), (&json!(2), &json!("job-2")));
+    assert_eq!(
+        (&seen["parts"][0]["rejected"], &seen["parts"][1]["job"]),
+        (&json!(2), &json!("job-2"))
+    );
     assert_eq!(seen["sizes"], json!({"source": 4096, "uploaded": 70}));
     assert_eq!(seen["files"]["rejected"], "results/posts/1970-01-01T00-00-00Z/rejected.csv");
     assert_eq!(seen["files"].get("results"), None);
@@ -122,13 +130,18 @@ fn a_refused_file_says_why_and_points_at_its_rejections() {
     assert_eq!((&seen["rows"]["rejected"], &seen["rows"]["pending"]), (&json!(3), &json!(0)));
     assert_eq!(seen["files"]["rejected"], "results/posts/1970-01-01T00-00-00Z/rejected.csv");
     meta.plan = None;
-    assert_eq!(status(&meta, &[], 0)["rows"]["total"], Value::Null, "a file refused as a whole was not counted");
+    assert_eq!(
+        status(&meta, &[], 0)["rows"]["total"],
+        Value::Null,
+        "a file refused as a whole was not counted"
+    );
 }
 
 #[test]
 fn a_signed_address_never_stands_in_a_status() {
     let mut created = part(1, 8, 8, None);
-    created.upload_url = Some(SignedUrl::new("https://upload.example/?X-Amz-Signature=abc".to_owned()));
+    created.upload_url =
+        Some(SignedUrl::new("https://upload.example/?X-Amz-Signature=abc".to_owned()));
     let seen = status(&meta(DropState::Uploading, Some((8, 0))), &[created], 0);
     assert!(!seen.to_string().contains("upload.example"));
 }
@@ -136,7 +149,14 @@ fn a_signed_address_never_stands_in_a_status() {
 #[test]
 fn a_status_reads_back_as_it_was_written() {
     let outcomes = Outcomes { evaluated: 8, ..Outcomes::default() };
-    let seen =
-        Status::of(&meta(DropState::Completed, Some((8, 0))), &[part(1, 8, 8, Some(outcomes))], 0, Timestamp::UNIX_EPOCH);
-    assert_eq!(serde_json::from_str::<Status>(&serde_json::to_string(&seen).unwrap()).unwrap(), seen);
+    let seen = Status::of(
+        &meta(DropState::Completed, Some((8, 0))),
+        &[part(1, 8, 8, Some(outcomes))],
+        0,
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_eq!(
+        serde_json::from_str::<Status>(&serde_json::to_string(&seen).unwrap()).unwrap(),
+        seen
+    );
 }

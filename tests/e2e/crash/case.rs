@@ -1,4 +1,5 @@
-//! A drop of three parts with rows of every outcome, how it comes out undisturbed, and cases of it run side by side.
+//! A drop of three parts with rows of every outcome, how it comes out undisturbed, and cases of it
+//! run side by side.
 
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
@@ -17,7 +18,8 @@ const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", 
 const STAGES: usize = 6;
 /// Cases on one harness: its servers remember every one of them.
 const CASES_A_STAGE: usize = 20;
-/// How long a job takes on every other harness, so that its states are seen one after the other; on the rest it is done at once.
+/// How long a job takes on every other harness, so that its states are seen one after the other; on
+/// the rest it is done at once.
 const JOB_TIME: Duration = Duration::from_millis(120);
 
 const SOURCE: &str = "note,ref_id,type,content\n\
@@ -40,7 +42,11 @@ pub(crate) struct DropUnderFaults<'a> {
 
 impl<'a> DropUnderFaults<'a> {
     /// Drops the file.
-    pub(crate) async fn dropped(stage: &'a CrashHarness, name: &str, expected: Option<&'a Published>) -> DropUnderFaults<'a> {
+    pub(crate) async fn dropped(
+        stage: &'a CrashHarness,
+        name: &str,
+        expected: Option<&'a Published>,
+    ) -> DropUnderFaults<'a> {
         let dropped = stage.drop_file(&format!("incoming/{name}.csv"), SOURCE).await;
         DropUnderFaults { stage, expected, dropped, half_visible: Mutex::new(Vec::new()) }
     }
@@ -52,11 +58,15 @@ impl<'a> DropUnderFaults<'a> {
             && let Some(results) = self.stage.read(record.results_key().as_str()).await
             && results != expected.results
         {
-            self.half_visible.lock().unwrap().push("results.csv was seen with other bytes".to_owned());
+            self.half_visible
+                .lock()
+                .unwrap()
+                .push("results.csv was seen with other bytes".to_owned());
         }
     }
 
-    /// Drives the drop to its end and sweeps; gives every promise that was broken on the way or is now.
+    /// Drives the drop to its end and sweeps; gives every promise that was broken on the way or is
+    /// now.
     pub(crate) async fn ended(self) -> Vec<String> {
         let ticks = self.stage.drive(&self.dropped.id, async || self.look().await).await;
         self.stage.sweep().await;
@@ -72,7 +82,11 @@ impl<'a> DropUnderFaults<'a> {
 }
 
 /// One whole way of a drop: delivered, delivered again to two at once, driven to its end, swept.
-pub(crate) async fn process(stage: &CrashHarness, name: &str, expected: Option<&Published>) -> (DropId, Vec<String>) {
+pub(crate) async fn process(
+    stage: &CrashHarness,
+    name: &str,
+    expected: Option<&Published>,
+) -> (DropId, Vec<String>) {
     let drop = DropUnderFaults::dropped(stage, name, expected).await;
     stage.process("submit").await.submit(&drop.dropped.message).await;
     drop.look().await;
@@ -110,8 +124,13 @@ pub(crate) struct Ran<Case> {
     pub(crate) met: Vec<(String, Fault)>,
 }
 
-/// Runs cases side by side: `perform` arms the plan, processes a drop of this name, and gives the promises it broke.
-pub(crate) fn run<Case, Perform>(cases: Vec<Case>, expected: &Published, perform: Perform) -> Vec<Ran<Case>>
+/// Runs cases side by side: `perform` arms the plan, processes a drop of this name, and gives the
+/// promises it broke.
+pub(crate) fn run<Case, Perform>(
+    cases: Vec<Case>,
+    expected: &Published,
+    perform: Perform,
+) -> Vec<Ran<Case>>
 where
     Case: Clone + Send + Sync + 'static,
     Perform: AsyncFn(&CrashHarness, &str, &Case, &Published) -> Vec<String> + Copy + Send + 'static,
@@ -120,10 +139,12 @@ where
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..STAGES)
         .map(|worker| {
-            let (cases, ran, next, expected) = (Arc::clone(&cases), Arc::clone(&ran), Arc::clone(&next), expected.clone());
+            let (cases, ran, next, expected) =
+                (Arc::clone(&cases), Arc::clone(&ran), Arc::clone(&next), expected.clone());
             let job_time = if worker % 2 == 0 { Duration::ZERO } else { JOB_TIME };
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
                     let mut stage = CrashHarness::start(&SETTINGS, job_time).await;
                     let mut used = 0;
@@ -134,7 +155,8 @@ where
                             (stage, used) = (CrashHarness::start(&SETTINGS, job_time).await, 0);
                         }
                         used += 1;
-                        let broken = perform(&stage, &format!("case-{number}"), case, &expected).await;
+                        let broken =
+                            perform(&stage, &format!("case-{number}"), case, &expected).await;
                         if !broken.is_empty() {
                             // What it left open would disturb the next case.
                             used = CASES_A_STAGE;

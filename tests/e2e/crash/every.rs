@@ -6,14 +6,16 @@ use moondrop_tests::fault_proxy::Fault;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every fault.
+/// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every
+/// fault.
 const SAMPLE: usize = 81;
 
 #[test]
 fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
     let begun = Instant::now();
     let (expected, requests) = tokio::runtime::Runtime::new().unwrap().block_on(undisturbed());
-    let all: Vec<(u64, Fault)> = (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
+    let all: Vec<(u64, Fault)> =
+        (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
     // A sample is spread evenly over requests and faults.
     let wanted = match std::env::var("MOONDROP_CRASH_CASES").as_deref() {
         Ok("all") => all.len(),
@@ -29,7 +31,11 @@ fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
     let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
     if let Some(first) = failed.first() {
         let (case, broken, steps) = (first.case, &first.broken, &first.steps);
-        panic!("{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}", failed.len(), ran.len());
+        panic!(
+            "{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}",
+            failed.len(),
+            ran.len()
+        );
     }
 }
 
@@ -43,10 +49,18 @@ fn table(ran: &[Ran<(u64, Fault)>]) -> String {
             cell.1 += 1;
         }
     }
-    let mut text = format!("| step |{}\n|---|{}\n", Fault::ALL.map(|f| format!(" {f:?} |")).concat(), "--:|".repeat(8));
+    let mut text = format!(
+        "| step |{}\n|---|{}\n",
+        Fault::ALL.map(|f| format!(" {f:?} |")).concat(),
+        "--:|".repeat(8)
+    );
     for (step, row) in cells {
-        let cell = |fault| row.get(&fault).map_or(String::new(), |(held, ran)| format!("{held} of {ran}"));
-        text += &format!("| {step} |{}\n", Fault::ALL.map(|fault| format!(" {} |", cell(fault))).concat());
+        let cell =
+            |fault| row.get(&fault).map_or(String::new(), |(held, ran)| format!("{held} of {ran}"));
+        text += &format!(
+            "| {step} |{}\n",
+            Fault::ALL.map(|fault| format!(" {} |", cell(fault))).concat()
+        );
     }
     text
 }

@@ -41,14 +41,19 @@ impl Act {
             Act::Poll(_) => "poll",
             Act::Collect(_) => "collect",
         });
-        // What fails, or dies, is what a schedule is about: the drop's end shows whether it was made good.
+        // What fails, or dies, is what a schedule is about: the drop's end shows whether it was
+        // made good.
         match self {
             Act::Submit => process.await.submit(&dropped.message).await,
             Act::Poll(minutes) => {
-                let _ = process.await.poll(Timestamp::now() + SignedDuration::from_mins(minutes)).await;
+                let _ =
+                    process.await.poll(Timestamp::now() + SignedDuration::from_mins(minutes)).await;
             }
             Act::Collect(part) => {
-                let _ = process.await.collect(&json!({"detail": {"drop": dropped.id, "part": part}})).await;
+                let _ = process
+                    .await
+                    .collect(&json!({"detail": {"drop": dropped.id, "part": part}}))
+                    .await;
             }
         }
     }
@@ -56,7 +61,8 @@ impl Act {
 
 async fn perform(stage: &CrashHarness, name: &str, seed: u64, expected: &Published) -> Vec<String> {
     let mut rng = Rng::with_seed(seed);
-    let faults: Vec<_> = (0..rng.usize(2..=6)).map(|_| (rng.u64(1..=REACH), Fault::ALL[rng.usize(0..8)])).collect();
+    let faults: Vec<_> =
+        (0..rng.usize(2..=6)).map(|_| (rng.u64(1..=REACH), Fault::ALL[rng.usize(0..8)])).collect();
     stage.plan.arm(&faults);
     stage.plan.note(format!("seed {seed}: {faults:?}"));
     let drop = DropUnderFaults::dropped(stage, name, Some(expected)).await;
@@ -66,7 +72,8 @@ async fn perform(stage: &CrashHarness, name: &str, seed: u64, expected: &Publish
         join_all(acts.iter().map(|act| Box::pin(act.done(stage, &drop.dropped)))).await;
         drop.look().await;
     }
-    // The queue delivers until a submit has taken the drop into the ledger; from there on it is driven to its end.
+    // The queue delivers until a submit has taken the drop into the ledger; from there on it is
+    // driven to its end.
     loop {
         stage.plan.note("the announcement is delivered again".to_owned());
         stage.redeliver_at_once(&drop.dropped.message).await;
@@ -84,7 +91,9 @@ fn whatever_faults_overlapping_functions_meet_the_drop_comes_to_the_same_end() {
         Some(seed) => vec![seed],
         None => (0..asked("MOONDROP_SCHEDULES").unwrap_or(SCHEDULES)).collect(),
     };
-    let ran = run(seeds, &expected, async |stage, name, seed, expected| perform(stage, name, *seed, expected).await);
+    let ran = run(seeds, &expected, async |stage, name, seed, expected| {
+        perform(stage, name, *seed, expected).await
+    });
     let met: usize = ran.iter().map(|ran| ran.met.len()).sum();
     println!("{} schedules, {met} faults met, {:.0?}", ran.len(), begun.elapsed());
     let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();

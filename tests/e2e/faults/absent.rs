@@ -46,7 +46,11 @@ async fn a_job_absent_for_24_hours_is_lost_alarmed_after_one_and_its_rows_end_as
         assert_eq!(alarmed("job_unknown"), 1);
         let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
         assert!(line.contains(r#""JobsUnknown":1"#), "{line}");
-        assert_eq!(world.status(&dropped.id).await.parts[0].absent_seconds / 60, 60, "status.json says so");
+        assert_eq!(
+            world.status(&dropped.id).await.parts[0].absent_seconds / 60,
+            60,
+            "status.json says so"
+        );
         world.absent_for(&dropped.id, 1, 23).await;
         world.poll().await;
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 2]);
@@ -57,7 +61,11 @@ async fn a_job_absent_for_24_hours_is_lost_alarmed_after_one_and_its_rows_end_as
         let ended = world.end(&dropped).await;
         assert_eq!(ended.status.state, DropState::CompletedWithErrors);
         let rows = assert_all_rows(&good_file(2), ended.results());
-        assert_eq!(with_error(&rows, "missing: the API has not reported the job for 24 hours").len(), 1, "{rows:?}");
+        assert_eq!(
+            with_error(&rows, "missing: the API has not reported the job for 24 hours").len(),
+            1,
+            "{rows:?}"
+        );
     }
 }
 
@@ -73,8 +81,12 @@ async fn an_api_that_reports_none_of_our_jobs_loses_none_however_long() {
             for nothing in ["{}", r#"{"batchJobs":[]}"#, r#"{"batchJobs":null}"#] {
                 world.api.always(Call::Get, Some(Answer::body(nothing)));
                 for days in [0, 1, 2, 20] {
-                    let error = world.poll_at(Timestamp::now() + SignedDuration::from_hours(days * 24)).await.unwrap_err();
-                    let told = format!("the API reports none of {parts} jobs: another account's key?");
+                    let error = world
+                        .poll_at(Timestamp::now() + SignedDuration::from_hours(days * 24))
+                        .await
+                        .unwrap_err();
+                    let told =
+                        format!("the API reports none of {parts} jobs: another account's key?");
                     assert!(format!("{error:#}").contains(&told), "{error:#}");
                 }
             }
@@ -83,7 +95,9 @@ async fn an_api_that_reports_none_of_our_jobs_loses_none_however_long() {
             assert!(line.contains(r#""NoJobReported":12"#), "{line}");
             let parts_now = world.parts(&dropped.id).await;
             assert!(
-                parts_now.iter().all(|part| part.state == PartState::Uploaded && part.absent_at.is_none()),
+                parts_now
+                    .iter()
+                    .all(|part| part.state == PartState::Uploaded && part.absent_at.is_none()),
                 "{parts_now:?}"
             );
             // Another account's key: the API's own 404 for every job.
@@ -145,7 +159,14 @@ async fn the_witness_is_asked_for_beside_a_job_that_is_alone() {
     // The witness' part is collected; the other's job is the only one left, and is gone.
     world.api.set_state(&witness, "COMPLETED");
     world.poll().await;
-    let part = world.parts(&dropped.id).await.iter().find(|part| part.job_id.as_ref() == Some(&witness)).unwrap().plan.number;
+    let part = world
+        .parts(&dropped.id)
+        .await
+        .iter()
+        .find(|part| part.job_id.as_ref() == Some(&witness))
+        .unwrap()
+        .plan
+        .number;
     world.collect(&dropped.id, part).await.unwrap();
     let other = if witness == "job-1" { "job-2" } else { "job-1" };
     world.api.leave_out_missing();
@@ -153,19 +174,34 @@ async fn the_witness_is_asked_for_beside_a_job_that_is_alone() {
     let before = world.api.count(Call::Get);
     world.poll().await;
     let asked = &world.api.requests(Call::Get)[before];
-    assert!(asked.query.contains(&format!("batchJobIds={other}&batchJobIds={witness}")), "{asked:?}");
+    assert!(
+        asked.query.contains(&format!("batchJobIds={other}&batchJobIds={witness}")),
+        "{asked:?}"
+    );
     let parts = world.parts(&dropped.id).await;
-    assert_eq!(parts.iter().filter(|part| part.absent_at.is_some()).count(), 1, "the witness makes the absence count");
+    assert_eq!(
+        parts.iter().filter(|part| part.absent_at.is_some()).count(),
+        1,
+        "the witness makes the absence count"
+    );
     // Where the witness is gone, too, nothing counts.
     world.api.forget(&witness);
     let error = world.poll_at(Timestamp::now() + SignedDuration::from_mins(20)).await.unwrap_err();
     assert!(format!("{error:#}").contains("the API reports none of 1 jobs"), "{error:#}");
-    assert_eq!(world.parts(&dropped.id).await.iter().map(|part| part.absent_seconds).sum::<u64>(), 0);
+    assert_eq!(
+        world.parts(&dropped.id).await.iter().map(|part| part.absent_seconds).sum::<u64>(),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_no_answer_reports_in_35_days_is_lost_after_requests_on_two_days() {
-    for answer in [Answer::status(500), Answer::body("{}"), Answer::refusal(404, 5, "not found"), Answer::lost()] {
+    for answer in [
+        Answer::status(500),
+        Answer::body("{}"),
+        Answer::refusal(404, 5, "not found"),
+        Answer::lost(),
+    ] {
         let (world, dropped) = fed(2).await;
         world.api.always(Call::Get, Some(answer));
         let at = |hours: i64| Timestamp::now() + SignedDuration::from_hours(hours);
@@ -176,7 +212,9 @@ async fn a_job_that_no_answer_reports_in_35_days_is_lost_after_requests_on_two_d
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 2]);
         let _ = world.poll_at(at(41 * 24 + 1)).await;
         assert_eq!(world.states(&dropped.id).await, [PartState::Failed; 2]);
-        assert!(world.parts(&dropped.id).await.iter().all(|part| part.failure.as_ref().unwrap().lost));
+        assert!(
+            world.parts(&dropped.id).await.iter().all(|part| part.failure.as_ref().unwrap().lost)
+        );
     }
 }
 
@@ -197,7 +235,11 @@ async fn collect_asks_once_more_before_rows_end_as_missing() {
     world.api.put_job(job);
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    assert_eq!((part.state, part.failure, part.absent_seconds), (PartState::Uploaded, None, 0), "it is there after all");
+    assert_eq!(
+        (part.state, part.failure, part.absent_seconds),
+        (PartState::Uploaded, None, 0),
+        "it is there after all"
+    );
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(&good_file(2), ended.results());
@@ -219,7 +261,10 @@ async fn a_completed_job_that_is_not_collected_for_an_hour_is_asked_for_again() 
     assert_eq!((parts[1].state, parts[1].absent_at.is_some()), (PartState::Completed, true));
     world.absent_for(&dropped.id, 2, 24).await;
     world.poll_in(62).await;
-    assert_eq!(world.states(&dropped.id).await, [PartState::Failed, PartState::Failed, PartState::Completed]);
+    assert_eq!(
+        world.states(&dropped.id).await,
+        [PartState::Failed, PartState::Failed, PartState::Completed]
+    );
     world.collect_all(&dropped.id).await;
     let ended = world.ended(&dropped.id).await;
     let outcomes = ended.status.rows.outcomes;

@@ -68,10 +68,17 @@ async fn a_record_that_cannot_be_read_holds_back_no_other_and_is_logged_once() {
     for _ in 0..3 {
         world.poll().await;
     }
-    assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded, PartState::Completed, PartState::Completed]);
-    let logged = |word: &str| logs::with(dropped.id.as_str()).iter().filter(|line| line.contains(word)).count();
+    assert_eq!(
+        world.states(&dropped.id).await,
+        [PartState::Uploaded, PartState::Completed, PartState::Completed]
+    );
+    let logged = |word: &str| {
+        logs::with(dropped.id.as_str()).iter().filter(|line| line.contains(word)).count()
+    };
     assert_eq!(logged("a state that Moondrop does not know"), 1);
-    world.api.change("job-1", |job| drop(job.fields.insert("state".to_owned(), json!("BATCH_JOB_STATE_DREAMING"))));
+    world.api.change("job-1", |job| {
+        drop(job.fields.insert("state".to_owned(), json!("BATCH_JOB_STATE_DREAMING")))
+    });
     for _ in 0..3 {
         world.poll().await;
     }
@@ -79,13 +86,19 @@ async fn a_record_that_cannot_be_read_holds_back_no_other_and_is_logged_once() {
     assert_eq!(world.status(&dropped.id).await.parts[0].job_state.as_deref(), Some("DREAMING"));
     // Records that do not even say whose they are.
     let url = format!("{}/output/x", world.api.url());
-    let good = json!({"batchJobId": "job-1", "state": "BATCH_JOB_STATE_COMPLETED", "outputFileUrl": url});
+    let good =
+        json!({"batchJobId": "job-1", "state": "BATCH_JOB_STATE_COMPLETED", "outputFileUrl": url});
     for odd in [json!(null), json!("a"), json!(7), json!([]), json!({})] {
         world.api.always(Call::Get, Some(Answer::body(json!({"batchJobs": [odd]}).to_string())));
         world.poll_at(Timestamp::now()).await.unwrap_err();
-        assert!(world.parts(&dropped.id).await[0].absent_at.is_none(), "{odd}: it may be this job's");
+        assert!(
+            world.parts(&dropped.id).await[0].absent_at.is_none(),
+            "{odd}: it may be this job's"
+        );
     }
-    world.api.always(Call::Get, Some(Answer::body(json!({"batchJobs": [null, good, "a"]}).to_string())));
+    world
+        .api
+        .always(Call::Get, Some(Answer::body(json!({"batchJobs": [null, good, "a"]}).to_string())));
     world.poll().await;
     assert_eq!(completed(&world.states(&dropped.id).await), 3);
 }
@@ -114,8 +127,12 @@ async fn a_part_that_cannot_be_moved_does_not_hold_the_next_ticks_back_at_its_pl
     let (world, dropped) = open(900, "SUBMITTED").await;
     // The first in order waits to be cancelled, and its cancel fails at every tick.
     let first = world.parts(&dropped.id).await.remove(0);
-    let part =
-        PartRecord { state: PartState::Abandoning, job_rank: 1, job_state: Some(JobState::Initialized), ..first.clone() };
+    let part = PartRecord {
+        state: PartState::Abandoning,
+        job_rank: 1,
+        job_state: Some(JobState::Initialized),
+        ..first.clone()
+    };
     world.replace_part(&part).await;
     world.api.set_state(first.job_id.as_deref().unwrap(), "INITIALIZED");
     world.api.always(Call::Cancel, Some(Answer::refusal(500, 13, "no")));
@@ -125,7 +142,9 @@ async fn a_part_that_cannot_be_moved_does_not_hold_the_next_ticks_back_at_its_pl
         let before = world.api.count(Call::Get);
         short_tick(&world, Duration::from_millis(300)).await;
         let requests = world.api.requests(Call::Get).split_off(before);
-        asked.extend(requests.iter().flat_map(|request| request.query.split('&').map(str::to_owned)));
+        asked.extend(
+            requests.iter().flat_map(|request| request.query.split('&').map(str::to_owned)),
+        );
     }
     assert!(asked.len() >= 900, "every job is asked for in turn: {}", asked.len());
 }
@@ -151,19 +170,27 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     world.api.always(Call::Get, Some(Answer::refusal(403, 7, "permission denied")));
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("API key"), "{error:#}");
-    // Four calls are under way at once, and each that is answered before the witness makes another; all of them would be 80.
+    // Four calls are under way at once, and each that is answered before the witness makes another;
+    // all of them would be 80.
     let calls = world.api.count(Call::Get) - before;
     assert!(calls <= 16, "the witness tells soon: {calls}");
     let problem = world.record(&dropped.id).await.problem.expect("the key or its rights");
-    assert!(problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"), "{problem:?}");
+    assert!(
+        problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"),
+        "{problem:?}"
+    );
     assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded; 40]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_answers_nothing_but_errors_gets_a_bounded_number_of_calls() {
     let (world, dropped) = open(500, "COMPLETED").await;
-    for answer in [Answer::status(500), Answer::body("<html>"), Answer::refusal(404, 5, "gone"), Answer::refusal(400, 3, "odd")]
-    {
+    for answer in [
+        Answer::status(500),
+        Answer::body("<html>"),
+        Answer::refusal(404, 5, "gone"),
+        Answer::refusal(400, 3, "odd"),
+    ] {
         let before = world.api.count(Call::Get);
         world.api.always(Call::Get, Some(answer));
         let error = world.poll_at(Timestamp::now()).await.unwrap_err();
@@ -171,7 +198,13 @@ async fn an_api_that_answers_nothing_but_errors_gets_a_bounded_number_of_calls()
         assert!(calls <= 200, "{calls} calls");
         assert!(format!("{error:#}").contains("of 500 jobs"), "{error:#}");
     }
-    assert!(world.parts(&dropped.id).await.iter().all(|part| part.state == PartState::Uploaded && part.absent_at.is_none()));
+    assert!(
+        world
+            .parts(&dropped.id)
+            .await
+            .iter()
+            .all(|part| part.state == PartState::Uploaded && part.absent_at.is_none())
+    );
     world.api.always(Call::Get, None);
     world.poll().await;
     assert_eq!(completed(&world.states(&dropped.id).await), 500);
@@ -181,10 +214,14 @@ async fn an_api_that_answers_nothing_but_errors_gets_a_bounded_number_of_calls()
 async fn one_429_pauses_all_calls() {
     let (world, _) = open(1_000, "SUBMITTED").await;
     let pause = Duration::from_millis(1_500);
-    world.api.next(Call::Get, [Answer::status(429).header("retry-after-ms", pause.as_millis().to_string())]);
+    world.api.next(
+        Call::Get,
+        [Answer::status(429).header("retry-after-ms", pause.as_millis().to_string())],
+    );
     world.poll().await;
     let times = world.api.times(Call::Get);
-    // Of the four that were under way together, one is refused: nothing but those begins before the pause is over.
+    // Of the four that were under way together, one is refused: nothing but those begins before the
+    // pause is over.
     let early = times.iter().filter(|at| at.duration_since(times[0]) < pause).count();
     assert!(early <= 4, "{early} calls in the pause");
     assert_eq!(times.len(), 11);
@@ -193,7 +230,11 @@ async fn one_429_pauses_all_calls() {
 /// One tick of a process that lives no longer than that, and is cold at the next.
 async fn short_tick(world: &InProcess, time: Duration) -> Option<String> {
     let services = world.cold();
-    let tick = Box::pin(moondrop_poll::handle(&services, Timestamp::now(), Deadline::after(time + LAST_STRETCH)));
+    let tick = Box::pin(moondrop_poll::handle(
+        &services,
+        Timestamp::now(),
+        Deadline::after(time + LAST_STRETCH),
+    ));
     tick.await.err().map(|error| format!("{error:#}"))
 }
 
@@ -204,10 +245,18 @@ async fn a_tick_out_of_time_keeps_what_it_learnt_and_the_next_begins_with_the_ot
     let mut asked: Vec<BTreeSet<String>> = Vec::new();
     for _ in 0..3 {
         let before = world.api.count(Call::Get);
-        let error = short_tick(&world, Duration::from_millis(700)).await.expect("it did not come to its end");
+        let error = short_tick(&world, Duration::from_millis(700))
+            .await
+            .expect("it did not come to its end");
         assert!(error.contains("of 2000 jobs asked"), "{error}");
         let requests = world.api.requests(Call::Get).split_off(before);
-        asked.push(requests.iter().flat_map(|request| request.query.split('&')).map(str::to_owned).collect());
+        asked.push(
+            requests
+                .iter()
+                .flat_map(|request| request.query.split('&'))
+                .map(str::to_owned)
+                .collect(),
+        );
     }
     assert!(
         asked.iter().all(|ids| ids.len() >= 400),
@@ -217,22 +266,31 @@ async fn a_tick_out_of_time_keeps_what_it_learnt_and_the_next_begins_with_the_ot
     // All but what was under way when the time was over.
     let again = asked[0].intersection(&asked[1]).count() + asked[1].intersection(&asked[2]).count();
     assert!(again <= 800, "{again} were asked for twice in a row");
-    let moved = world.parts(&dropped.id).await.iter().filter(|part| part.job_state == Some(JobState::Submitted)).count();
+    let moved = world
+        .parts(&dropped.id)
+        .await
+        .iter()
+        .filter(|part| part.job_state == Some(JobState::Submitted))
+        .count();
     assert!(moved >= 1_000, "{moved} are recorded");
 }
 
-/// A hundredth of the time that poll has on AWS: 2 s an answer, a pause of 30 s, and 240 s a tick, of which the last 30 begin
-/// nothing new. `MOONDROP_TIME=100` takes all of it.
+/// A hundredth of the time that poll has on AWS: 2 s an answer, a pause of 30 s, and 240 s a tick,
+/// of which the last 30 begin nothing new. `MOONDROP_TIME=100` takes all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_jobs_make_progress_in_every_tick_however_slow_the_api() {
     let (world, dropped) = open(MANY, "COMPLETED").await;
-    let times: u64 = std::env::var("MOONDROP_TIME").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let times: u64 =
+        std::env::var("MOONDROP_TIME").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     let time = |milliseconds: u64| Duration::from_millis(milliseconds * times);
     let begun = Instant::now();
     let (mut done, mut ticks) = (0, 0);
     while done < MANY as usize {
         world.api.always(Call::Get, Some(Answer::faithful().after(time(20))));
-        world.api.next(Call::Get, [Answer::status(429).header("retry-after-ms", time(300).as_millis().to_string())]);
+        world.api.next(
+            Call::Get,
+            [Answer::status(429).header("retry-after-ms", time(300).as_millis().to_string())],
+        );
         let _ = short_tick(&world, time(2_100)).await;
         let now = completed(&world.states(&dropped.id).await);
         assert!(now > done, "tick {ticks}: {now} of {MANY}, and {done} before");
@@ -240,8 +298,13 @@ async fn ten_thousand_jobs_make_progress_in_every_tick_however_slow_the_api() {
     }
     println!("{MANY} jobs moved in {ticks} ticks, {:?}", begun.elapsed());
     let events = world.events("Job Completed", &dropped.id);
-    let announced: BTreeSet<u64> = events.iter().filter_map(|event| event["part"].as_u64()).collect();
+    let announced: BTreeSet<u64> =
+        events.iter().filter_map(|event| event["part"].as_u64()).collect();
     let _ = moondrop_poll::handle(&world.services, Timestamp::now(), Deadline::after(DAY)).await;
-    assert!(announced.len() > MANY as usize / 2, "what has ended is announced as it is recorded: {}", announced.len());
+    assert!(
+        announced.len() > MANY as usize / 2,
+        "what has ended is announced as it is recorded: {}",
+        announced.len()
+    );
     assert!(world.parts(&dropped.id).await.iter().all(|part| part.announced_at.is_some()));
 }

@@ -55,12 +55,16 @@ async fn with_a_clock_ten_minutes_off_no_url_is_used_once_it_has_expired() {
                 used_until = age;
             }
         }
-        assert!((210..240).contains(&used_until), "by a clock {off} minutes ahead, used until it was {used_until} minutes old");
+        assert!(
+            (210..240).contains(&used_until),
+            "by a clock {off} minutes ahead, used until it was {used_until} minutes old"
+        );
         assert_eq!(world.api.jobs().len(), 1);
     }
 }
 
-/// An upload that began before the address ran out may be under way for as long as an invocation lives.
+/// An upload that began before the address ran out may be under way for as long as an invocation
+/// lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_clock_ten_minutes_off_no_job_is_given_up_that_may_yet_get_rows() {
     for off in OFF {

@@ -36,14 +36,17 @@ fn field(text: &str) -> String {
 
 /// Results in the API's own columns.
 fn results(rows: &[(&str, &str, &str)]) -> String {
-    let rows = rows.iter().map(|(id, labels, error)| format!("{id},text,{},x,{}\n", field(labels), field(error)));
+    let rows = rows
+        .iter()
+        .map(|(id, labels, error)| format!("{id},text,{},x,{}\n", field(labels), field(error)));
     format!("ref_id,type,labels,content,error\n{}", rows.collect::<String>())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_in_another_order_with_more_beside_them_are_read_by_name() {
     let rows: String = (0..4).map(|i| format!("x,,{},r{i},text,y\n", field(GOOD))).collect();
-    let (ended, rows) = end_with(&format!("\u{feff}content,error, labels ,ref_id,type,new\n{rows}")).await;
+    let (ended, rows) =
+        end_with(&format!("\u{feff}content,error, labels ,ref_id,type,new\n{rows}")).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert!(rows.iter().all(|row| row["labels"] == GOOD));
 }
@@ -52,7 +55,8 @@ async fn columns_in_another_order_with_more_beside_them_are_read_by_name() {
 async fn labels_are_read_under_each_tolerated_key() {
     for key in ["label", "name", "label_name", "labelName"] {
         let labels = format!(r#"[{{"{key}":"spam","score":0.93}}]"#);
-        let (ended, rows) = end_with(&results(&["r0", "r1", "r2", "r3"].map(|id| (id, labels.as_str(), "")))).await;
+        let (ended, rows) =
+            end_with(&results(&["r0", "r1", "r2", "r3"].map(|id| (id, labels.as_str(), "")))).await;
         assert_eq!(ended.status.labels["spam"].histogram[9], 4, "{key}");
         assert!(rows.iter().all(|row| row["labels"] == labels), "labels go out as they came");
     }
@@ -60,10 +64,17 @@ async fn labels_are_read_under_each_tolerated_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_that_are_empty_or_not_json_go_out_as_they_came_and_are_counted() {
-    let (ended, rows) =
-        end_with(&results(&[("r0", "", ""), ("r1", "spam 0.9", ""), ("r2", r#"{"label":"spam"}"#, ""), ("r3", "[]", "")]))
-            .await;
-    assert_eq!((ended.status.state, ended.status.results.unreadable_labels), (DropState::CompletedWithErrors, 2));
+    let (ended, rows) = end_with(&results(&[
+        ("r0", "", ""),
+        ("r1", "spam 0.9", ""),
+        ("r2", r#"{"label":"spam"}"#, ""),
+        ("r3", "[]", ""),
+    ]))
+    .await;
+    assert_eq!(
+        (ended.status.state, ended.status.results.unreadable_labels),
+        (DropState::CompletedWithErrors, 2)
+    );
     let labels: Vec<&str> = rows.iter().map(|row| row["labels"].as_str()).collect();
     assert_eq!(labels, ["", "spam 0.9", r#"{"label":"spam"}"#, "[]"]);
     assert_eq!(rows[0]["error"], "missing: the API's answer has neither labels nor error");
@@ -72,13 +83,23 @@ async fn labels_that_are_empty_or_not_json_go_out_as_they_came_and_are_counted()
 #[tokio::test(flavor = "multi_thread")]
 async fn huge_labels_go_out_whole_and_do_not_outgrow_the_ledger() {
     // Six hundred labels with names of two kilobytes: more than a record may hold.
-    let many: Vec<String> = (0..600).map(|i| format!(r#"{{"label":"{}{i}","score":0.1}}"#, "x".repeat(2_000))).collect();
+    let many: Vec<String> = (0..600)
+        .map(|i| format!(r#"{{"label":"{}{i}","score":0.1}}"#, "x".repeat(2_000)))
+        .collect();
     let huge = format!("[{}]", many.join(","));
     let control = format!(r#"[{{"label":"{}","score":0.1}}]"#, "\\u0001".repeat(150));
-    let (ended, rows) =
-        end_with(&results(&[("r0", &huge, ""), ("r1", GOOD, ""), ("r2", &control, ""), ("r3", GOOD, "")])).await;
+    let (ended, rows) = end_with(&results(&[
+        ("r0", &huge, ""),
+        ("r1", GOOD, ""),
+        ("r2", &control, ""),
+        ("r3", GOOD, ""),
+    ]))
+    .await;
     assert_eq!(ended.status.state, DropState::Completed);
-    assert_eq!((rows[0]["labels"].as_str(), rows[2]["labels"].as_str()), (huge.as_str(), control.as_str()));
+    assert_eq!(
+        (rows[0]["labels"].as_str(), rows[2]["labels"].as_str()),
+        (huge.as_str(), control.as_str())
+    );
     assert_eq!(ended.status.labels["spam"].rows, 2);
     assert!(ended.status.labels.contains_key("(other labels)"));
 }
@@ -98,7 +119,10 @@ async fn missing_unexpected_duplicate_and_shuffled_rows_come_out_once_each_in_or
     assert_eq!((outcomes.evaluated, outcomes.failed, outcomes.missing), (2, 1, 1));
     assert_eq!((ended.status.results.unexpected, ended.status.results.duplicates), (1, 1));
     let errors: Vec<&str> = rows.iter().map(|row| row["error"].as_str()).collect();
-    assert_eq!(errors, ["", "the image is gone", "missing: the API's results have no row for this ref_id", ""]);
+    assert_eq!(
+        errors,
+        ["", "the image is gone", "missing: the API's results have no row for this ref_id", ""]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,14 +131,20 @@ async fn two_collects_of_one_part_at_once_store_it_once_and_publish_once() {
     world.api.complete_all();
     world.poll().await;
     let (gate, other) = (Gate::default(), world.cold());
-    world.api.next(Call::Download, [Answer::faithful().behind(&gate), Answer::faithful().behind(&gate)]);
+    world
+        .api
+        .next(Call::Download, [Answer::faithful().behind(&gate), Answer::faithful().behind(&gate)]);
     let both_are_reading = async {
         gate.arrived().await;
         gate.arrived().await;
         gate.open();
         gate.open();
     };
-    let (one, two, ()) = tokio::join!(world.collect(&dropped.id, 1), collect(&other, &dropped.id, 1), both_are_reading);
+    let (one, two, ()) = tokio::join!(
+        world.collect(&dropped.id, 1),
+        collect(&other, &dropped.id, 1),
+        both_are_reading
+    );
     one.unwrap();
     two.unwrap();
     assert_published_once(&world, &dropped, &good_file(4)).await;
@@ -125,7 +155,11 @@ async fn assert_published_once(world: &InProcess, dropped: &Dropped, source: &[u
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(source, ended.results());
     let published = world.keys("results/").await;
-    assert_eq!(published.iter().filter(|key| key.ends_with("results.csv")).count(), 1, "{published:?}");
+    assert_eq!(
+        published.iter().filter(|key| key.ends_with("results.csv")).count(),
+        1,
+        "{published:?}"
+    );
     assert_eq!(world.keys("work/").await, Vec::<String>::new(), "no work file is left");
     assert!(!world.events("Drop Completed", &dropped.id).is_empty());
 }
@@ -139,7 +173,11 @@ async fn two_collects_finishing_the_last_two_parts_at_once_publish_one_file() {
         world.api.complete_all();
         world.poll().await;
         let (a, b, c) = (world.cold(), world.cold(), world.cold());
-        let done = tokio::join!(collect(&a, &dropped.id, 1), collect(&b, &dropped.id, 2), collect(&c, &dropped.id, 2));
+        let done = tokio::join!(
+            collect(&a, &dropped.id, 1),
+            collect(&b, &dropped.id, 2),
+            collect(&c, &dropped.id, 2)
+        );
         for done in [done.0, done.1, done.2] {
             done.unwrap();
         }
@@ -151,12 +189,14 @@ async fn two_collects_finishing_the_last_two_parts_at_once_publish_one_file() {
 async fn with_the_source_gone_results_come_out_in_the_apis_order_and_are_flagged() {
     let (world, dropped) = fed().await;
     world.delete_object(DROPS, "incoming/posts.csv").await;
-    let shuffled = results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r1", "", "bad"), ("r2", GOOD, "")]);
+    let shuffled =
+        results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r1", "", "bad"), ("r2", GOOD, "")]);
     world.api.change("job-1", |job| job.results = Some(shuffled.into_bytes()));
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
     assert!(ended.status.parts[0].source_missing);
-    let ids: Vec<String> = read(ended.results()).into_iter().map(|row| row["ref_id"].clone()).collect();
+    let ids: Vec<String> =
+        read(ended.results()).into_iter().map(|row| row["ref_id"].clone()).collect();
     assert_eq!(ids, ["r3", "r0", "r1", "r2"]);
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.failed), (3, 1));
     assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("source_missing")));
@@ -166,8 +206,14 @@ async fn with_the_source_gone_results_come_out_in_the_apis_order_and_are_flagged
 async fn with_the_source_missing_odd_results_still_let_the_drop_end() {
     let (world, dropped) = fed().await;
     world.drop_file("incoming/posts.csv", good_file(1)).await;
-    let odd =
-        results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r0", GOOD, ""), ("r1", GOOD, ""), ("r2", GOOD, ""), ("s", GOOD, "")]);
+    let odd = results(&[
+        ("r3", GOOD, ""),
+        ("r0", GOOD, ""),
+        ("r0", GOOD, ""),
+        ("r1", GOOD, ""),
+        ("r2", GOOD, ""),
+        ("s", GOOD, ""),
+    ]);
     world.api.change("job-1", |job| job.results = Some(odd.into_bytes()));
     let ended = world.end(&dropped).await;
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.total()), (4, 4));
@@ -187,7 +233,10 @@ async fn with_the_source_gone_a_body_cut_short_costs_no_row() {
     let whole = results(&[("r3", GOOD, ""), ("r0", GOOD, ""), ("r1", GOOD, ""), ("r2", GOOD, "")]);
     let after_a_row = whole.find("r1,").unwrap();
     world.api.change("job-1", |job| job.results = Some(whole.into_bytes()));
-    world.api.next(Call::Download, [Answer::faithful(), Answer::faithful().without_length().cut(after_a_row)]);
+    world.api.next(
+        Call::Download,
+        [Answer::faithful(), Answer::faithful().without_length().cut(after_a_row)],
+    );
     let ended = world.end(&dropped).await;
     assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.rows.outcomes.missing), (4, 0));
     assert!(ended.status.parts[0].source_missing);
@@ -199,7 +248,10 @@ async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed
     let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
     world.put_object(RESULTS, &key, b"someone's").await;
     let ended = world.end(&dropped).await;
-    assert_eq!((ended.status.state, ended.status.problem.as_ref().unwrap().code.as_str()), (DropState::Failed, "E_CONFLICT"));
+    assert_eq!(
+        (ended.status.state, ended.status.problem.as_ref().unwrap().code.as_str()),
+        (DropState::Failed, "E_CONFLICT")
+    );
     assert_eq!(ended.results(), b"someone's");
     assert!(ended.status.files.results.is_none(), "it is not told as ours");
     assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("results_conflict")));

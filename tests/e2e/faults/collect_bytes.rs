@@ -27,19 +27,27 @@ async fn assert_whole(world: &InProcess, dropped: &Dropped, why: &str) {
     assert!(rows.iter().all(|row| row["labels"].contains("spam")), "{why}");
 }
 
-/// These downloads are of no use; the part stays to be collected, and the next attempt has it whole.
+/// These downloads are of no use; the part stays to be collected, and the next attempt has it
+/// whole.
 async fn assert_fetched_later(downloads: Vec<Answer>, why: &str) {
     let (world, dropped) = completed().await;
     world.api.next(Call::Download, downloads);
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
     assert_eq!((part.state, part.attempts, part.held), (PartState::Completed, 1, None), "{why}");
-    assert!(part.retry_at.is_some_and(|at| at > Timestamp::now()), "{why}: its record says when it is tried again");
+    assert!(
+        part.retry_at.is_some_and(|at| at > Timestamp::now()),
+        "{why}: its record says when it is tried again"
+    );
     assert_eq!(world.keys("work/").await, Vec::<String>::new(), "nothing half-written is left");
     world.collect(&dropped.id, 1).await.unwrap();
     assert_whole(&world, &dropped, why).await;
-    let fetched: Vec<String> = world.api.requests(Call::Download).into_iter().map(|request| request.query).collect();
-    assert!(fetched.windows(2).all(|pair| pair[0] != pair[1]), "each fetch has a fresh address: {fetched:?}");
+    let fetched: Vec<String> =
+        world.api.requests(Call::Download).into_iter().map(|request| request.query).collect();
+    assert!(
+        fetched.windows(2).all(|pair| pair[0] != pair[1]),
+        "each fetch has a fresh address: {fetched:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +87,11 @@ fn cuts(length: usize) -> Vec<usize> {
 async fn a_body_cut_short_of_its_length_is_never_joined() {
     let length = results_of(&good_file(4)).len();
     for cut in cuts(length) {
-        assert_fetched_later(vec![Answer::faithful().cut(cut)], &format!("cut at {cut} of {length}")).await;
+        assert_fetched_later(
+            vec![Answer::faithful().cut(cut)],
+            &format!("cut at {cut} of {length}"),
+        )
+        .await;
     }
 }
 
@@ -118,27 +130,34 @@ async fn a_whole_body_without_a_length_or_a_final_newline_is_taken() {
 async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it() {
     const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
     let label = "x".repeat(200_000);
-    let huge: String =
-        (0..4).map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\",\"\"score\"\":1}}]\",x,\n")).collect();
+    let huge: String = (0..4)
+        .map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\",\"\"score\"\":1}}]\",x,\n"))
+        .collect();
     let endless = format!("r0,text,\"{}", label.repeat(3));
     for (rows, what) in [(huge.clone(), "labels"), (endless, "a quote without an end")] {
         let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
         let small = world.cold_with(MEMORY, "1");
         let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
         assert!(world.submit(&dropped).await);
-        let results = |rows: &str| Some(format!("ref_id,type,labels,content,error\n{rows}").into_bytes());
+        let results =
+            |rows: &str| Some(format!("ref_id,type,labels,content,error\n{rows}").into_bytes());
         world.api.change("job-1", |job| job.results = results(&rows));
         world.api.complete_all();
         world.poll().await;
         collect(&small, &dropped.id, 1).await.unwrap();
         let logged = logs::with(dropped.id.as_str());
-        let told = logged.iter().any(|line| line.contains("take more than the 524288 bytes of memory"));
+        let told =
+            logged.iter().any(|line| line.contains("take more than the 524288 bytes of memory"));
         assert!(told, "{what}: {logged:?}");
         let problem = world.status(&dropped.id).await.problem.expect(what);
         assert_eq!(problem.code.as_str(), "E_RESULTS_SIZE", "{what}");
         assert!(problem.next_step.contains("give collect more memory"), "{what}: {problem:?}");
         assert_eq!(world.keys("work/").await, Vec::<String>::new(), "nothing half-written is left");
-        assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "{what}: the rows are not given up");
+        assert_eq!(
+            world.states(&dropped.id).await,
+            [PartState::Completed],
+            "{what}: the rows are not given up"
+        );
         // With more memory, it is what it would have been.
         world.api.change("job-1", |job| job.results = results(&huge));
         collect(&world.cold_with(MEMORY, "4"), &dropped.id, 1).await.unwrap();

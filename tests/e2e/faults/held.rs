@@ -1,4 +1,5 @@
-//! collect: results that cannot be used are fetched again, held as they came, and let go by a setting or by better results.
+//! collect: results that cannot be used are fetched again, held as they came, and let go by a
+//! setting or by better results.
 
 use jiff::Timestamp;
 use moondrop_local::aws::RESULTS;
@@ -6,17 +7,17 @@ use moondrop_shared::drop::DropState;
 use moondrop_shared::part::{HeldResults, PartState};
 use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_tests::env::Dropped;
-use moondrop_tests::fake_batch_api::{Answer, Call, results_of};
+use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use serde_json::json;
 
-const HEADER: &str = "ref_id,type,labels,content,error\n";
-const LABELS: &str = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
+pub(crate) const HEADER: &str = "ref_id,type,labels,content,error\n";
+pub(crate) const LABELS: &str = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
 
 /// A drop of one part of four rows whose job has completed with these results.
-async fn completed(results: &str) -> (InProcess, Dropped) {
+pub(crate) async fn completed(results: &str) -> (InProcess, Dropped) {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     assert!(world.submit(&dropped).await);
@@ -27,11 +28,13 @@ async fn completed(results: &str) -> (InProcess, Dropped) {
 }
 
 /// Its part, held.
-async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
+pub(crate) async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
     let (world, dropped) = completed(results).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    let mut doubtful = part.unconfirmed.unwrap_or_else(|| panic!("{results}: not doubtful: {:?} {:?}", part.state, part.held));
+    let mut doubtful = part
+        .unconfirmed
+        .unwrap_or_else(|| panic!("{results}: not doubtful: {:?} {:?}", part.state, part.held));
     assert!(part.held.is_none(), "one fetch holds nothing");
     // The same again at once is no second witness.
     world.collect(&dropped.id, 1).await.unwrap();
@@ -43,7 +46,14 @@ async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
         world
             .services
             .ledger
-            .record_attempt(&part, &FailedAttempt { retry_at: Timestamp::now(), problem: failing, unconfirmed: Some(doubtful) })
+            .record_attempt(
+                &part,
+                &FailedAttempt {
+                    retry_at: Timestamp::now(),
+                    problem: failing,
+                    unconfirmed: Some(doubtful)
+                }
+            )
             .await
             .unwrap()
             .ours
@@ -55,12 +65,12 @@ async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
     (world, dropped, held)
 }
 
-fn rows(rows: &[&str]) -> String {
+pub(crate) fn rows(rows: &[&str]) -> String {
     format!("{HEADER}{}\n", rows.join("\n"))
 }
 
 /// Four rows, one of them other than the rest.
-fn with(odd: &str) -> String {
+pub(crate) fn with(odd: &str) -> String {
     let good = |i: usize| format!("r{i},text,{LABELS},\"post {i}, with a comma\",");
     rows(&[&good(0), odd, &good(2), &good(3)])
 }
@@ -78,16 +88,33 @@ async fn results_that_are_not_well_formed_are_held_whole_and_reported() {
     ];
     for (results, line, what) in cases {
         let (world, dropped, held) = held(&results).await;
-        assert_eq!((held.code.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(line)), "{what}: {}", held.message);
-        assert_eq!(world.read(held.key.as_str()).await.as_deref(), Some(results.as_bytes()), "{what}: kept as they came");
-        assert!(held.key.as_str().starts_with(&format!("work/{}/held/", dropped.id)), "{}", held.key);
+        assert_eq!(
+            (held.code.as_str(), held.line),
+            ("E_RESULTS_UNREADABLE", Some(line)),
+            "{what}: {}",
+            held.message
+        );
+        assert_eq!(
+            world.read(held.key.as_str()).await.as_deref(),
+            Some(results.as_bytes()),
+            "{what}: kept as they came"
+        );
+        assert!(
+            held.key.as_str().starts_with(&format!("work/{}/held/", dropped.id)),
+            "{}",
+            held.key
+        );
         let status = world.status(&dropped.id).await;
         let problem = status.problem.unwrap();
         assert!(
-            problem.code.as_str() == "E_RESULTS_UNREADABLE" && problem.message.contains(held.key.as_str()),
+            problem.code.as_str() == "E_RESULTS_UNREADABLE"
+                && problem.message.contains(held.key.as_str()),
             "{what}: {problem:?}"
         );
-        assert!(problem.next_step.contains("With RESULTS_UNREADABLE=rows the drop goes on"), "{what}: {problem:?}");
+        assert!(
+            problem.next_step.contains("With RESULTS_UNREADABLE=rows the drop goes on"),
+            "{what}: {problem:?}"
+        );
         assert_eq!(status.parts[0].held.as_ref(), Some(&held.key), "{what}");
         let events = world.events("Drop Needs Action", &dropped.id);
         assert_eq!(events.len(), 1, "{what}");
@@ -97,9 +124,16 @@ async fn results_that_are_not_well_formed_are_held_whole_and_reported() {
             "{what}"
         );
         let lines = logs::with(dropped.id.as_str());
-        assert_eq!(lines.iter().filter(|line| line.contains(r#""alarm":"results_held""#)).count(), 1, "{what}");
+        assert_eq!(
+            lines.iter().filter(|line| line.contains(r#""alarm":"results_held""#)).count(),
+            1,
+            "{what}"
+        );
         assert!(!logs::all().contains("the image is gone"), "{what}: no content");
-        assert!(world.keys("results/").await.iter().all(|key| !key.ends_with("results.csv")), "{what}: nothing is published");
+        assert!(
+            world.keys("results/").await.iter().all(|key| !key.ends_with("results.csv")),
+            "{what}: nothing is published"
+        );
     }
 }
 
@@ -164,13 +198,21 @@ async fn results_that_come_otherwise_each_time_are_held_after_a_day() {
     let (world, dropped) = completed(&with("r1,text,[],x")).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    let (mut doubtful, failing) = (part.unconfirmed.clone().unwrap(), part.problem.clone().unwrap());
+    let (mut doubtful, failing) =
+        (part.unconfirmed.clone().unwrap(), part.problem.clone().unwrap());
     doubtful.first -= jiff::SignedDuration::from_hours(25);
     assert!(
         world
             .services
             .ledger
-            .record_attempt(&part, &FailedAttempt { retry_at: Timestamp::now(), problem: failing, unconfirmed: Some(doubtful) })
+            .record_attempt(
+                &part,
+                &FailedAttempt {
+                    retry_at: Timestamp::now(),
+                    problem: failing,
+                    unconfirmed: Some(doubtful)
+                }
+            )
             .await
             .unwrap()
             .ours
@@ -178,7 +220,10 @@ async fn results_that_come_otherwise_each_time_are_held_after_a_day() {
     world.api.change("job-1", |job| job.results = Some(with("r1,text,[],y").into_bytes()));
     world.collect(&dropped.id, 1).await.unwrap();
     let held = world.parts(&dropped.id).await.remove(0).held.expect("what came last is kept");
-    assert_eq!(world.read(held.key.as_str()).await.as_deref(), Some(with("r1,text,[],y").as_bytes()));
+    assert_eq!(
+        world.read(held.key.as_str()).await.as_deref(),
+        Some(with("r1,text,[],y").as_bytes())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,11 +231,19 @@ async fn a_last_record_without_a_line_end_that_may_lack_its_error_is_no_evaluati
     let good = |i: usize| format!("r{i},text,{LABELS},x,");
     let results = format!("{HEADER}{}\n{}\n{}\nr3,text,[],x,", good(0), good(1), good(2));
     let (world, dropped, held) = held(&results).await;
-    assert_eq!((held.code.as_str(), held.line), ("E_RESULTS_UNREADABLE", Some(5)), "{}", held.message);
+    assert_eq!(
+        (held.code.as_str(), held.line),
+        ("E_RESULTS_UNREADABLE", Some(5)),
+        "{}",
+        held.message
+    );
     collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
     let rows = assert_all_rows(&good_file(4), ended.results());
-    assert_eq!((rows[3]["error"].as_str(), ended.status.rows.outcomes.evaluated), ("missing: unreadable", 3));
+    assert_eq!(
+        (rows[3]["error"].as_str(), ended.status.rows.outcomes.evaluated),
+        ("missing: unreadable", 3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +253,10 @@ async fn under_rows_without_an_error_column_only_labels_are_evaluations() {
     collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
     let ended = world.ended(&dropped.id).await;
     let rows = assert_all_rows(&good_file(4), ended.results());
-    assert_eq!((ended.status.rows.outcomes.evaluated, with_error(&rows, "missing: unreadable").len()), (3, 1));
+    assert_eq!(
+        (ended.status.rows.outcomes.evaluated, with_error(&rows, "missing: unreadable").len()),
+        (3, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +293,8 @@ async fn a_held_part_is_never_lost_or_failed_and_alarms_after_twenty_days() {
     let told = || logs::with(dropped.id.as_str()).iter().any(|line| line.contains("held_20_days"));
     assert!(!told());
     for days in [20, 36, 40] {
-        let _ = world.poll_at(Timestamp::now() + jiff::SignedDuration::from_hours(days * 24 + 1)).await;
+        let _ =
+            world.poll_at(Timestamp::now() + jiff::SignedDuration::from_hours(days * 24 + 1)).await;
     }
     assert!(told());
     let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
@@ -258,117 +315,6 @@ async fn results_that_come_otherwise_the_second_time_are_not_held() {
         assert!(world.parts(&dropped.id).await[0].held.is_none());
     }
     assert_eq!(world.parts(&dropped.id).await[0].attempts, 3);
-    world.api.change("job-1", |job| job.results = None);
-    world.collect(&dropped.id, 1).await.unwrap();
-    assert_eq!(world.ended(&dropped.id).await.status.state, DropState::Completed);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn blank_labels_without_an_empty_list_are_held_until_a_setting_says_what_they_are() {
-    for blank in ["", "null"] {
-        for (setting, evaluated) in [("missing", 3), ("evaluated", 4)] {
-            let (world, dropped, held) = held(&with(&format!("r1,text,{blank},x,"))).await;
-            assert_eq!(held.code.as_str(), "E_BLANK_LABELS", "{}", held.message);
-            assert!(world.status(&dropped.id).await.problem.unwrap().next_step.contains("BLANK_LABELS="));
-            // Another setting does not let it go.
-            collect(&world.cold_with("RESULTS_CONTENT_CHECK", "warn"), &dropped.id, 1).await.unwrap();
-            assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);
-            collect(&world.cold_with("BLANK_LABELS", setting), &dropped.id, 1).await.unwrap();
-            let ended = world.ended(&dropped.id).await;
-            assert_eq!(ended.status.rows.outcomes.evaluated, evaluated, "{blank:?} {setting}");
-            assert_eq!(ended.status.results.blank, 1);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn results_of_another_job_are_held() {
-    let other: Vec<String> = (0..4).map(|i| format!("x{i},text,{LABELS},other {i},")).collect();
-    let other: Vec<&str> = other.iter().map(String::as_str).collect();
-    for results in [rows(&other), HEADER.to_owned()] {
-        let (world, dropped, held) = held(&results).await;
-        assert_eq!(held.code.as_str(), "E_RESULTS_UNRELATED", "{}", held.message);
-        collect(&world.cold_with("RESULTS_UNREADABLE", "rows"), &dropped.id, 1).await.unwrap();
-        let ended = world.ended(&dropped.id).await;
-        assert_eq!((ended.status.state, ended.status.rows.outcomes.missing), (DropState::Failed, 4));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn results_with_other_texts_than_sent_are_held_from_twenty_on_and_else_counted() {
-    for (count, is_held) in [(19, false), (20, true)] {
-        let world = InProcess::start_with(&[("ROWS_PER_JOB", "100")]).await;
-        let dropped = world.drop_file("incoming/posts.csv", good_file(count)).await;
-        assert!(world.submit(&dropped).await);
-        let lines: Vec<String> = (0..count).map(|i| format!("r{i},text,{LABELS},quite another text {i},")).collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        world.api.change("job-1", |job| job.results = Some(rows(&lines).into_bytes()));
-        world.api.complete_all();
-        world.poll().await;
-        world.collect(&dropped.id, 1).await.unwrap();
-        let part = world.parts(&dropped.id).await.remove(0);
-        assert_eq!(part.unconfirmed.is_some(), is_held, "{count}");
-        if is_held {
-            collect(&world.cold_with("RESULTS_CONTENT_CHECK", "warn"), &dropped.id, 1).await.unwrap();
-        }
-        let ended = world.ended(&dropped.id).await;
-        assert_eq!(ended.status.results.content_mismatches, count as u64);
-        assert_eq!(ended.status.state, DropState::Completed);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_different_evaluations_of_a_row_are_a_failed_row_that_is_counted() {
-    let other = LABELS.replace("0.5", "0.9");
-    let results = format!("{}r1,text,{other},\"post 1, with a comma\",\n", with(&format!("r1,text,{LABELS},x,")));
-    let (world, dropped) = completed(&results).await;
-    world.collect(&dropped.id, 1).await.unwrap();
-    let ended = world.ended(&dropped.id).await;
-    let rows = assert_all_rows(&good_file(4), ended.results());
-    assert_eq!((rows[1]["error"].as_str(), rows[1]["labels"].as_str()), ("failed: the API gave two different answers", ""));
-    assert_eq!((ended.status.results.conflicting, ended.status.results.duplicates), (1, 1));
-    assert_eq!(ended.status.state, DropState::CompletedWithErrors);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_a_cut_took_away_is_missed_though_an_unexpected_one_makes_up_for_it() {
-    let (world, dropped) = completed("").await;
-    let whole = results_of(&world.api.job("job-1").uploads[0]);
-    let mut lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    let stranger = b"stranger,text,[],x,\n";
-    lines.insert(1, stranger);
-    let longer = lines.concat();
-    let cut: usize = lines[..5].iter().map(|line| line.len()).sum();
-    world.api.change("job-1", |job| job.results = Some(longer));
-    world.api.next(Call::Download, [Answer::faithful().without_length().cut(cut)]);
-    world.collect(&dropped.id, 1).await.unwrap();
-    assert_eq!(world.states(&dropped.id).await, [PartState::Completed], "it is fetched again, and came otherwise");
-    world.collect(&dropped.id, 1).await.unwrap();
-    let ended = world.ended(&dropped.id).await;
-    assert_eq!((ended.status.rows.outcomes.evaluated, ended.status.results.unexpected), (4, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_fails_again_and_again_is_tried_less_and_less_often() {
-    let (world, dropped) = completed("").await;
-    world.api.always(Call::Download, Some(Answer::status(500)));
-    let announced = || world.events("Job Completed", &dropped.id).len();
-    assert_eq!(announced(), 1);
-    for (attempt, minutes) in [2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
-        world.collect(&dropped.id, 1).await.unwrap();
-        let part = world.parts(&dropped.id).await.remove(0);
-        assert_eq!(part.attempts as usize, attempt + 1);
-        let wait = part.retry_at.unwrap().duration_since(Timestamp::now());
-        assert_eq!((wait.as_secs() + 30) / 60, minutes, "attempt {attempt}");
-        world.age_part((&dropped.id, 1), "announced_at", 1).await;
-        let before = announced();
-        world.poll().await;
-        assert_eq!(announced(), before, "not before it is due");
-        world.age_part((&dropped.id, 1), "retry_at", 0).await;
-        world.poll().await;
-        assert_eq!(announced(), before + 1, "and when it is");
-    }
-    world.api.always(Call::Download, None);
     world.api.change("job-1", |job| job.results = None);
     world.collect(&dropped.id, 1).await.unwrap();
     assert_eq!(world.ended(&dropped.id).await.status.state, DropState::Completed);

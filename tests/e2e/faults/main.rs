@@ -1,5 +1,5 @@
-//! Each fault that a service, a network or a file can bring, by name: the functions are called in this process, over real
-//! sockets, with a Batch API that answers what the test says.
+//! Each fault that a service, a network or a file can bring, by name: the functions are called in
+//! this process, over real sockets, with a Batch API that answers what the test says.
 
 mod absent;
 mod asking;
@@ -7,6 +7,7 @@ mod clocks;
 mod collect;
 mod collect_bytes;
 mod held;
+mod held_kinds;
 mod lost_answers;
 mod not_started;
 mod poll_answers;

@@ -1,4 +1,5 @@
-//! A job that has its rows and does not start; a job that ends before it has any; and uploads that are marked before they begin.
+//! A job that has its rows and does not start; a job that ends before it has any; and uploads that
+//! are marked before they begin.
 
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::{DROPS, RESULTS};
@@ -29,7 +30,8 @@ async fn uploaded(waiting: &[&str]) -> (InProcess, Dropped) {
     (world, dropped)
 }
 
-/// Ages both marks of a part's upload: when its job was created, and when the upload began, in minutes.
+/// Ages both marks of a part's upload: when its job was created, and when the upload began, in
+/// minutes.
 async fn age(world: &InProcess, dropped: &Dropped, part: u32, (created, began): (i64, i64)) {
     world.age_part((&dropped.id, part), "created_at", created).await;
     world.age_part((&dropped.id, part), "upload_began_at", began).await;
@@ -38,7 +40,10 @@ async fn age(world: &InProcess, dropped: &Dropped, part: u32, (created, began): 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_waits_for_an_hour_is_reported_once_and_continues_when_it_starts() {
     let (world, dropped) = uploaded(&["job-1"]).await;
-    assert!(world.parts(&dropped.id).await[0].upload_url.is_some(), "the URL is kept until the job is seen started");
+    assert!(
+        world.parts(&dropped.id).await[0].upload_url.is_some(),
+        "the URL is kept until the job is seen started"
+    );
     age(&world, &dropped, 1, (59, 59)).await;
     world.poll().await;
     assert!(world.events("Drop Needs Action", &dropped.id).is_empty());
@@ -49,10 +54,16 @@ async fn a_job_that_waits_for_an_hour_is_reported_once_and_continues_when_it_sta
     let events = world.events("Drop Needs Action", &dropped.id);
     assert_eq!(events.len(), 1);
     assert!(!events[0].to_string().contains("starts no job"), "another has started: {events:?}");
-    assert_eq!((&events[0]["part"], &events[0]["problem"]["code"]), (&json!(1), &json!("E_NOT_STARTED")));
+    assert_eq!(
+        (&events[0]["part"], &events[0]["problem"]["code"]),
+        (&json!(1), &json!("E_NOT_STARTED"))
+    );
     let status = world.status(&dropped.id).await;
     let problem = status.problem.expect("status.json says what it waits for");
-    assert!(problem.code.as_str() == "E_NOT_STARTED" && problem.message.contains("part 1 (job-1)"), "{problem:?}");
+    assert!(
+        problem.code.as_str() == "E_NOT_STARTED" && problem.message.contains("part 1 (job-1)"),
+        "{problem:?}"
+    );
     assert!(!problem.message.contains("starts no job"), "another has started: {problem:?}");
     let alarms = logs::with(dropped.id.as_str());
     assert_eq!(alarms.iter().filter(|line| line.contains("job_not_started")).count(), 1);
@@ -71,7 +82,10 @@ async fn its_rows_are_uploaded_once_more_if_others_start_and_the_url_is_good() {
     let (world, dropped) = uploaded(&["job-1"]).await;
     age(&world, &dropped, 1, (3 * HOUR + 2, 3 * HOUR + 1)).await;
     world.poll().await;
-    assert!(world.parts(&dropped.id).await[0].repeat_due_at.is_some(), "job-2 was seen started since");
+    assert!(
+        world.parts(&dropped.id).await[0].repeat_due_at.is_some(),
+        "job-2 was seen started since"
+    );
     assert_eq!(world.api.count(Call::Upload), 2, "poll uploads nothing");
     // poll has submit do it.
     world.age_drop(&dropped.id, "active_at", 60).await;
@@ -100,7 +114,15 @@ async fn a_repeat_that_fails_is_the_only_one_and_none_is_made_too_early_or_too_l
     for _ in 0..3 {
         assert!(world.submit(&dropped).await);
     }
-    assert_eq!(world.api.requests(Call::Upload).iter().filter(|request| request.path.ends_with("job-1")).count(), 2);
+    assert_eq!(
+        world
+            .api
+            .requests(Call::Upload)
+            .iter()
+            .filter(|request| request.path.ends_with("job-1"))
+            .count(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +133,8 @@ async fn an_api_that_starts_nothing_is_one_problem_and_gets_no_repeat() {
     }
     world.poll().await;
     let parts = world.parts(&dropped.id).await;
-    assert!(parts.iter().all(|part| part.repeat_due_at.is_none() && part.not_started.is_some_and(|known| known.none_started)));
+    assert!(parts.iter().all(|part| part.repeat_due_at.is_none()
+        && part.not_started.is_some_and(|known| known.none_started)));
     let problem = world.status(&dropped.id).await.problem.unwrap();
     assert!(problem.message.starts_with("the API starts no job of this stack"), "{problem:?}");
     assert!(world.submit(&dropped).await);
@@ -123,10 +146,14 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
     let (world, dropped) = uploaded(&["job-1"]).await;
     age(&world, &dropped, 1, (27 * HOUR, 26 * HOUR)).await;
     world.poll().await;
-    assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Uploaded, 0));
+    assert_eq!(
+        (world.states(&dropped.id).await[0], world.api.count(Call::Cancel)),
+        (PartState::Uploaded, 0)
+    );
     age(&world, &dropped, 1, (28 * HOUR + 1, 28 * HOUR)).await;
     // Its cancel is refused, or answered 200 with an error, or lost: it stays.
-    let error = json!({"error": {"errorCode": "BATCH_JOB_ERROR_UNSPECIFIED", "errorMessage": "not now"}});
+    let error =
+        json!({"error": {"errorCode": "BATCH_JOB_ERROR_UNSPECIFIED", "errorMessage": "not now"}});
     world.api.next(Call::Cancel, [Answer::status(400), Answer::body(error.to_string())]);
     for _ in 0..2 {
         world.poll().await;
@@ -138,7 +165,11 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
     world.poll().await;
     world.poll().await;
     let part = world.parts(&dropped.id).await.remove(0);
-    assert_eq!((part.state, part.replans, part.upload_began_at), (PartState::Planned, 1, None), "GET reports CANCELLED");
+    assert_eq!(
+        (part.state, part.replans, part.upload_began_at),
+        (PartState::Planned, 1, None),
+        "GET reports CANCELLED"
+    );
     assert!(world.submit(&dropped).await);
     // The second job does not start either: it stays, and ends when the API says so.
     world.api.set_state("job-3", "INITIALIZED");
@@ -151,7 +182,11 @@ async fn a_job_that_never_starts_is_replaced_once_when_get_reports_it_cancelled(
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await[0], PartState::Failed);
     let ended = world.end(&dropped).await;
-    assert_eq!(with_error(&assert_all_rows(&file(), ended.results()), "failed: the job was cancelled").len(), 1);
+    assert_eq!(
+        with_error(&assert_all_rows(&file(), ended.results()), "failed: the job was cancelled")
+            .len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +198,10 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     let uploading = world.submit(&dropped);
     let marked = async {
         gate.arrived().await;
-        assert!(world.parts(&dropped.id).await[0].upload_began_at.is_some(), "recorded before the first byte");
+        assert!(
+            world.parts(&dropped.id).await[0].upload_began_at.is_some(),
+            "recorded before the first byte"
+        );
         gate.open();
     };
     let (done, ()) = tokio::join!(uploading, marked);
@@ -176,9 +214,16 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
     world.api.set_state("job-1", "INITIALIZED");
     world.age_part((&dropped.id, 1), "created_at", 5 * HOUR).await;
     world.poll().await;
-    assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Created, 0), "not given up");
+    assert_eq!(
+        (world.states(&dropped.id).await[0], world.api.count(Call::Cancel)),
+        (PartState::Created, 0),
+        "not given up"
+    );
     // And it is lost as such: its rows may have been evaluated.
-    world.api.put_job(moondrop_tests::fake_batch_api::FakeJob { id: "witness".to_owned(), ..world.api.job("job-1") });
+    world.api.put_job(moondrop_tests::fake_batch_api::FakeJob {
+        id: "witness".to_owned(),
+        ..world.api.job("job-1")
+    });
     world.api.forget("job-1");
     world.absent_for(&dropped.id, 1, 24).await;
     let other = world.drop_file("incoming/other.csv", file()).await;
@@ -191,8 +236,13 @@ async fn a_part_whose_upload_began_and_was_not_recorded_counts_as_uploaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_be_read_for_now_do_not_count_as_sent() {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "9")]).await;
-    let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
-    assert_eq!(submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(20)).await, ["0"], "only planned");
+    let dropped =
+        world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
+    assert_eq!(
+        submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(20)).await,
+        ["0"],
+        "only planned"
+    );
     // The list of rejected rows cannot be had.
     let key = format!("{}/rejected.csv", world.record(&dropped.id).await.folder);
     let list = world.read(&key).await.unwrap();
@@ -212,7 +262,10 @@ async fn with_the_file_gone_rows_that_may_have_been_sent_are_not_failed() {
     assert!(!world.submit(&dropped).await);
     world.delete_object(DROPS, "incoming/posts.csv").await;
     assert!(world.submit(&dropped).await);
-    assert_eq!((world.states(&dropped.id).await[0], world.api.count(Call::Cancel)), (PartState::Created, 0));
+    assert_eq!(
+        (world.states(&dropped.id).await[0], world.api.count(Call::Cancel)),
+        (PartState::Created, 0)
+    );
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.rows.outcomes.evaluated, 2, "the job had them");
 }
@@ -237,7 +290,10 @@ async fn a_job_that_ends_unsent_fails_its_rows_or_is_replaced_twice_at_most() {
     let (world, dropped) = unsent().await;
     world.api.change("job-1", |job| {
         job.state = "ERROR".to_owned();
-        job.fields.insert("error".to_owned(), json!({"errorCode": "BATCH_JOB_ERROR_INVALID_POLICY", "errorMessage": "gone"}));
+        job.fields.insert(
+            "error".to_owned(),
+            json!({"errorCode": "BATCH_JOB_ERROR_INVALID_POLICY", "errorMessage": "gone"}),
+        );
     });
     world.poll().await;
     let failure = world.parts(&dropped.id).await.remove(0).failure.expect("it ends");

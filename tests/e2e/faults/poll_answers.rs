@@ -27,7 +27,10 @@ fn completed(states: &[PartState]) -> usize {
 /// No GET without ids, but for the sweep's, which asks for one state only.
 fn assert_every_get_names_jobs(world: &InProcess) {
     for request in world.api.requests(Call::Get) {
-        assert!(request.query.contains("batchJobIds=job-"), "a GET of the whole account: {request:?}");
+        assert!(
+            request.query.contains("batchJobIds=job-"),
+            "a GET of the whole account: {request:?}"
+        );
         assert!(request.query.len() < 8_000, "an address of {} bytes", request.query.len());
     }
 }
@@ -94,7 +97,10 @@ async fn a_404_for_many_jobs_holds_only_those_that_are_unknown() {
     world.api.complete_all();
     world.poll().await;
     let states = world.states(&dropped.id).await;
-    assert_eq!((completed(&states), states.iter().filter(|s| **s == PartState::Uploaded).count()), (127, 3));
+    assert_eq!(
+        (completed(&states), states.iter().filter(|s| **s == PartState::Uploaded).count()),
+        (127, 3)
+    );
     let gets = world.api.count(Call::Get);
     assert!(gets < 60, "{gets} calls for two hundreds with three unknown");
     assert_every_get_names_jobs(&world);
@@ -115,14 +121,21 @@ async fn jobs_left_out_of_an_answer_that_has_pages_are_polled_again_and_not_lost
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_we_have_never_heard_of_ends_nothing_and_holds_back_no_other_job() {
-    // By name, by number as the gateway tells a value it has no name for, and in forms that are none.
-    for odd in [json!("BATCH_JOB_STATE_DREAMING"), json!(17), json!(null), json!(""), json!({"x": 1})] {
+    // By name, by number as the gateway tells a value it has no name for, and in forms that are
+    // none.
+    for odd in
+        [json!("BATCH_JOB_STATE_DREAMING"), json!(17), json!(null), json!(""), json!({"x": 1})]
+    {
         let (world, dropped) = fed(2).await;
         world.api.change("job-1", |job| drop(job.fields.insert("state".to_owned(), odd.clone())));
         world.api.set_state("job-2", "COMPLETED");
         world.poll().await;
         world.poll_in(26 * 60).await;
-        assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded, PartState::Completed], "{odd}");
+        assert_eq!(
+            world.states(&dropped.id).await,
+            [PartState::Uploaded, PartState::Completed],
+            "{odd}"
+        );
         world.api.change("job-1", |job| job.fields.clear());
         assert_eq!(world.end(&dropped).await.status.state, DropState::Completed);
     }
@@ -150,9 +163,12 @@ async fn a_record_with_nulls_and_times_that_are_none_holds_back_no_other_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_goes_backwards_is_passed_over() {
     let (world, dropped) = fed(1).await;
-    for (told, stands) in
-        [("SUBMITTED", "SUBMITTED"), ("QUEUED", "SUBMITTED"), ("INITIALIZED", "SUBMITTED"), ("POSTPROCESSED", "POSTPROCESSED")]
-    {
+    for (told, stands) in [
+        ("SUBMITTED", "SUBMITTED"),
+        ("QUEUED", "SUBMITTED"),
+        ("INITIALIZED", "SUBMITTED"),
+        ("POSTPROCESSED", "POSTPROCESSED"),
+    ] {
         world.api.set_state("job-1", told);
         world.poll().await;
         assert_eq!(world.parts(&dropped.id).await[0].job_state.as_ref().unwrap().as_str(), stands);
@@ -169,7 +185,9 @@ async fn completed_without_a_url_is_not_completed_yet() {
     for none in [json!(""), json!(null)] {
         let (world, dropped) = fed(1).await;
         world.api.set_state("job-1", "COMPLETED");
-        world.api.change("job-1", |job| drop(job.fields.insert("outputFileUrl".to_owned(), none.clone())));
+        world.api.change("job-1", |job| {
+            drop(job.fields.insert("outputFileUrl".to_owned(), none.clone()))
+        });
         world.poll().await;
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded], "{none}");
         assert!(world.events("Job Completed", &dropped.id).is_empty());
@@ -205,10 +223,19 @@ async fn unexpected_and_duplicate_jobs_in_an_answer_are_ignored() {
 async fn an_answer_that_is_no_json_or_none_at_all_moves_nothing() {
     let (world, dropped) = fed(1).await;
     world.api.set_state("job-1", "COMPLETED");
-    for answer in [Answer::body("<html>"), Answer::body("[]"), Answer::status(500), Answer::lost(), Answer::faithful().cut(9)] {
+    for answer in [
+        Answer::body("<html>"),
+        Answer::body("[]"),
+        Answer::status(500),
+        Answer::lost(),
+        Answer::faithful().cut(9),
+    ] {
         world.api.always(Call::Get, Some(answer));
         let error = world.poll_at(Timestamp::now()).await.unwrap_err();
-        assert!(format!("{error:#}").contains("the API"), "the tick counts as failed, and says why: {error:#}");
+        assert!(
+            format!("{error:#}").contains("the API"),
+            "the tick counts as failed, and says why: {error:#}"
+        );
         assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
     }
     world.api.always(Call::Get, None);
@@ -229,7 +256,11 @@ async fn an_error_for_one_job_makes_the_tick_fail_and_holds_back_no_other_job() 
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("500"), "{error:#}");
     assert_eq!(completed(&world.states(&dropped.id).await), 149);
-    assert_eq!(world.events("Job Completed", &dropped.id).len(), 149, "announced, though the tick failed");
+    assert_eq!(
+        world.events("Job Completed", &dropped.id).len(),
+        149,
+        "announced, though the tick failed"
+    );
     assert!(world.api.count(Call::Get) < 20, "{} calls", world.api.count(Call::Get));
 }
 
@@ -240,7 +271,11 @@ async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_d
     let tick = || Box::pin(moondrop_poll::handle(&cold, Timestamp::now(), Deadline::after(DAY)));
     let error = tick().await.unwrap_err();
     assert!(format!("{error:#}").contains("get the API key from Secrets Manager"), "{error:#}");
-    assert!(logs::with("the tick did not do all it had to").iter().any(|line| line.contains("Secrets Manager")));
+    assert!(
+        logs::with("the tick did not do all it had to")
+            .iter()
+            .any(|line| line.contains("Secrets Manager"))
+    );
     world.end(&dropped).await;
     tick().await.unwrap();
 }
@@ -248,7 +283,8 @@ async fn a_tick_that_cannot_have_the_key_fails_and_one_that_has_nothing_to_ask_d
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_stays_reported_until_the_api_takes_the_key() {
     let (world, dropped) = fed(1).await;
-    let code = async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
+    let code =
+        async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     for (answer, told) in [(Some(401), true), (Some(500), true), (None, false)] {
         world.api.always(Call::Get, answer.map(Answer::status));
         assert_eq!(world.poll_at(Timestamp::now()).await.is_err(), told);
@@ -259,7 +295,8 @@ async fn a_refused_key_stays_reported_until_the_api_takes_the_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_the_api_failed_or_cancelled_ends_its_rows_as_failed_with_the_apis_words() {
     let (world, dropped) = fed(3).await;
-    let error = json!({"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "row 1 is odd"});
+    let error =
+        json!({"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "row 1 is odd"});
     world.api.change("job-1", |job| {
         job.state = "ERROR".to_owned();
         job.fields.insert("error".to_owned(), error);
@@ -288,11 +325,13 @@ async fn two_polls_at_once_move_and_announce_without_harm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_to_poll_does_not_reopen_a_part_that_was_lost_and_collected() {
     let (world, dropped) = fed(2).await;
-    // The slow poll is told that the job has completed, before another poll finds it absent for over a day.
+    // The slow poll is told that the job has completed, before another poll finds it absent for
+    // over a day.
     world.api.set_state("job-1", "COMPLETED");
     let (gate, slow) = (Gate::default(), world.cold());
     world.api.next(Call::Get, [Answer::faithful().behind(&gate)]);
-    let slow_poll = async { moondrop_poll::handle(&slow, Timestamp::now(), Deadline::after(DAY)).await };
+    let slow_poll =
+        async { moondrop_poll::handle(&slow, Timestamp::now(), Deadline::after(DAY)).await };
     let meanwhile = async {
         gate.arrived().await;
         world.api.forget("job-1");
@@ -305,7 +344,11 @@ async fn a_late_answer_to_poll_does_not_reopen_a_part_that_was_lost_and_collecte
     };
     let (polled, ()) = tokio::join!(Box::pin(slow_poll), meanwhile);
     polled.unwrap();
-    assert_eq!(world.states(&dropped.id).await[0], PartState::Collected, "collected is the end of a part");
+    assert_eq!(
+        world.states(&dropped.id).await[0],
+        PartState::Collected,
+        "collected is the end of a part"
+    );
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.rows.outcomes.missing, 1);
     assert_all_rows(&good_file(2), ended.results());
@@ -317,7 +360,12 @@ async fn a_refused_key_stops_the_queries_but_not_the_recovery() {
     world.api.set_state("job-1", "COMPLETED");
     world.poll().await;
     world.api.set_key("another");
-    let error = world.poll_at(Timestamp::now() + jiff::SignedDuration::from_mins(61)).await.unwrap_err();
+    let error =
+        world.poll_at(Timestamp::now() + jiff::SignedDuration::from_mins(61)).await.unwrap_err();
     assert!(format!("{error:#}").contains("API key"), "{error:#}");
-    assert_eq!(world.events("Job Completed", &dropped.id).len(), 2, "what has ended is announced again all the same");
+    assert_eq!(
+        world.events("Job Completed", &dropped.id).len(),
+        2,
+        "what has ended is announced again all the same"
+    );
 }

@@ -30,15 +30,21 @@ impl Handler for Picky {
     fn answer(&self, request: Request) -> Reply {
         let asked: Value = serde_json::from_slice(&request.body).unwrap();
         let entries = asked["Entries"].as_array().unwrap();
-        let refuse = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        let refuse = self
+            .refusals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok();
         let taken = if refuse { &entries[..entries.len() - 1] } else { entries };
-        let kinds = taken.iter().map(|e| format!("{} {}", e["DetailType"].as_str().unwrap(), e["Detail"].as_str().unwrap()));
+        let kinds = taken.iter().map(|e| {
+            format!("{} {}", e["DetailType"].as_str().unwrap(), e["Detail"].as_str().unwrap())
+        });
         self.taken.lock().unwrap().extend(kinds);
         let mut answers: Vec<Value> = taken.iter().map(|_| json!({"EventId": "e"})).collect();
         if refuse {
             answers.push(json!({"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}));
         }
-        let mut reply = Reply::json(200, &json!({"FailedEntryCount": u8::from(refuse), "Entries": answers}));
+        let mut reply =
+            Reply::json(200, &json!({"FailedEntryCount": u8::from(refuse), "Entries": answers}));
         reply.headers = vec![("content-type".to_owned(), "application/x-amz-json-1.1".to_owned())];
         reply
     }
@@ -57,13 +63,24 @@ async fn an_event_that_the_bus_did_not_take_is_put_again_and_holds_back_nothing_
     let picky = Arc::new(Picky { refusals: AtomicUsize::new(1), taken: Mutex::default() });
     let bus = serve(|_| picky.clone()).await;
     let services = world.with_bus_at(&bus.url);
-    let tick = || Box::pin(moondrop_poll::handle(&services, Timestamp::now(), Deadline::after(DAY)));
+    let tick =
+        || Box::pin(moondrop_poll::handle(&services, Timestamp::now(), Deadline::after(DAY)));
     let error = format!("{:#}", tick().await.unwrap_err());
     assert!(error.contains("ThrottlingException"), "{error}");
-    let taken = |word: &str| picky.taken.lock().unwrap().iter().filter(|event| event.contains(word)).count();
-    assert_eq!((taken("Job Completed"), taken("Drop Stalled")), (2, 1), "the stalled drop is healed in the same tick");
+    let taken = |word: &str| {
+        picky.taken.lock().unwrap().iter().filter(|event| event.contains(word)).count()
+    };
+    assert_eq!(
+        (taken("Job Completed"), taken("Drop Stalled")),
+        (2, 1),
+        "the stalled drop is healed in the same tick"
+    );
     let status = world.status(&dropped.id).await;
-    assert_eq!(status.parts_by_state, BTreeMap::from([("COMPLETED".to_owned(), 3)]), "and status.json is up to date");
+    assert_eq!(
+        status.parts_by_state,
+        BTreeMap::from([("COMPLETED".to_owned(), 3)]),
+        "and status.json is up to date"
+    );
     tick().await.unwrap();
     assert_eq!(taken("Job Completed"), 5, "none is left out");
     tick().await.unwrap();
@@ -77,7 +94,9 @@ async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() 
     let picky = Arc::new(Picky { refusals: AtomicUsize::new(1), taken: Mutex::default() });
     let bus = serve(|_| picky.clone()).await;
     let services = world.with_bus_at(&bus.url);
-    let taken = |word: &str| picky.taken.lock().unwrap().iter().filter(|event| event.contains(word)).count();
+    let taken = |word: &str| {
+        picky.taken.lock().unwrap().iter().filter(|event| event.contains(word)).count()
+    };
     world.api.next(Call::Create, [Answer::status(500)]);
     for accepted in [0, 1] {
         assert_eq!(submit(&services, &[&dropped.message], DAY).await, ["0"]);
@@ -87,8 +106,13 @@ async fn what_the_bus_did_not_take_of_a_stalled_or_accepted_drop_is_put_again() 
     world.age_drop(&dropped.id, "active_at", 60).await;
     picky.refusals.store(1, Ordering::SeqCst);
     let now = Timestamp::now();
-    let tick =
-        |minutes| Box::pin(moondrop_poll::handle(&services, now + SignedDuration::from_mins(minutes), Deadline::after(DAY)));
+    let tick = |minutes| {
+        Box::pin(moondrop_poll::handle(
+            &services,
+            now + SignedDuration::from_mins(minutes),
+            Deadline::after(DAY),
+        ))
+    };
     tick(0).await.unwrap_err();
     assert_eq!(taken("Drop Stalled"), 0);
     tick(5).await.unwrap();
@@ -122,13 +146,18 @@ async fn only_jobs_that_are_old_ours_waiting_and_unknown_to_the_ledger_are_swept
     });
     let ours = JobName { stack: "faults".to_owned(), drop: dropped.id.clone(), part: 1 };
     world.api.put_job(waiting("orphan", &ours, 6 * 60));
-    world.api.put_job(waiting("others", &JobName { stack: "another".to_owned(), ..ours.clone() }, 6 * 60));
+    world.api.put_job(waiting(
+        "others",
+        &JobName { stack: "another".to_owned(), ..ours.clone() },
+        6 * 60,
+    ));
     world.api.put_job(FakeJob { state: "QUEUED".to_owned(), ..waiting("started", &ours, 6 * 60) });
     world.api.put_job(FakeJob { name: "by hand".to_owned(), ..waiting("foreign", &ours, 6 * 60) });
     world.poll_in(5 * 60).await;
     assert_eq!(world.api.count(Call::Cancel), 0, "no sweep is due");
     world.poll_in(5 * 60 + 11).await;
-    let cancelled: Vec<String> = world.api.requests(Call::Cancel).into_iter().map(|r| r.path).collect();
+    let cancelled: Vec<String> =
+        world.api.requests(Call::Cancel).into_iter().map(|r| r.path).collect();
     assert_eq!(cancelled, ["/v1/batch-jobs/orphan/cancel"]);
     let asked = world.api.count(Call::Get);
     world.api.set_state("job-1", "COMPLETED");
@@ -169,15 +198,24 @@ async fn a_drop_over_48_hours_is_warned_of_and_over_72_hours_alarmed() {
     let world = InProcess::start().await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
     assert!(world.submit(&dropped).await);
-    let said =
-        |alarm: &str| logs::with(dropped.id.as_str()).iter().filter(|line| line.contains(alarm)).cloned().collect::<Vec<_>>();
+    let said = |alarm: &str| {
+        logs::with(dropped.id.as_str())
+            .iter()
+            .filter(|line| line.contains(alarm))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     world.poll_in(47 * 60).await;
     assert!(said("drop_over_").is_empty());
     world.poll_in(49 * 60).await;
     assert!(said("drop_over_48h")[0].contains("WARN") && said("drop_over_72h").is_empty());
     world.poll_in(73 * 60).await;
     assert!(said("drop_over_72h")[0].contains("ERROR"));
-    assert_eq!(world.end(&dropped).await.status.state, DropState::Completed, "and it is carried on all the same");
+    assert_eq!(
+        world.end(&dropped).await.status.state,
+        DropState::Completed,
+        "and it is carried on all the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,6 +226,10 @@ async fn an_ended_part_that_no_one_collects_is_announced_again_and_again() {
     world.api.complete_all();
     for (minutes, announced) in [(0, 1), (5, 1), (59, 1), (61, 2), (65, 2), (122, 3)] {
         world.poll_in(minutes).await;
-        assert_eq!(world.events("Job Completed", &dropped.id).len(), announced, "after {minutes} minutes");
+        assert_eq!(
+            world.events("Job Completed", &dropped.id).len(),
+            announced,
+            "after {minutes} minutes"
+        );
     }
 }

@@ -15,7 +15,10 @@ async fn a_key_rotated_in_mid_run_is_taken_up_by_every_function() {
         world.api.set_key(key);
         world.rotate_key(key);
     };
-    assert_eq!(submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(10)).await, ["0"]);
+    assert_eq!(
+        submit(&world.services, &[&dropped.message], std::time::Duration::from_secs(10)).await,
+        ["0"]
+    );
     rotate("key-two");
     assert!(world.submit(&dropped).await);
     rotate("key-three");
@@ -36,7 +39,11 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
         world.rotate_key(bad);
         assert!(!world.submit(&dropped).await, "{bad:?}");
         let problem = world.status(&dropped.id).await.problem.unwrap();
-        assert_eq!((problem.code.as_str(), problem.next_step.contains("into its secret")), ("E_API_KEY", true), "{problem:?}");
+        assert_eq!(
+            (problem.code.as_str(), problem.next_step.contains("into its secret")),
+            ("E_API_KEY", true),
+            "{problem:?}"
+        );
         let counted = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
         assert!(counted.contains(r#""ApiKeyRefused":1"#), "the alarm sees it: {counted}");
         world.rotate_key(moondrop_tests::env::KEY);
@@ -60,20 +67,29 @@ async fn content_key_and_pre_signed_urls_are_in_no_log_event_status_or_record() 
     // Every kind of problem on the way, each of which is logged.
     world.api.next(Call::Create, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
-    for upload in [Answer::status(403), Answer::status(500), Answer::break_after(9), Answer::lost()] {
+    for upload in [Answer::status(403), Answer::status(500), Answer::break_after(9), Answer::lost()]
+    {
         world.api.next(Call::Upload, [upload]);
         assert!(!world.submit(&dropped).await);
     }
     assert_clean(&world, &[CONTENT, KEY]).await;
     assert!(world.submit(&dropped).await);
-    world.api.always(Call::Get, Some(Answer::body(format!("{{\"outputFileUrl\":\"http://x/?{SIGNATURE}\""))));
+    world.api.always(
+        Call::Get,
+        Some(Answer::body(format!("{{\"outputFileUrl\":\"http://x/?{SIGNATURE}\""))),
+    );
     let error = world.poll_at(jiff::Timestamp::now()).await.unwrap_err();
     assert!(!format!("{error:?}").contains(SIGNATURE), "{error:?}");
     world.api.always(Call::Get, None);
     world.api.complete_all();
     world.poll().await;
     let part = |number: u32| world.collect(&dropped.id, number);
-    for download in [Answer::status(403), Answer::status(500), Answer::lost(), Answer::body(format!("<p>{CONTENT}\n<p>\n"))] {
+    for download in [
+        Answer::status(403),
+        Answer::status(500),
+        Answer::lost(),
+        Answer::body(format!("<p>{CONTENT}\n<p>\n")),
+    ] {
         world.api.next(Call::Download, [download]);
         part(1).await.unwrap();
     }
@@ -83,20 +99,35 @@ async fn content_key_and_pre_signed_urls_are_in_no_log_event_status_or_record() 
     assert_all_rows(file.as_bytes(), ended.results());
     assert_clean(&world, &[CONTENT, KEY, SIGNATURE]).await;
     // A file refused as a whole is told by its place, not by its words.
-    let refused = world.drop_file("incoming/refused.csv", format!("ref_id,type,content\n1,text,{CONTENT}\"x\n")).await;
+    let refused = world
+        .drop_file("incoming/refused.csv", format!("ref_id,type,content\n1,text,{CONTENT}\"x\n"))
+        .await;
     assert!(
-        submit(&world.services, &[&refused.message, CONTENT, &format!("{{\"time\":\"{CONTENT}\"}}")], DAY).await.len() == 2
+        submit(
+            &world.services,
+            &[&refused.message, CONTENT, &format!("{{\"time\":\"{CONTENT}\"}}")],
+            DAY
+        )
+        .await
+        .len()
+            == 2
     );
     assert_clean(&world, &[CONTENT, KEY, SIGNATURE]).await;
-    let rejected = world.keys("results/").await.into_iter().filter(|key| key.ends_with("rejected.csv"));
+    let rejected =
+        world.keys("results/").await.into_iter().filter(|key| key.ends_with("rejected.csv"));
     for key in rejected {
-        assert!(!String::from_utf8(world.read(&key).await.unwrap()).unwrap().contains(CONTENT), "{key}");
+        assert!(
+            !String::from_utf8(world.read(&key).await.unwrap()).unwrap().contains(CONTENT),
+            "{key}"
+        );
     }
 }
 
-/// No marker is told anywhere. The ledger's upload address is left out while it is needed, and checked to be gone after.
+/// No marker is told anywhere. The ledger's upload address is left out while it is needed, and
+/// checked to be gone after.
 async fn assert_clean(world: &InProcess, markers: &[&str]) {
-    let mut told = vec![("the log", logs::all()), ("an event", format!("{:?}", world.aws().events()))];
+    let mut told =
+        vec![("the log", logs::all()), ("an event", format!("{:?}", world.aws().events()))];
     for mut record in world.all_items().await {
         if !markers.contains(&SIGNATURE) {
             record.remove("upload_url");

@@ -24,7 +24,11 @@ impl Handler for Answers {
     fn answer(&self, request: Request) -> Reply {
         let body = match request.method.as_str() {
             "HEAD" => Vec::new(),
-            _ => format!("<?xml version=\"1.0\"?><Error><Code>{}</Code><Message>x</Message></Error>", self.code).into_bytes(),
+            _ => format!(
+                "<?xml version=\"1.0\"?><Error><Code>{}</Code><Message>x</Message></Error>",
+                self.code
+            )
+            .into_bytes(),
         };
         let mut headers = vec![("content-type".to_owned(), "application/xml".to_owned())];
         if self.marker {

@@ -16,7 +16,8 @@ fn file() -> Vec<u8> {
     good_file(4)
 }
 
-/// The drop is not given up, says why it waits, and goes on where it stood once the API takes jobs again.
+/// The drop is not given up, says why it waits, and goes on where it stood once the API takes jobs
+/// again.
 async fn assert_waits_then_resumes(answer: Answer, code: &str) {
     let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
@@ -62,7 +63,8 @@ async fn create_answered_429_with_retry_after_as_a_date_waits_until_then() {
     let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     let then = Timestamp::now() + SignedDuration::from_secs(3);
-    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then).unwrap();
+    let date =
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then).unwrap();
     world.api.next(Call::Create, [Answer::status(429).header("Retry-After", date)]);
     assert!(world.submit(&dropped).await);
     // The date has whole seconds.
@@ -73,15 +75,21 @@ async fn create_answered_429_with_retry_after_as_a_date_waits_until_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_with_an_absurd_retry_after_requeues_the_drop_at_once() {
     let begun = std::time::Instant::now();
-    assert_waits_then_resumes(Answer::status(429).header("Retry-After", "9999999"), "E_API_BUSY").await;
-    assert!(begun.elapsed() < Duration::from_secs(30), "it is not waited for: {:?}", begun.elapsed());
+    assert_waits_then_resumes(Answer::status(429).header("Retry-After", "9999999"), "E_API_BUSY")
+        .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "it is not waited for: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_429_with_a_retry_after_that_is_garbage_is_tried_again() {
     let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
-    let garbage = ["soon", "-1", "99999999999999999999999"].map(|g| Answer::status(429).header("Retry-After", g));
+    let garbage = ["soon", "-1", "99999999999999999999999"]
+        .map(|g| Answer::status(429).header("Retry-After", g));
     world.api.next(Call::Create, garbage);
     assert!(world.submit(&dropped).await);
     assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (5, 2));
@@ -97,8 +105,21 @@ async fn create_answered_401_has_the_key_reloaded_once_and_goes_on_with_a_rotate
     world.api.set_key("key-two");
     world.rotate_key("key-two");
     assert!(world.submit(&dropped).await);
-    let keys: Vec<_> = world.api.requests(Call::Create).iter().map(|r| r.header("authorization").unwrap().to_owned()).collect();
-    assert_eq!(keys, [format!("Bearer {KEY}"), format!("Bearer {KEY}"), "Bearer key-two".into(), "Bearer key-two".into()]);
+    let keys: Vec<_> = world
+        .api
+        .requests(Call::Create)
+        .iter()
+        .map(|r| r.header("authorization").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            format!("Bearer {KEY}"),
+            format!("Bearer {KEY}"),
+            "Bearer key-two".into(),
+            "Bearer key-two".into()
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +134,11 @@ async fn a_refused_key_is_tried_twice_and_no_more_in_an_invocation() {
     let dropped = world.drop_file("incoming/posts.csv", good_file(20)).await;
     world.api.set_key("another");
     assert!(!world.submit(&dropped).await);
-    assert_eq!(world.api.count(Call::Create), 2, "once with the kept key, once with the reloaded one");
+    assert_eq!(
+        world.api.count(Call::Create),
+        2,
+        "once with the kept key, once with the reloaded one"
+    );
 }
 
 /// An answer that blames the request is believed when it is given twice, ten minutes apart.
@@ -134,18 +159,31 @@ async fn assert_rows_fail_at_the_second_refusal(answer: Answer, error: &str) {
     assert_eq!(ended.status.state, DropState::Failed);
     let rows = assert_all_rows(&file(), ended.results());
     assert_eq!(with_error(&rows, error).len(), 4, "{rows:?}");
-    let alarms: Vec<String> = logs::with(dropped.id.as_str()).into_iter().filter(|line| line.contains("job_failed")).collect();
+    let alarms: Vec<String> = logs::with(dropped.id.as_str())
+        .into_iter()
+        .filter(|line| line.contains("job_failed"))
+        .collect();
     let reason = error.strip_prefix("failed: ").unwrap();
-    assert!(alarms.len() == 2 && alarms[0].contains(reason), "an operator is told once for each part, and why: {alarms:?}");
+    assert!(
+        alarms.len() == 2 && alarms[0].contains(reason),
+        "an operator is told once for each part, and why: {alarms:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_twice_with_an_error_that_blames_the_request_fails_the_rows() {
     let answer = Answer::refusal(400, 3, "no such policy");
-    assert_rows_fail_at_the_second_refusal(answer, "failed: the API refuses to create a job: 400 no such policy").await;
+    assert_rows_fail_at_the_second_refusal(
+        answer,
+        "failed: the API refuses to create a job: 400 no such policy",
+    )
+    .await;
     for code in ["INVALID_POLICY", "INVALID_POLICY_VERSION", "INVALID_PRIORITY"] {
-        let error = json!({"errorCode": format!("BATCH_JOB_ERROR_{code}"), "errorMessage": "no such"});
-        let answer = Answer::body(json!({"batchJobId": "", "error": error, "inputFileUploadUrl": ""}).to_string());
+        let error =
+            json!({"errorCode": format!("BATCH_JOB_ERROR_{code}"), "errorMessage": "no such"});
+        let answer = Answer::body(
+            json!({"batchJobId": "", "error": error, "inputFileUploadUrl": ""}).to_string(),
+        );
         let error = format!("failed: the API refuses to create a job: {code} no such");
         assert_rows_fail_at_the_second_refusal(answer, &error).await;
     }
@@ -166,7 +204,8 @@ async fn a_refusal_that_is_followed_by_a_job_is_forgotten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour() {
-    let coded = json!({"error": {"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "?"}});
+    let coded =
+        json!({"error": {"errorCode": "BATCH_JOB_ERROR_INVALID_INPUT_FILE", "errorMessage": "?"}});
     for answer in [
         Answer::status(400),
         Answer::status(402),
@@ -186,13 +225,21 @@ async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour(
             assert!(!world.submit(&dropped).await);
             assert_eq!(world.states(&dropped.id).await, [PartState::Planned; 2]);
             world.poll().await;
-            let told = logs::with(dropped.id.as_str()).iter().any(|line| line.contains(r#""alarm":"create_refused""#));
+            let told = logs::with(dropped.id.as_str())
+                .iter()
+                .any(|line| line.contains(r#""alarm":"create_refused""#));
             assert_eq!(told, minutes > 60, "{minutes}");
             let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
-            assert!(line.contains(&format!(r#""CreatesRefused":{}"#, u8::from(minutes > 60))), "{line}");
+            assert!(
+                line.contains(&format!(r#""CreatesRefused":{}"#, u8::from(minutes > 60))),
+                "{line}"
+            );
         }
         let problem = world.status(&dropped.id).await.problem.unwrap();
-        assert!(problem.code.as_str() == "E_API_REFUSED" && problem.next_step.contains("for an hour"), "{problem:?}");
+        assert!(
+            problem.code.as_str() == "E_API_REFUSED" && problem.next_step.contains("for an hour"),
+            "{problem:?}"
+        );
         world.api.always(Call::Create, None);
         assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);
     }
@@ -211,8 +258,10 @@ async fn create_answered_200_with_a_default_empty_error_is_success() {
         let dropped = world.drop_file("incoming/posts.csv", file()).await;
         let id = format!("job-{}", world.api.jobs().len() + 1);
         let url = format!("{}/input/{id}?X-Amz-Signature={SIGNATURE}", world.api.url());
-        let answer =
-            Answer::body(json!({"batchJobId": id, "name": null, "error": error, "inputFileUploadUrl": url}).to_string());
+        let answer = Answer::body(
+            json!({"batchJobId": id, "name": null, "error": error, "inputFileUploadUrl": url})
+                .to_string(),
+        );
         world.api.next(Call::Create, [answer.with_effect()]);
         let ended = world.finish(&dropped).await;
         assert_eq!(ended.status.state, DropState::Completed, "{error}");
@@ -222,19 +271,28 @@ async fn create_answered_200_with_a_default_empty_error_is_success() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_answered_200_without_id_or_url_is_no_job_and_no_failure() {
-    for answer in [json!({}), json!({"batchJobId": "job-9"}), json!({"inputFileUploadUrl": "http://127.0.0.1/x"}), json!("?")] {
+    for answer in [
+        json!({}),
+        json!({"batchJobId": "job-9"}),
+        json!({"inputFileUploadUrl": "http://127.0.0.1/x"}),
+        json!("?"),
+    ] {
         assert_waits_then_resumes(Answer::body(answer.to_string()), "E_API").await;
     }
 }
 
-/// The outcome is unknown: the job may be there. It gets no second one at once; the one that no record knows never gets rows,
-/// and is swept.
+/// The outcome is unknown: the job may be there. It gets no second one at once; the one that no
+/// record knows never gets rows, and is swept.
 async fn assert_outcome_unknown(answer: Answer, made: usize) {
     let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1"), ("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", file()).await;
     world.api.next(Call::Create, [answer]);
     assert!(!world.submit(&dropped).await);
-    assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (1, made), "no second create at once");
+    assert_eq!(
+        (world.api.count(Call::Create), world.api.jobs().len()),
+        (1, made),
+        "no second create at once"
+    );
     assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_API"));
     assert!(world.submit(&dropped).await);
     let fed = world.api.fed();
@@ -244,7 +302,8 @@ async fn assert_outcome_unknown(answer: Answer, made: usize) {
         world.api.change(&job.id, |job| job.created_at -= SignedDuration::from_mins(320));
     }
     world.poll_in(5 * 60 + 20).await;
-    let cancelled: Vec<_> = world.api.jobs().into_iter().filter(|job| job.state == "CANCELLED").collect();
+    let cancelled: Vec<_> =
+        world.api.jobs().into_iter().filter(|job| job.state == "CANCELLED").collect();
     assert_eq!(cancelled.len(), made);
     assert!(cancelled.iter().all(|job| job.uploads.is_empty()));
     let ended = world.end(&dropped).await;

@@ -35,7 +35,9 @@ async fn of_two_deliveries_at_once_one_job_gets_the_rows_and_the_other_is_cancel
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     let (gate, other) = (Gate::default(), world.cold());
-    world.api.next(Call::Create, [Answer::faithful().behind(&gate), Answer::faithful().behind(&gate)]);
+    world
+        .api
+        .next(Call::Create, [Answer::faithful().behind(&gate), Answer::faithful().behind(&gate)]);
     let both_are_creating = async {
         gate.arrived().await;
         gate.arrived().await;
@@ -43,13 +45,20 @@ async fn of_two_deliveries_at_once_one_job_gets_the_rows_and_the_other_is_cancel
         gate.open();
     };
     let messages = [dropped.message.as_str()];
-    let (one, two, ()) =
-        tokio::join!(submit(&world.services, &messages, DAY), submit(&other, &messages, DAY), both_are_creating);
+    let (one, two, ()) = tokio::join!(
+        submit(&world.services, &messages, DAY),
+        submit(&other, &messages, DAY),
+        both_are_creating
+    );
     assert!(one.is_empty() && two.is_empty());
-    let (fed, unfed): (Vec<_>, Vec<_>) = world.api.jobs().into_iter().partition(|job| !job.uploads.is_empty());
+    let (fed, unfed): (Vec<_>, Vec<_>) =
+        world.api.jobs().into_iter().partition(|job| !job.uploads.is_empty());
     assert_eq!((fed.len(), unfed.len()), (1, 1));
     assert_eq!(unfed[0].state, "CANCELLED");
-    assert!(fed[0].uploads.iter().all(|upload| *upload == fed[0].uploads[0]), "whoever uploads, uploads the same bytes");
+    assert!(
+        fed[0].uploads.iter().all(|upload| *upload == fed[0].uploads[0]),
+        "whoever uploads, uploads the same bytes"
+    );
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_all_rows(&good_file(4), ended.results());
@@ -62,7 +71,11 @@ async fn many_deliveries_at_once_of_many_parts_leave_one_started_job_a_part() {
     let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
     let messages = [dropped.message.as_str()];
     let (a, b, c) = (world.cold(), world.cold(), world.cold());
-    let done = tokio::join!(submit(&a, &messages, DAY), submit(&b, &messages, DAY), submit(&c, &messages, DAY));
+    let done = tokio::join!(
+        submit(&a, &messages, DAY),
+        submit(&b, &messages, DAY),
+        submit(&c, &messages, DAY)
+    );
     assert!(done.0.is_empty() && done.1.is_empty() && done.2.is_empty(), "{done:?}");
     let fed: Vec<String> = world.api.fed().into_iter().map(|job| job.name).collect();
     assert_eq!((fed.len(), fed.iter().collect::<BTreeSet<_>>().len()), (12, 12));
@@ -86,7 +99,10 @@ async fn a_losers_cancel_that_fails_leaves_the_job_to_the_sweep() {
     };
     let (done, ()) = tokio::join!(submit(&world.services, &messages, DAY), second_overtakes);
     assert!(done.is_empty(), "the drop is fed all the same");
-    assert_eq!((world.api.job("job-1").state.as_str(), world.api.job("job-1").uploads.len()), ("INITIALIZED", 0));
+    assert_eq!(
+        (world.api.job("job-1").state.as_str(), world.api.job("job-1").uploads.len()),
+        ("INITIALIZED", 0)
+    );
     world.poll_in(5 * 60 + 30).await;
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
     assert_eq!(world.api.job("job-2").state, "QUEUED");
@@ -101,7 +117,10 @@ async fn two_versions_out_of_order_are_two_drops_and_the_overwritten_one_says_it
     assert!(world.submit(&second).await);
     assert!(world.submit(&first).await, "what is gone does not come back by trying again");
     let gone = world.ended(&first.id).await;
-    assert_eq!((gone.status.state, gone.status.problem.unwrap().code.as_str()), (DropState::Failed, "E_GONE"));
+    assert_eq!(
+        (gone.status.state, gone.status.problem.unwrap().code.as_str()),
+        (DropState::Failed, "E_GONE")
+    );
     let ended = world.finish(&second).await;
     assert_all_rows(&good_file(3), ended.results());
     assert_ne!(world.record(&first.id).await.folder, world.record(&second.id).await.folder);
@@ -116,7 +135,11 @@ async fn a_file_overwritten_before_its_upload_ends_its_rows_and_cancels_its_jobs
     world.drop_file("incoming/posts.csv", good_file(9)).await;
     assert!(world.submit(&dropped).await);
     assert_eq!(world.states(&dropped.id).await, [PartState::Failed; 2]);
-    assert!(world.api.jobs().iter().all(|job| job.uploads.is_empty() && job.state == "CANCELLED"), "{:?}", world.api.jobs());
+    assert!(
+        world.api.jobs().iter().all(|job| job.uploads.is_empty() && job.state == "CANCELLED"),
+        "{:?}",
+        world.api.jobs()
+    );
     let ended = world.end(&dropped).await;
     assert_eq!(ended.status.state, DropState::Failed);
     assert!(ended.status.problem.unwrap().message.contains("overwritten or deleted"));
@@ -178,8 +201,10 @@ async fn what_is_under_way_when_the_time_is_over_is_given_up_in_time_to_say_so()
 async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it() {
     let world = InProcess::start().await;
     // Bad rows have to be listed, and cannot be.
-    let dropped = world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
-    let told = async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
+    let dropped =
+        world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
+    let told =
+        async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
     let without = world.cold_with("RESULTS_BUCKET", "no-such-bucket");
     assert_eq!(submit(&without, &[&dropped.message], DAY).await, ["0"]);
     assert_eq!(told().await.as_deref(), Some("E_CHECK"));
@@ -189,9 +214,15 @@ async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it()
     let status = world.status(&dropped.id).await;
     assert_eq!(status.state, DropState::Checking);
     let problem = status.problem.expect("status.json says what it waits for");
-    assert!(problem.message.contains("2 rows") && problem.next_step.contains("more memory"), "{problem:?}");
+    assert!(
+        problem.message.contains("2 rows") && problem.next_step.contains("more memory"),
+        "{problem:?}"
+    );
     let ended = world.finish(&dropped).await;
-    assert_eq!((ended.status.state, ended.status.problem.is_none()), (DropState::CompletedWithErrors, true));
+    assert_eq!(
+        (ended.status.state, ended.status.problem.is_none()),
+        (DropState::CompletedWithErrors, true)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +277,10 @@ async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
     let parts = world.parts(&dropped.id).await;
     assert_eq!(parts.len(), many);
     assert!(parts.iter().enumerate().all(|(i, part)| part.plan.number as usize == i + 1 && part.state == PartState::Planned));
-    assert!(parts.windows(2).all(|pair| pair[0].plan.end == pair[1].plan.offset), "no gap and no overlap");
+    assert!(
+        parts.windows(2).all(|pair| pair[0].plan.end == pair[1].plan.offset),
+        "no gap and no overlap"
+    );
     let status = world.status(&dropped.id).await;
     assert_eq!((status.parts.len(), status.rows.total), (many, Some(many as u64)));
 }

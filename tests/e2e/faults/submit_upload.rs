@@ -32,8 +32,19 @@ async fn assert_uploaded_again_to_the_same_job(answer: Answer) {
     assert_all_rows(&file(), ended.results());
     assert_eq!((world.api.jobs().len(), world.api.count(Call::Create)), (1, 1), "no second job");
     let uploads = world.api.requests(Call::Upload);
-    assert!(uploads.iter().all(|r| r.path == uploads[0].path && r.query == uploads[0].query), "one address");
-    assert!(world.api.job("job-1").uploads.iter().all(|upload| *upload == world.api.job("job-1").uploads[0]), "the same bytes");
+    assert!(
+        uploads.iter().all(|r| r.path == uploads[0].path && r.query == uploads[0].query),
+        "one address"
+    );
+    assert!(
+        world
+            .api
+            .job("job-1")
+            .uploads
+            .iter()
+            .all(|upload| *upload == world.api.job("job-1").uploads[0]),
+        "the same bytes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +108,10 @@ async fn a_job_to_which_nothing_was_sent_is_claimed_cancelled_and_replaced() {
     assert!(!world.submit(&dropped).await);
     world.age_part((&dropped.id, 1), "created_at", 4 * 60 + 29).await;
     world.poll().await;
-    assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Created], 0));
+    assert_eq!(
+        (world.states(&dropped.id).await, world.api.count(Call::Cancel)),
+        (vec![PartState::Created], 0)
+    );
     world.age_part((&dropped.id, 1), "created_at", 4 * 60 + 31).await;
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Abandoning]);
@@ -121,7 +135,8 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
     let (world, dropped) = start().await;
     world.api.next(Call::Upload, [Answer::lost()]);
     assert!(!world.submit(&dropped).await);
-    // The API's word lags: the job has its rows and is still told as waiting; and it cannot be cancelled any more.
+    // The API's word lags: the job has its rows and is still told as waiting; and it cannot be
+    // cancelled any more.
     world.api.set_state("job-1", "INITIALIZED");
     world.age_part((&dropped.id, 1), "created_at", 28 * 60 - 1).await;
     world.poll().await;
@@ -129,7 +144,10 @@ async fn a_claimed_job_that_had_started_after_all_keeps_the_part() {
     world.age_part((&dropped.id, 1), "created_at", 28 * 60 + 1).await;
     world.api.next(Call::Cancel, [Answer::status(400)]);
     world.poll().await;
-    assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Abandoning], 1));
+    assert_eq!(
+        (world.states(&dropped.id).await, world.api.count(Call::Cancel)),
+        (vec![PartState::Abandoning], 1)
+    );
     world.api.set_state("job-1", "SUBMITTED");
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Uploaded]);
@@ -146,8 +164,15 @@ async fn a_host_that_is_not_allowed_gets_no_row_and_costs_one_job() {
     world.api.next(Call::Create, [Answer::body(elsewhere.to_string())]);
     assert!(!world.submit(&dropped).await);
     let problem = world.status(&dropped.id).await.problem.unwrap();
-    assert!(problem.code.as_str() == "E_HOST" && problem.message.contains("uploads.example.net"), "{problem:?}");
-    assert_eq!((world.api.count(Call::Create), world.api.count(Call::Upload)), (1, 0), "the other parts wait");
+    assert!(
+        problem.code.as_str() == "E_HOST" && problem.message.contains("uploads.example.net"),
+        "{problem:?}"
+    );
+    assert_eq!(
+        (world.api.count(Call::Create), world.api.count(Call::Upload)),
+        (1, 0),
+        "the other parts wait"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +184,10 @@ async fn a_cancel_that_fails_is_tried_again_by_the_next_tick() {
     world.api.next(Call::Cancel, (0..5).map(|_| Answer::status(503)));
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("503"), "the tick counts as failed: {error:#}");
-    assert_eq!((world.states(&dropped.id).await, world.api.count(Call::Cancel)), (vec![PartState::Abandoning], 5));
+    assert_eq!(
+        (world.states(&dropped.id).await, world.api.count(Call::Cancel)),
+        (vec![PartState::Abandoning], 5)
+    );
     world.poll().await;
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
     world.poll().await;

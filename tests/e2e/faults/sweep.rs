@@ -45,7 +45,9 @@ async fn a_drop_is_struck_off_only_by_a_look_that_finds_no_orphan() {
     // Answered 200, with an error in it: it is no cancel.
     let error = json!({"batchJobId": "orphan", "error": {"errorMessage": "it is busy"}});
     for (i, (later, answer)) in
-        [(0, Some(Answer::body(error.to_string()))), (6, Some(Answer::status(500))), (17, None)].into_iter().enumerate()
+        [(0, Some(Answer::body(error.to_string()))), (6, Some(Answer::status(500))), (17, None)]
+            .into_iter()
+            .enumerate()
     {
         let cancelled = if answer.is_some() { "INITIALIZED" } else { "CANCELLED" };
         world.api.always(Call::Cancel, answer);
@@ -79,8 +81,14 @@ async fn looks_that_find_orphans_become_rare_and_end_after_a_month_with_a_warnin
     }
     assert!(waits.windows(2).all(|pair| pair[1] + 60 >= pair[0]), "{waits:?}");
     assert!(waits.iter().rev().take(5).all(|wait| *wait == 24 * 60), "once a day: {waits:?}");
-    assert!((DUE + 31 * 24 * 60..DUE + 33 * 24 * 60).contains(&last), "and none after a month: {}", last - DUE);
-    let warned = logs::with(dropped.id.as_str()).iter().any(|line| line.contains("could not be cancelled in a month"));
+    assert!(
+        (DUE + 31 * 24 * 60..DUE + 33 * 24 * 60).contains(&last),
+        "and none after a month: {}",
+        last - DUE
+    );
+    let warned = logs::with(dropped.id.as_str())
+        .iter()
+        .any(|line| line.contains("could not be cancelled in a month"));
     assert!(warned);
 }
 
@@ -111,9 +119,14 @@ async fn a_403_to_list_or_cancel_is_the_key_or_its_rights() {
             // The jobs themselves may be read.
             world.api.next(Call::Get, [Answer::faithful(), refusal()]);
         }
-        let error = world.poll_at(Timestamp::now() + SignedDuration::from_mins(DUE)).await.unwrap_err();
+        let error =
+            world.poll_at(Timestamp::now() + SignedDuration::from_mins(DUE)).await.unwrap_err();
         assert!(format!("{error:#}").contains("API key"), "{error:#}");
-        assert_eq!(world.problem(&dropped.id).await.as_deref(), Some("E_API_KEY"), "cancel: {cancel}");
+        assert_eq!(
+            world.problem(&dropped.id).await.as_deref(),
+            Some("E_API_KEY"),
+            "cancel: {cancel}"
+        );
         world.api.always(Call::Cancel, None);
         tick(&world, DUE + 10).await;
         assert_eq!(world.problem(&dropped.id).await, None);

@@ -17,7 +17,10 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
                 out.push(Next::new("collect: joins and stores the rows", with(joined)));
             }
             if let Some(job) = sees.lost {
-                out.push(Next::new("collect: finds the lost job reported", with(Collect::Found { job })));
+                out.push(Next::new(
+                    "collect: finds the lost job reported",
+                    with(Collect::Found { job }),
+                ));
             }
             // `Ledger::hold`
             if world.bad_results && record.at == At::Completed && !record.held && sees.rows {
@@ -42,14 +45,19 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
                     out.push(Next::fault(what, lost));
                 }
             } else {
-                out.push(Next::new("collect: is not the one to record it, and deletes its file", done));
+                out.push(Next::new(
+                    "collect: is not the one to record it, and deletes its file",
+                    done,
+                ));
             }
             out.push(Next::fault("collect: dies", with(Collect::Idle)));
         }
         // `Ledger::restore`
         Collect::Found { job } => {
             let mut done = with(Collect::Idle);
-            if record.job == Some(job) && ((record.at == At::Failed && record.lost) || !rules.restore_checked) {
+            if record.job == Some(job)
+                && ((record.at == At::Failed && record.lost) || !rules.restore_checked)
+            {
                 restore(rules, &mut done);
             }
             out.push(Next::new("collect: the part goes back, if FAILED(lost) stands", done));
@@ -58,7 +66,10 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
         Collect::Unsure => {
             let mut done = with(Collect::Idle);
             done.record.file &= record.at == At::Collected;
-            out.push(Next::new("collect: sees whose file is recorded, and keeps or deletes its own", done));
+            out.push(Next::new(
+                "collect: sees whose file is recorded, and keeps or deletes its own",
+                done,
+            ));
         }
     }
     if state.collect != Collect::Idle {
@@ -69,7 +80,10 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
         }
         if sees.lost.is_some() {
             restore(rules, &mut done);
-            out.push(Next::new("second collect: the lost job is reported, and the part goes back", done));
+            out.push(Next::new(
+                "second collect: the lost job is reported, and the part goes back",
+                done,
+            ));
         }
     }
 }
@@ -87,7 +101,9 @@ fn sees(world: &World, state: &State) -> Sees {
     let rows = match record.at {
         At::Completed => record.held || phase == Phase::Completed,
         // What is lost and has no rows has none to come.
-        At::Failed if record.lost && may_be_sent(state) => phase == Phase::Gone || world.omits != Omits::Nothing,
+        At::Failed if record.lost && may_be_sent(state) => {
+            phase == Phase::Gone || world.omits != Omits::Nothing
+        }
         At::Failed => true,
         _ => false,
     };

@@ -1,4 +1,5 @@
-//! What poll decides of a record and an answer: asked of its own code, [`moondrop_shared::part::decide`].
+//! What poll decides of a record and an answer: asked of its own code,
+//! [`moondrop_shared::part::decide`].
 
 use crate::rules::{Expiry, Scenario, World};
 use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
@@ -30,9 +31,15 @@ pub(crate) fn plan(scenario: &Scenario, was: &Record, view: View, age: u8) -> Ac
     let unclaimed = matches!(rules.expiry, Expiry::CancelUnclaimed | Expiry::CancelAndForget);
     match (plan, view) {
         (_, View::Absent) if !rules.hold_absent && was.at == At::Abandoning => Act::PlanAgain,
-        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelUnclaimed => Act::CancelUnclaimed,
-        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelAndForget => Act::CancelAndForget,
-        (_, View::Reported(Phase::Cancelled)) if unclaimed && was.at == At::Created => Act::PlanUnclaimed,
+        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelUnclaimed => {
+            Act::CancelUnclaimed
+        }
+        (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelAndForget => {
+            Act::CancelAndForget
+        }
+        (_, View::Reported(Phase::Cancelled)) if unclaimed && was.at == At::Created => {
+            Act::PlanUnclaimed
+        }
         _ => plan,
     }
 }
@@ -41,7 +48,9 @@ fn decided(world: &World, was: &Record, view: View, age: u8) -> Act {
     type Key = (bool, Record, View, u8);
     thread_local!(static KNOWN: RefCell<HashMap<Key, Act>> = RefCell::default());
     let key = (world.repeats, Record { job: None, ..*was }, view, age);
-    KNOWN.with_borrow_mut(|known| *known.entry(key).or_insert_with(|| ask_the_code(world, was, view, age)))
+    KNOWN.with_borrow_mut(|known| {
+        *known.entry(key).or_insert_with(|| ask_the_code(world, was, view, age))
+    })
 }
 
 fn at(minutes: i64) -> Timestamp {
@@ -76,7 +85,11 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
         upload_began_at: was.began.then(|| at(1)),
         repeat_due_at: (was.repeat != Repeat::No).then(|| at(200)),
         repeat_began_at: (was.repeat == Repeat::Began).then(|| at(205)),
-        abandoned_at: if was.claimed_long { ago(61) } else { ago(1).filter(|_| was.at == At::Abandoning) },
+        abandoned_at: if was.claimed_long {
+            ago(61)
+        } else {
+            ago(1).filter(|_| was.at == At::Abandoning)
+        },
         replans: u32::from(was.replans),
         ended_unsent: u32::from(was.ended_unsent),
         absent_at,
@@ -105,7 +118,8 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
         },
         created_at: None,
         error: None,
-        output_file_url: (phase == Phase::Completed).then(|| SignedUrl::new("https://example.org/results".to_owned())),
+        output_file_url: (phase == Phase::Completed)
+            .then(|| SignedUrl::new("https://example.org/results".to_owned())),
     };
     let answer = match view {
         View::Reported(phase) => JobAnswer::Job(Box::new(job(phase))),
@@ -116,7 +130,8 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
     let when = When { now, poll_every, lost_after, started_at: world.repeats.then_some(now) };
     let mut part = part(was, now);
     let mut decided = decide(&part, &answer, &when);
-    // What is only reported to people: it is recorded once, and what follows is decided in the next tick.
+    // What is only reported to people: it is recorded once, and what follows is decided in the next
+    // tick.
     if let Action::NoteNotStarted(not_started) = decided {
         part.not_started = Some(not_started);
         decided = decide(&part, &answer, &when);

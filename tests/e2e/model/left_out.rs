@@ -11,7 +11,12 @@ const OMITS_FOR_A_DAY: World = World { omits: Omits::Day, ..World::PLAIN };
 #[test]
 fn upload_before_recording_is_unsafe() {
     let rules = Rules { record_first: false, ..Rules::ALL };
-    assert_unsafe("upload before recording", rules, World::PLAIN, "a job that is not recorded received rows");
+    assert_unsafe(
+        "upload before recording",
+        rules,
+        World::PLAIN,
+        "a job that is not recorded received rows",
+    );
 }
 
 #[test]
@@ -45,7 +50,12 @@ fn an_upload_that_is_not_recorded_before_it_begins_is_unsafe() {
 #[test]
 fn claiming_an_unfed_part_whose_upload_has_begun_since_is_unsafe() {
     let rules = Rules { claim_checks_mark: false, ..Rules::ALL };
-    assert_unsafe("a claim that does not look for the mark", rules, World { stalls: true, ..World::PLAIN }, EVALUATED_TWICE);
+    assert_unsafe(
+        "a claim that does not look for the mark",
+        rules,
+        World { stalls: true, ..World::PLAIN },
+        EVALUATED_TWICE,
+    );
 }
 
 #[test]
@@ -67,13 +77,23 @@ fn believing_a_failed_condition_after_a_lost_answer_is_unsafe() {
     let rules = Rules { know_writer: false, ..Rules::ALL };
     let world = World { lost_writes: true, ..World::PLAIN };
     assert_unsafe("believing it of the job", rules, world, OWN_CANCEL);
-    assert_unsafe("believing it of the rows", rules, world, "the part is collected, and its rows are deleted");
+    assert_unsafe(
+        "believing it of the rows",
+        rules,
+        world,
+        "the part is collected, and its rows are deleted",
+    );
 }
 
 #[test]
 fn planning_a_fed_part_again_on_absence_is_unsafe() {
     let rules = Rules { hold_absent: false, ..Rules::ALL };
-    assert_unsafe("believing an omission", rules, World { omits: Omits::Short, ..World::PLAIN }, TWO_LIVE_JOBS);
+    assert_unsafe(
+        "believing an omission",
+        rules,
+        World { omits: Omits::Short, ..World::PLAIN },
+        TWO_LIVE_JOBS,
+    );
 }
 
 #[test]
@@ -106,7 +126,12 @@ fn repeating_an_upload_without_its_mark_is_unsafe() {
 fn losing_a_part_whose_job_was_reported_since_is_unsafe() {
     let rules = Rules { lose_unseen: false, ..Rules::ALL };
     let world = World { polls_overlap: true, ..OMITS_FOR_A_DAY };
-    assert_unsafe("losing what is reported", rules, world, "a part is lost whose job is reported again");
+    assert_unsafe(
+        "losing what is reported",
+        rules,
+        world,
+        "a part is lost whose job is reported again",
+    );
 }
 
 #[test]

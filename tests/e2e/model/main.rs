@@ -1,12 +1,15 @@
-//! The protocol of one part, searched breadth first: every state that two submits, two polls and two collects can bring
-//! about, whatever fails on the way. What poll decides is decided by its own code, `shared/src/part/decide.rs`.
+//! The protocol of one part, searched breadth first: every state that two submits, two polls and
+//! two collects can bring about, whatever fails on the way. What poll decides is decided by its own
+//! code, `shared/src/part/decide.rs`.
 //!
-//! In each world crashes, lost answers to a create, refused and lost cancels, URLs that run out, a lagging GET, late jobs and
-//! jobs that never start come in any order. No state of it may break what [`rules::broken`] names, and from each the part can
-//! still be collected without a further fault.
+//! In each world crashes, lost answers to a create, refused and lost cancels, URLs that run out, a
+//! lagging GET, late jobs and jobs that never start come in any order. No state of it may break
+//! what [`rules::broken`] names, and from each the part can still be collected without a further
+//! fault.
 //!
-//! "GET lags less than 24 hours" means: a job that has rows starts, and GET reports that it did, within 24 hours of its last
-//! upload, or it never starts. In every world but the last of each table the rows are then evaluated by one job at most.
+//! "GET lags less than 24 hours" means: a job that has rows starts, and GET reports that it did,
+//! within 24 hours of its last upload, or it never starts. In every world but the last of each
+//! table the rows are then evaluated by one job at most.
 //!
 //! | world | what may happen besides | states |
 //! |---|---|---|
@@ -30,14 +33,17 @@
 //! | failing, with omissions | both | 1,179,880 |
 //! | overlapping, no trust in time | both | 3,613,995 |
 //!
-//! Where GET lags without limit two jobs never have the rows at once, and no more than two ever evaluate them. One schedule is
-//! left in which two do, and `a_lag_without_limit_leaves_one_schedule_that_evaluates_rows_twice` prints it: a job starts, GET
-//! still reports it as INITIALIZED 24 hours after its URL's life, poll claims the part and cancels the job, the API stops a job
-//! that has started and reports CANCELLED, and the part gets its one other job. If GET reports the job as started in between,
-//! the part is UPLOADED again, has no other job, and fails once CANCELLED is reported: the rows end as failed, by our own cancel.
+//! Where GET lags without limit two jobs never have the rows at once, and no more than two ever
+//! evaluate them. One schedule is left in which two do, and
+//! `a_lag_without_limit_leaves_one_schedule_that_evaluates_rows_twice` prints it: a job starts, GET
+//! still reports it as INITIALIZED 24 hours after its URL's life, poll claims the part and cancels
+//! the job, the API stops a job that has started and reports CANCELLED, and the part gets its one
+//! other job. If GET reports the job as started in between, the part is UPLOADED again, has no
+//! other job, and fails once CANCELLED is reported: the rows end as failed, by our own cancel.
 //!
-//! Where every cancel is refused and the job never starts, nothing that Moondrop does ends the part. It ends when the API no
-//! longer keeps the job: absent for 24 hours, or older than 35 days, it is lost, and its rows are missing.
+//! Where every cancel is refused and the job never starts, nothing that Moondrop does ends the
+//! part. It ends when the API no longer keeps the job: absent for 24 hours, or older than 35 days,
+//! it is lost, and its rows are missing.
 //!
 //! | left out, or done otherwise | what it breaks |
 //! |---|---|
@@ -83,7 +89,9 @@ fn assert_safe(name: &str, world: World, at_least: usize) {
     let scenario = Scenario { rules: Rules::ALL, world };
     match search(&scenario, None) {
         Found::Safe { states, steps, again } => {
-            println!("{name}: safe; {states} states, {steps} steps, {again} of them uploads of the same bytes once more");
+            println!(
+                "{name}: safe; {states} states, {steps} steps, {again} of them uploads of the same bytes once more"
+            );
             assert!(states >= at_least, "only {states} states were explored");
         }
         Found::Unsafe { what, .. } => match search(&scenario, Some(what)) {
@@ -117,7 +125,11 @@ fn the_protocol_is_safe_and_never_stuck_when_no_job_starts_by_itself() {
 #[test]
 fn the_protocol_is_safe_and_never_stuck_when_every_cancel_is_refused() {
     assert_safe("no cancels", World { refuses: true, ..World::PLAIN }, 30_000);
-    assert_safe("no cancels, and nothing starts", World { refuses: true, starts: false, ..World::PLAIN }, 20_000);
+    assert_safe(
+        "no cancels, and nothing starts",
+        World { refuses: true, starts: false, ..World::PLAIN },
+        20_000,
+    );
 }
 
 #[test]
@@ -182,7 +194,11 @@ mod soak {
 
     #[test]
     fn the_protocol_is_safe_and_never_stuck_whatever_fails_and_whatever_get_leaves_out() {
-        assert_safe("failing, with omissions", World { omits: Omits::Short, ..World::FAILING }, 1_000_000);
+        assert_safe(
+            "failing, with omissions",
+            World { omits: Omits::Short, ..World::FAILING },
+            1_000_000,
+        );
     }
 
     #[test]
@@ -197,7 +213,8 @@ mod soak {
 fn the_times_the_model_stands_on_are_the_codes() {
     use moondrop_shared::job::{OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
     use moondrop_shared::part::decide::{
-        ENDED_UNSENT, GIVEN_UP_AFTER, NEVER_STARTED_AFTER, OVERDUE_PATIENCE, REPLANS, UNSENT_CANCEL_PATIENCE,
+        ENDED_UNSENT, GIVEN_UP_AFTER, NEVER_STARTED_AFTER, OVERDUE_PATIENCE, REPLANS,
+        UNSENT_CANCEL_PATIENCE,
     };
     assert_eq!(OVERDUE_AFTER.as_hours(), 35 * 24);
     assert_eq!((UPLOAD_URL_LIFE.as_secs(), UPLOAD_URL_USED_FOR.as_mins()), (4 * 3600, 3 * 60 + 45));

@@ -1,12 +1,16 @@
-//! The steps of a tick of poll: `open_parts`, `ask`, `decide` (the real one), and the write that follows.
+//! The steps of a tick of poll: `open_parts`, `ask`, `decide` (the real one), and the write that
+//! follows.
 
 use crate::decided::{View, plan};
 use crate::next::Next;
 use crate::rules::{Omits, Scenario, World};
-use crate::state::{Act, At, ENDED, Job, Noted, ORPHAN, Phase, Poll, Record, Repeat, STARTED, State};
+use crate::state::{
+    Act, At, ENDED, Job, Noted, ORPHAN, Phase, Poll, Record, Repeat, STARTED, State,
+};
 use crate::surroundings::cancel;
 
-/// A poll that goes step by step: it reads, and later asks and writes, and later does what comes after that write.
+/// A poll that goes step by step: it reads, and later asks and writes, and later does what comes
+/// after that write.
 pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
     let world = &scenario.world;
     let with = |poll: Poll| State { poll, ..*state };
@@ -32,7 +36,8 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
             }
         }
     }
-    // A second one, whose tick is one step. While the first is idle it would only be the first, done faster.
+    // A second one, whose tick is one step. While the first is idle it would only be the first,
+    // done faster.
     if world.polls_overlap && state.poll != Poll::Idle {
         at_once(scenario, state, out);
     }
@@ -76,7 +81,12 @@ fn read(world: &World, state: &State) -> Option<(Record, u8)> {
     Some((record.seen(), state.job(job).map_or(0, |job| job.age)))
 }
 
-fn ask_and_write(scenario: &Scenario, state: &State, was: &Record, since: u8) -> Vec<(Next, Option<Act>)> {
+fn ask_and_write(
+    scenario: &Scenario,
+    state: &State,
+    was: &Record,
+    since: u8,
+) -> Vec<(Next, Option<Act>)> {
     let job = was.job.and_then(|job| state.job(job));
     let exists = job.is_some_and(|job| job.phase != Phase::Gone);
     let mut all = Vec::new();
@@ -100,8 +110,10 @@ fn views(world: &World, job: Option<&Job>) -> Vec<View> {
         Phase::Started => job.started,
         other => *other == job.phase,
     };
-    let all = [Phase::Initialized, Phase::Started, Phase::Completed, Phase::Error, Phase::Cancelled];
-    let mut views: Vec<_> = all.into_iter().filter(|p| been(p) && *p >= job.floor).map(View::Reported).collect();
+    let all =
+        [Phase::Initialized, Phase::Started, Phase::Completed, Phase::Error, Phase::Cancelled];
+    let mut views: Vec<_> =
+        all.into_iter().filter(|p| been(p) && *p >= job.floor).map(View::Reported).collect();
     if world.omits != Omits::Nothing {
         views.push(left_out);
     }
@@ -128,13 +140,17 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
                 let over = matches!(record.at, At::Completed | At::Failed | At::Collected);
                 (record.rank, record.at) = (rank, to.unwrap_or(record.at));
                 (record.absent, record.overdue) = (Noted::No, Noted::No);
-                // That a cancel stops a job which has started after all, only the lag's limit excludes.
+                // That a cancel stops a job which has started after all, only the lag's limit
+                // excludes.
                 let by_us = truth.is_some_and(|job| job.by_us && (!job.started || world.in_time));
-                broken = (cancelled && record.at == At::Failed && !over && by_us).then_some("a part failed by our own cancel");
+                broken = (cancelled && record.at == At::Failed && !over && by_us)
+                    .then_some("a part failed by our own cancel");
             }
             let what = match (cancelled, to) {
                 (true, _) => "poll: GET reports CANCELLED, and it records that",
-                (_, Some(At::Uploaded)) => "poll: GET reports the job started, and it records UPLOADED",
+                (_, Some(At::Uploaded)) => {
+                    "poll: GET reports the job started, and it records UPLOADED"
+                }
                 (_, Some(_)) => "poll: GET reports the job ended, and it records that",
                 _ => "poll: GET reports the job further along, and it records that",
             };
@@ -142,9 +158,12 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
         }
         // `Ledger::note_absent`, which adds the time since the last one
         Act::NoteAbsent => {
-            let long = truth.is_none_or(|job| job.age >= ORPHAN && (world.omits == Omits::Day || job.phase == Phase::Gone));
+            let long = truth.is_none_or(|job| {
+                job.age >= ORPHAN && (world.omits == Omits::Day || job.phase == Phase::Gone)
+            });
             if unmoved && record.absent == was.absent {
-                record.absent = if record.absent == Noted::No || !long { Noted::Lately } else { Noted::ADay };
+                record.absent =
+                    if record.absent == Noted::No || !long { Noted::Lately } else { Noted::ADay };
             }
             one("poll: GET leaves the job out, and it notes for how long", next)
         }
@@ -165,7 +184,8 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
         // `Ledger::lose`
         Act::Lose => {
             let mut broken = None;
-            let still = (record.absent, record.overdue) == (was.absent, was.overdue) || !rules.lose_unseen;
+            let still =
+                (record.absent, record.overdue) == (was.absent, was.overdue) || !rules.lose_unseen;
             if unmoved && still && !(record.held && rules.respect_held) {
                 let seen = (record.absent, record.overdue) == (Noted::No, Noted::No);
                 broken = seen.then_some("a part is lost whose job is reported again");
@@ -182,21 +202,29 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
         }
         // `Ledger::abandon`, then `cancel`
         Act::Abandon { ended } => {
-            let free = if was.began { record.rank < STARTED } else { !record.began || !rules.claim_checks_mark };
+            let free = if was.began {
+                record.rank < STARTED
+            } else {
+                !record.began || !rules.claim_checks_mark
+            };
             let claimed = unmoved && free;
             if claimed {
                 (record.at, record.claimed, record.absent) = (At::Abandoning, true, Noted::No);
                 record.ended_unsent += u8::from(ended);
             }
-            vec![(Next::new("poll: ABANDONING, if the part stands as it was read", next), claimed.then_some(Act::Cancel))]
+            vec![(
+                Next::new("poll: ABANDONING, if the part stands as it was read", next),
+                claimed.then_some(Act::Cancel),
+            )]
         }
         Act::Cancel | Act::CancelUnclaimed => {
             let again = (plan == Act::Cancel && !rules.await_cancelled).then_some(Act::PlanAgain);
             cancelling(world, *state, job).into_iter().map(|next| (next, again)).collect()
         }
-        Act::CancelAndForget => {
-            cancelling(world, *state, job).into_iter().map(|next| (next, Some(Act::PlanUnclaimed))).collect()
-        }
+        Act::CancelAndForget => cancelling(world, *state, job)
+            .into_iter()
+            .map(|next| (next, Some(Act::PlanUnclaimed)))
+            .collect(),
         // `Ledger::plan_again`
         Act::PlanAgain | Act::PlanUnclaimed => {
             let from = if plan == Act::PlanAgain { At::Abandoning } else { At::Created };
@@ -219,7 +247,8 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
 fn cancelling(world: &World, state: State, job: u8) -> Vec<Next> {
     let mut outcomes = cancel(world, state, job);
     for next in &mut outcomes {
-        next.what = if next.fault { "poll: cancels it: refused or lost" } else { "poll: cancels it" };
+        next.what =
+            if next.fault { "poll: cancels it: refused or lost" } else { "poll: cancels it" };
     }
     outcomes
 }

@@ -33,15 +33,22 @@ impl At {
         At::ALL[self as usize].1
     }
 
-    /// The arrows of the diagram in `shared/src/ledger.rs`; of a part that is lost there is one more.
+    /// The arrows of the diagram in `shared/src/ledger.rs`; of a part that is lost there is one
+    /// more.
     pub(crate) fn may_become(self, next: At, lost: bool) -> bool {
         match self {
             At::Planned => matches!(next, At::Created | At::Failed),
-            At::Created => matches!(next, At::Uploaded | At::Abandoning | At::Completed | At::Failed),
-            At::Abandoning => matches!(next, At::Planned | At::Uploaded | At::Completed | At::Failed),
+            At::Created => {
+                matches!(next, At::Uploaded | At::Abandoning | At::Completed | At::Failed)
+            }
+            At::Abandoning => {
+                matches!(next, At::Planned | At::Uploaded | At::Completed | At::Failed)
+            }
             At::Uploaded => matches!(next, At::Abandoning | At::Completed | At::Failed),
             At::Completed => matches!(next, At::Failed | At::Collected),
-            At::Failed => next == At::Collected || (lost && matches!(next, At::Uploaded | At::Abandoning)),
+            At::Failed => {
+                next == At::Collected || (lost && matches!(next, At::Uploaded | At::Abandoning))
+            }
             At::Collected => false,
         }
     }
@@ -122,8 +129,18 @@ impl Record {
 
     /// What poll keeps of it: what `decide` and the conditions read.
     pub(crate) fn seen(self) -> Record {
-        let (replans, ended_unsent) = if self.began { (self.replans, 0) } else { (0, self.ended_unsent) };
-        Record { replans, ended_unsent, claimed: false, file: false, lease: None, lost: false, held: false, ..self }
+        let (replans, ended_unsent) =
+            if self.began { (self.replans, 0) } else { (0, self.ended_unsent) };
+        Record {
+            replans,
+            ended_unsent,
+            claimed: false,
+            file: false,
+            lease: None,
+            lost: false,
+            held: false,
+            ..self
+        }
     }
 
     /// Without what is not read of such a record.
@@ -138,7 +155,17 @@ impl Record {
             // Of a job that has started it no longer matters how its upload went.
             _ if rank >= STARTED => {
                 let Record { absent, overdue, .. } = self;
-                Record { job, rank, held, absent, overdue, began: true, replans: 0, ended_unsent: 0, ..kept }
+                Record {
+                    job,
+                    rank,
+                    held,
+                    absent,
+                    overdue,
+                    began: true,
+                    replans: 0,
+                    ended_unsent: 0,
+                    ..kept
+                }
             }
             _ => self,
         }

@@ -32,27 +32,32 @@ pub(crate) enum Mark {
 pub(crate) struct Rules {
     /// A job is recorded before anything is uploaded to it; otherwise after.
     pub(crate) record_first: bool,
-    /// A job is recorded under `state = PLANNED AND attribute_not_exists(job_id)`; otherwise by who holds a lease that can
-    /// expire.
+    /// A job is recorded under `state = PLANNED AND attribute_not_exists(job_id)`; otherwise by who
+    /// holds a lease that can expire.
     pub(crate) conditional: bool,
     pub(crate) expiry: Expiry,
     pub(crate) mark: Mark,
     /// A part with nothing sent is claimed only if no upload has begun since it was read.
     pub(crate) claim_checks_mark: bool,
-    /// A part whose source is gone is failed only by the one attempt that began an upload; otherwise by any.
+    /// A part whose source is gone is failed only by the one attempt that began an upload;
+    /// otherwise by any.
     pub(crate) fail_alone: bool,
     /// A state from poll is recorded only over the state that poll decided by.
     pub(crate) guarded: bool,
-    /// A refused condition is compared with the old item: the client's own retry fails the condition of a write that took
-    /// effect and whose answer was lost.
+    /// A refused condition is compared with the old item: the client's own retry fails the
+    /// condition of a write that took effect and whose answer was lost.
     pub(crate) know_writer: bool,
-    /// A claimed job that may have rows and that GET leaves out is waited for; otherwise the part is planned again.
+    /// A claimed job that may have rows and that GET leaves out is waited for; otherwise the part
+    /// is planned again.
     pub(crate) hold_absent: bool,
-    /// And it is planned again only when GET reports CANCELLED; otherwise whatever the cancel came to.
+    /// And it is planned again only when GET reports CANCELLED; otherwise whatever the cancel came
+    /// to.
     pub(crate) await_cancelled: bool,
-    /// The day that a job is given to start counts from when its URL has run out; otherwise from the first upload's beginning.
+    /// The day that a job is given to start counts from when its URL has run out; otherwise from
+    /// the first upload's beginning.
     pub(crate) whole_day: bool,
-    /// A part is planned again once after an upload began; otherwise as often as its jobs do not start.
+    /// A part is planned again once after an upload began; otherwise as often as its jobs do not
+    /// start.
     pub(crate) replan_once: bool,
     /// An upload is repeated once, under the condition of its mark.
     pub(crate) repeat_once: bool,
@@ -102,12 +107,15 @@ pub(crate) enum Omits {
     Day,
 }
 
-/// What may happen besides crashes, lost creates, refused and lost cancels, expiry, lag and jobs that never start.
+/// What may happen besides crashes, lost creates, refused and lost cancels, expiry, lag and jobs
+/// that never start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct World {
-    /// An invocation may stall, and its upload be under way, for an hour; otherwise it lives 15 minutes, less than a step.
+    /// An invocation may stall, and its upload be under way, for an hour; otherwise it lives 15
+    /// minutes, less than a step.
     pub(crate) stalls: bool,
-    /// A job with rows may start, and GET report it, after any time; otherwise, within a day of its last upload or never.
+    /// A job with rows may start, and GET report it, after any time; otherwise, within a day of its
+    /// last upload or never.
     pub(crate) lag: bool,
     /// Jobs start when they have rows. Otherwise they never do: the API waits for something else.
     pub(crate) starts: bool,
@@ -116,7 +124,8 @@ pub(crate) struct World {
     /// A second poll runs beside the first.
     pub(crate) polls_overlap: bool,
     pub(crate) omits: Omits,
-    /// Other jobs of ours are reported in the tick, so that an answer which leaves a job out counts.
+    /// Other jobs of ours are reported in the tick, so that an answer which leaves a job out
+    /// counts.
     pub(crate) witness: bool,
     /// Other jobs start, so that the upload to one that does not is repeated.
     pub(crate) repeats: bool,
@@ -128,8 +137,8 @@ pub(crate) struct World {
     pub(crate) lost_jobs: bool,
     /// A job's results cannot be used, and are kept; or the API takes them back.
     pub(crate) bad_results: bool,
-    /// It counts as broken what a cancel does that stops a started job: the rows are evaluated by two jobs, or the part fails.
-    /// Otherwise only if three evaluate them.
+    /// It counts as broken what a cancel does that stops a started job: the rows are evaluated by
+    /// two jobs, or the part fails. Otherwise only if three evaluate them.
     pub(crate) in_time: bool,
 }
 
@@ -151,9 +160,11 @@ impl World {
         in_time: true,
     };
     /// And lost answers of writes, failures and lost jobs.
-    pub(crate) const FAILING: World = World { lost_writes: true, failures: true, lost_jobs: true, ..World::PLAIN };
+    pub(crate) const FAILING: World =
+        World { lost_writes: true, failures: true, lost_jobs: true, ..World::PLAIN };
     /// And no clock and no GET to be trusted.
-    pub(crate) const TIMELESS: World = World { stalls: true, lag: true, in_time: false, ..World::PLAIN };
+    pub(crate) const TIMELESS: World =
+        World { stalls: true, lag: true, in_time: false, ..World::PLAIN };
 }
 
 /// What is searched: a protocol in a world.
@@ -207,6 +218,7 @@ pub(crate) fn broken(scenario: &Scenario, old: &State, step: &Next) -> Option<&'
 /// Whether the part's story is over: it is collected, and no job is left waiting for rows.
 pub(crate) fn is_over(state: &State) -> bool {
     let waits = state.jobs.iter().flatten().any(|job| job.phase == Phase::Initialized);
-    let unrecorded = state.workers.iter().any(|w| matches!(w.step, Submit::Created | Submit::NotRecorded));
+    let unrecorded =
+        state.workers.iter().any(|w| matches!(w.step, Submit::Created | Submit::NotRecorded));
     state.record.at == At::Collected && !waits && !unrecorded
 }

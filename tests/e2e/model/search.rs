@@ -24,7 +24,8 @@ pub(crate) enum Found {
     Unsafe { what: &'static str, trace: String },
 }
 
-/// A hash for many small values: most of the search's time goes into looking states up. Eight are mixed in at once.
+/// A hash for many small values: most of the search's time goes into looking states up. Eight are
+/// mixed in at once.
 #[derive(Default)]
 struct Quick {
     hash: u64,
@@ -68,22 +69,28 @@ impl Hasher for Quick {
 
 struct Search {
     states: Vec<State>,
-    /// Where each state stands among them, plus one, with the upper half of its hash; a power of two of places, never more than
-    /// half full.
+    /// Where each state stands among them, plus one, with the upper half of its hash; a power of
+    /// two of places, never more than half full.
     places: Vec<u64>,
     /// How each state was first reached.
     from: Vec<(u32, &'static str)>,
-    /// The steps that are no faults: from where, and the step before it in this list that leads to the same state.
+    /// The steps that are no faults: from where, and the step before it in this list that leads to
+    /// the same state.
     fair: Vec<(u32, Option<u32>)>,
     /// The last of them that leads to each state.
     last_to: Vec<Option<u32>>,
 }
 
-/// Searches all that can happen. With something `wanted` only that is looked for, and jobs and workers keep their names, for a
-/// trace that reads well.
+/// Searches all that can happen. With something `wanted` only that is looked for, and jobs and
+/// workers keep their names, for a trace that reads well.
 pub(crate) fn search(scenario: &Scenario, wanted: Option<&str>) -> Found {
-    let mut search =
-        Search { states: Vec::new(), places: vec![0; 1 << 16], from: Vec::new(), fair: Vec::new(), last_to: Vec::new() };
+    let mut search = Search {
+        states: Vec::new(),
+        places: vec![0; 1 << 16],
+        from: Vec::new(),
+        fair: Vec::new(),
+        last_to: Vec::new(),
+    };
     search.add(State::FIRST, 0, "");
     let (mut at, mut steps, mut again) = (0, 0, 0);
     let mut next = Vec::new();
@@ -96,11 +103,17 @@ pub(crate) fn search(scenario: &Scenario, wanted: Option<&str>) -> Found {
             steps += 1;
             again += usize::from(step.again);
             let broken = [step.broken, broken(scenario, &state, step)].into_iter().flatten();
-            if let Some(what) = broken.into_iter().find(|what| wanted.is_none_or(|wanted| wanted == *what)) {
+            if let Some(what) =
+                broken.into_iter().find(|what| wanted.is_none_or(|wanted| wanted == *what))
+            {
                 return Found::Unsafe { what, trace: search.trace(at as u32, step.what) };
             }
             step.state.tidy(scenario.world.stalls, wanted.is_some());
-            let reached = search.add(if wanted.is_some() { step.state } else { step.state.canonical() }, at as u32, step.what);
+            let reached = search.add(
+                if wanted.is_some() { step.state } else { step.state.canonical() },
+                at as u32,
+                step.what,
+            );
             if !step.fault {
                 let before = search.last_to[reached as usize].replace(search.fair.len() as u32);
                 search.fair.push((at as u32, before));
@@ -109,7 +122,10 @@ pub(crate) fn search(scenario: &Scenario, wanted: Option<&str>) -> Found {
         at += 1;
     }
     match search.stuck() {
-        Some(stuck) => Found::Unsafe { what: "no fair continuation ends", trace: search.trace(stuck, "and is stuck") },
+        Some(stuck) => Found::Unsafe {
+            what: "no fair continuation ends",
+            trace: search.trace(stuck, "and is stuck"),
+        },
         None => Found::Safe { states: search.states.len(), steps, again },
     }
 }
@@ -186,10 +202,22 @@ impl Search {
         for (i, &at) in path.iter().rev().enumerate() {
             let (from, what) = self.from[at as usize];
             let (was, is) = (&self.states[from as usize], &self.states[at as usize]);
-            let who = (0..2).find(|&w| was.workers[w] != is.workers[w]).map_or("", |w| ["A ", "B "][w]);
-            let who = if what.contains(':') && !what.starts_with("records") && !what.starts_with("is ") { "" } else { who };
+            let who =
+                (0..2).find(|&w| was.workers[w] != is.workers[w]).map_or("", |w| ["A ", "B "][w]);
+            let who =
+                if what.contains(':') && !what.starts_with("records") && !what.starts_with("is ") {
+                    ""
+                } else {
+                    who
+                };
             let job = |id: Option<u8>| id.map_or_else(String::new, |id| format!(" j{}", id + 1));
-            let _ = writeln!(text, "{:3}. {who}{what}  [{:?}{}]", i + 1, is.record.at, job(is.record.job));
+            let _ = writeln!(
+                text,
+                "{:3}. {who}{what}  [{:?}{}]",
+                i + 1,
+                is.record.at,
+                job(is.record.job)
+            );
         }
         let _ = write!(text, "{:3}. {last}", path.len() + 1);
         text

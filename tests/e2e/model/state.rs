@@ -1,4 +1,5 @@
-//! What stands at one moment: the part's record, the API's jobs, and how far each invocation has come.
+//! What stands at one moment: the part's record, the API's jobs, and how far each invocation has
+//! come.
 
 pub(crate) use crate::record::{At, ENDED, Noted, RANKS, Record, Repeat, STARTED};
 
@@ -15,9 +16,10 @@ pub(crate) enum Phase {
     Gone,
 }
 
-/// The job's age in steps: fresh; old, the worker refuses (3 h 45); expired, the API refuses (4 h); given up (4 h 30); an
-/// orphan if no record knows it (5 h); a day after the first upload began, where that counts; a day after the URL ran out
-/// (28 h); and older than the API keeps any (35 days).
+/// The job's age in steps: fresh; old, the worker refuses (3 h 45); expired, the API refuses (4 h);
+/// given up (4 h 30); an orphan if no record knows it (5 h); a day after the first upload began,
+/// where that counts; a day after the URL ran out (28 h); and older than the API keeps any (35
+/// days).
 pub(crate) const OLD: u8 = 1;
 pub(crate) const EXPIRED: u8 = 2;
 pub(crate) const ORPHAN: u8 = 4;
@@ -97,7 +99,8 @@ impl Worker {
     pub(crate) const IDLE: Worker = Worker { step: Submit::Idle, job: None, since: 0 };
 }
 
-/// What poll is about to do: `Action` of `shared/src/part/decide.rs`, and what follows it in the same tick.
+/// What poll is about to do: `Action` of `shared/src/part/decide.rs`, and what follows it in the
+/// same tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Act {
     Nothing,
@@ -143,7 +146,9 @@ impl Poll {
     pub(crate) fn holds(&self) -> Option<(u8, u8)> {
         match *self {
             Poll::Idle => None,
-            Poll::Saw { was, since } | Poll::Will { was, since, .. } => was.job.map(|job| (job, since)),
+            Poll::Saw { was, since } | Poll::Will { was, since, .. } => {
+                was.job.map(|job| (job, since))
+            }
         }
     }
 }
@@ -193,8 +198,9 @@ impl State {
         self.record.at == at && self.record.job == Some(job)
     }
 
-    /// Makes room: forgets what no one reads of the record and of jobs, and cancelled jobs that no one refers to.
-    /// For a trace, only if there is no other room: its name is not to be another's at once.
+    /// Makes room: forgets what no one reads of the record and of jobs, and cancelled jobs that no
+    /// one refers to. For a trace, only if there is no other room: its name is not to be another's
+    /// at once.
     pub(crate) fn tidy(&mut self, stalls: bool, for_trace: bool) {
         self.record = self.record.tidy();
         if stalls {
@@ -215,14 +221,19 @@ impl State {
                 continue;
             }
             if job.phase == Phase::Gone {
-                let age = if !held && self.record.rank >= STARTED { job.age.max(ORPHAN) } else { job.age };
+                let age = if !held && self.record.rank >= STARTED {
+                    job.age.max(ORPHAN)
+                } else {
+                    job.age
+                };
                 *job = Job { phase: Phase::Gone, age, recorded: true, ..Job::NEW };
             }
             // Only the sweep asks for its age.
             if !held && !own {
                 job.age = job.age.max(ORPHAN);
             }
-            // That GET may show it as it was before it started matters no more, and whether it is overdue only of one that is gone.
+            // That GET may show it as it was before it started matters no more, and whether it is
+            // overdue only of one that is gone.
             if !held && own && job.started && self.record.rank >= STARTED {
                 (job.age, job.floor) = (ORPHAN, job.floor.max(Phase::Started));
             }
@@ -233,10 +244,17 @@ impl State {
     pub(crate) fn canonical(mut self) -> State {
         let mut order: [u8; JOBS] = std::array::from_fn(|i| i as u8);
         order.sort_by_key(|&id| {
-            let mut holders = self.workers.map(|w| (w.job == Some(id)).then_some((w.step, w.since)));
+            let mut holders =
+                self.workers.map(|w| (w.job == Some(id)).then_some((w.step, w.since)));
             holders.sort();
             let polled = self.poll.holds().is_some_and(|(job, _)| job == id);
-            (self.record.job != Some(id), !polled, self.jobs[id as usize].is_none(), holders, self.jobs[id as usize])
+            (
+                self.record.job != Some(id),
+                !polled,
+                self.jobs[id as usize].is_none(),
+                holders,
+                self.jobs[id as usize],
+            )
         });
         let mut name = [0; JOBS];
         order.iter().enumerate().for_each(|(new, &old)| name[old as usize] = new as u8);

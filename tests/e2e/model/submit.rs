@@ -1,4 +1,5 @@
-//! The steps of one invocation of submit: `feed_part`, `create`, `upload` and `cancel` of `functions/submit/src`.
+//! The steps of one invocation of submit: `feed_part`, `create`, `upload` and `cancel` of
+//! `functions/submit/src`.
 
 use crate::next::Next;
 use crate::rules::{Expiry, Mark, Scenario, World};
@@ -25,26 +26,37 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
             put(&mut at, id);
             out.push(Next::new("uploads before it records", go(at, Submit::CreatedAndSent)));
         }
-        // `Ledger::record_job`: refused, it is answered with the old item, in which another's job stands, or none
+        // `Ledger::record_job`: refused, it is answered with the old item, in which another's job
+        // stands, or none
         Submit::Created | Submit::CreatedAndSent => {
             let free = state.record.at == At::Planned && state.record.job.is_none();
             if free || !rules.conditional {
                 record_job(&mut at, id);
                 out.push(Next::new("records its job: CREATED", idle(at)));
                 if world.lost_writes {
-                    let again = if rules.know_writer { Submit::Unsure } else { Submit::NotRecorded };
-                    let what = "records its job: CREATED, but is answered that the condition failed";
+                    let again =
+                        if rules.know_writer { Submit::Unsure } else { Submit::NotRecorded };
+                    let what =
+                        "records its job: CREATED, but is answered that the condition failed";
                     out.push(Next::fault(what, go(at, again)));
                 }
             } else {
                 out.push(Next::new("does not get its job recorded", go(at, Submit::NotRecorded)));
             }
         }
-        Submit::Unsure if state.record.job == Some(id) => out.push(Next::new("sees its job recorded", idle(at))),
-        Submit::Unsure => out.push(Next::new("does not see its job recorded", go(at, Submit::NotRecorded))),
+        Submit::Unsure if state.record.job == Some(id) => {
+            out.push(Next::new("sees its job recorded", idle(at)))
+        }
+        Submit::Unsure => {
+            out.push(Next::new("does not see its job recorded", go(at, Submit::NotRecorded)))
+        }
         // `cancel`
         Submit::NotRecorded => {
-            out.extend(cancel(world, at, id).into_iter().map(|next| next.then(|s| s.workers[me] = Worker::IDLE)));
+            out.extend(
+                cancel(world, at, id)
+                    .into_iter()
+                    .map(|next| next.then(|s| s.workers[me] = Worker::IDLE)),
+            );
         }
         // `Ledger::begin_upload`
         Submit::Read => {
@@ -55,7 +67,10 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
             if current || rules.mark != Mark::Conditional {
                 let alone = !state.record.began;
                 at.workers.iter_mut().filter(|w| w.job == Some(id)).for_each(no_longer_alone);
-                out.push(Next::new("records that its upload begins", go(at, Submit::Sending { alone })));
+                out.push(Next::new(
+                    "records that its upload begins",
+                    go(at, Submit::Sending { alone }),
+                ));
             } else {
                 out.push(Next::new("may not begin its upload", idle(at)));
             }
@@ -84,8 +99,8 @@ fn no_longer_alone(worker: &mut Worker) {
     }
 }
 
-/// `feed_part`: the part's state says what to do. That the record may be an old one by then is in what follows: a job may be
-/// recorded, and an upload may arrive, at any later time.
+/// `feed_part`: the part's state says what to do. That the record may be an old one by then is in
+/// what follows: a job may be recorded, and an upload may arrive, at any later time.
 fn begin(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
     let Scenario { rules, world } = scenario;
     let mut next = *state;
@@ -136,18 +151,22 @@ fn create(world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
         out.push(Next::new("reads PLANNED and creates a job", made));
     }
     if world.failures && state.record.job.is_none() {
-        out.push(Next::fault("is refused a job: FAILED", *state).then(|s| s.record.at = At::Failed));
+        out.push(
+            Next::fault("is refused a job: FAILED", *state).then(|s| s.record.at = At::Failed),
+        );
     }
 }
 
 fn record_job(state: &mut State, id: u8) {
-    state.record = Record { at: At::Created, job: Some(id), lease: None, ..state.record.without_job() };
+    state.record =
+        Record { at: At::Created, job: Some(id), lease: None, ..state.record.without_job() };
     if let Some(job) = &mut state.jobs[id as usize] {
         job.recorded = true;
     }
 }
 
-/// The upload arrives. Storage takes it for a cancelled job as well, of which nothing comes. Whether the job had rows before.
+/// The upload arrives. Storage takes it for a cancelled job as well, of which nothing comes.
+/// Whether the job had rows before.
 fn put(state: &mut State, id: u8) -> bool {
     let Some(job) = &mut state.jobs[id as usize] else { return false };
     let again = job.has_rows;
@@ -160,7 +179,8 @@ fn send(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
     let Worker { step: Submit::Sending { alone }, job: Some(id), .. } = sending else { return };
     let mut left = *state;
     left.workers[me] = Worker::IDLE;
-    // An upload that began in time may arrive after the URL has run out, if an invocation lives long enough.
+    // An upload that began in time may arrive after the URL has run out, if an invocation lives
+    // long enough.
     let expired = state.job(id).is_none_or(|job| job.age >= EXPIRED);
     if expired {
         out.push(Next::new("is refused the upload: the URL has run out", left));
@@ -180,6 +200,9 @@ fn send(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
             left.workers[me] = Worker { step: Submit::NotRecorded, ..sending };
         }
         let broken = (fails && has_rows).then_some("a part failed whose rows are with its job");
-        out.push(Next { broken, ..Next::fault("finds the source gone: FAILED, if no other upload began", left) });
+        out.push(Next {
+            broken,
+            ..Next::fault("finds the source gone: FAILED, if no other upload began", left)
+        });
     }
 }

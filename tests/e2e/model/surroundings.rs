@@ -2,10 +2,12 @@
 
 use crate::next::Next;
 use crate::rules::{Scenario, World};
-use crate::state::{At, DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, Phase, Poll, State, Worker};
+use crate::state::{
+    At, DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, Phase, Poll, State, Worker,
+};
 
-/// What `BatchApi::cancel` may come to, whatever it is answered. A job that has not started is cancelled, or the call is
-/// refused or lost; one that has may be stopped or not.
+/// What `BatchApi::cancel` may come to, whatever it is answered. A job that has not started is
+/// cancelled, or the call is refused or lost; one that has may be stopped or not.
 pub(crate) fn cancel(world: &World, state: State, id: u8) -> Vec<Next> {
     let cancelled = |mut state: State| {
         if let Some(job) = &mut state.jobs[id as usize] {
@@ -14,12 +16,20 @@ pub(crate) fn cancel(world: &World, state: State, id: u8) -> Vec<Next> {
         state
     };
     match state.job(id).map(|job| job.phase) {
-        Some(Phase::Initialized | Phase::Started) if world.refuses => vec![Next::new("cancels it: refused", state)],
+        Some(Phase::Initialized | Phase::Started) if world.refuses => {
+            vec![Next::new("cancels it: refused", state)]
+        }
         Some(Phase::Initialized) => {
-            vec![Next::new("cancels it", cancelled(state)), Next::fault("cancels it: refused or lost", state)]
+            vec![
+                Next::new("cancels it", cancelled(state)),
+                Next::fault("cancels it: refused or lost", state),
+            ]
         }
         Some(Phase::Started) => {
-            vec![Next::new("cancels it: a started job is stopped", cancelled(state)), Next::new("cancels it: refused", state)]
+            vec![
+                Next::new("cancels it: a started job is stopped", cancelled(state)),
+                Next::new("cancels it: refused", state),
+            ]
         }
         _ => vec![Next::new("cancels it: it has ended", state)],
     }
@@ -35,14 +45,22 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
             state.jobs[id as usize] = Some(change);
             state
         };
-        if world.starts && job.has_rows && job.phase == Phase::Initialized && (world.lag || job.age < DAY) {
+        if world.starts
+            && job.has_rows
+            && job.phase == Phase::Initialized
+            && (world.lag || job.age < DAY)
+        {
             let started = with(Job { phase: Phase::Started, started: true, ..job });
             out.push(Next::new("API: the job starts", started).then(|s| s.started += 1));
         }
         if job.phase == Phase::Started {
-            out.push(Next::new("API: the job completes", with(Job { phase: Phase::Completed, ..job })));
+            out.push(Next::new(
+                "API: the job completes",
+                with(Job { phase: Phase::Completed, ..job }),
+            ));
         }
-        // What befalls a job before it is recorded might as well befall it after; one that never is concerns only the sweep.
+        // What befalls a job before it is recorded might as well befall it after; one that never is
+        // concerns only the sweep.
         if job.recorded {
             ends(world, state, id, out);
         }
@@ -98,8 +116,12 @@ fn older(scenario: &Scenario, state: &State, id: u8) -> Option<Next> {
         EARLY_DAY => ("clock: a day after the first upload to the job began", age, job.phase),
         DAY => ("clock: a day after the job's URL ran out", age, job.phase),
         // With a witness, absence does the same, and sooner.
-        OVERDUE if job.phase == Phase::Initialized && world.witness => ("API: the job is archived", DAY, Phase::Gone),
-        OVERDUE if job.phase == Phase::Initialized || (job.phase == Phase::Gone && !world.witness) => {
+        OVERDUE if job.phase == Phase::Initialized && world.witness => {
+            ("API: the job is archived", DAY, Phase::Gone)
+        }
+        OVERDUE
+            if job.phase == Phase::Initialized || (job.phase == Phase::Gone && !world.witness) =>
+        {
             ("API: the job is archived (35 days)", OVERDUE, Phase::Gone)
         }
         _ => return None,
@@ -107,8 +129,10 @@ fn older(scenario: &Scenario, state: &State, id: u8) -> Option<Next> {
     let mut next = *state;
     let floor = if age == DAY && !world.lag { job.phase } else { job.floor };
     next.jobs[id as usize] = Some(Job { age, phase, floor, ..job });
-    // An invocation that lives 15 minutes may cross one step of those that are close together; one that stalls, all of them.
-    let over = |since: u8| if world.stalls { age >= ORPHAN } else { since < job.age || age > ORPHAN };
+    // An invocation that lives 15 minutes may cross one step of those that are close together; one
+    // that stalls, all of them.
+    let over =
+        |since: u8| if world.stalls { age >= ORPHAN } else { since < job.age || age > ORPHAN };
     for worker in &mut next.workers {
         if worker.job == Some(id) && over(worker.since) {
             *worker = Worker::IDLE;
@@ -120,19 +144,22 @@ fn older(scenario: &Scenario, state: &State, id: u8) -> Option<Next> {
     Some(Next::new(what, next))
 }
 
-/// `sweep` of `functions/poll/src/sweep.rs`: a job that the API, perhaps lagging, lists as INITIALIZED, that is over 5 h old, and
-/// that is no part's.
+/// `sweep` of `functions/poll/src/sweep.rs`: a job that the API, perhaps lagging, lists as
+/// INITIALIZED, that is over 5 h old, and that is no part's.
 fn sweep(scenario: &Scenario, state: &State, id: u8) -> Vec<Next> {
     let (Scenario { rules, world }, record) = (scenario, state.record);
     let waited_for = matches!(record.at, At::Created | At::Abandoning | At::Uploaded);
     let alive = waited_for || (rules.sweep_spares_lost && record.at == At::Failed && record.lost);
     let is_orphan = |job: &&Job| {
-        let waiting = matches!(job.phase, Phase::Initialized | Phase::Started) && job.floor == Phase::Initialized;
+        let waiting = matches!(job.phase, Phase::Initialized | Phase::Started)
+            && job.floor == Phase::Initialized;
         waiting && job.age >= ORPHAN && !(alive && record.job == Some(id))
     };
     if state.job(id).filter(is_orphan).is_none() {
         return Vec::new();
     }
     let cancelled = cancel(world, *state, id).into_iter();
-    cancelled.map(|next| Next { what: "sweep: an orphan is cancelled, if it is not refused", ..next }).collect()
+    cancelled
+        .map(|next| Next { what: "sweep: an orphan is cancelled, if it is not refused", ..next })
+        .collect()
 }

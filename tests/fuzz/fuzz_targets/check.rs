@@ -1,4 +1,5 @@
-//! The strict check of a file, and its parts fed and joined: what must hold is in `tests/properties`.
+//! The strict check of a file, and its parts fed and joined: what must hold is in
+//! `tests/properties`.
 
 #![no_main]
 

@@ -1,7 +1,11 @@
-//! What must hold for any bytes at all: the bodies of the fuzz targets under `tests/fuzz`, which the corpus also runs through on
-//! stable Rust. Each panics where a promise is broken.
+//! What must hold for any bytes at all: the bodies of the fuzz targets under `tests/fuzz`, which
+//! the corpus also runs through on stable Rust. Each panics where a promise is broken.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod events;
+
+pub use events::event;
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
 use moondrop_shared::check::{Checked, Checker, Step};
@@ -10,35 +14,41 @@ use moondrop_shared::csv::header::{Header, RESULT_COLUMNS};
 use moondrop_shared::csv::row::UPLOAD_HEADER;
 use moondrop_shared::csv::scan::Scanner;
 use moondrop_shared::csv::write::write_field;
-use moondrop_shared::event::{JobEnded, ObjectCreated, ObjectCreatedDetail, OutgoingEvent};
-use moondrop_shared::object_key;
-use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::join::{Join, PartResult, results_header};
 use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::labels::{is_blank, say_the_same};
 use moondrop_shared::results::tally::Tally;
-use moondrop_shared::results::{BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsReader, judge};
-use moondrop_shared::source::Source;
+use moondrop_shared::results::{
+    BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsReader, judge,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Parts so small that a few lines make several.
 const SMALL: PartLimits = PartLimits { rows: 2, bytes: 96 };
 
-/// The strict check: one verdict however the bytes come in and whatever the parts' size; parts that lose and double nothing;
-/// uploads of the length that was planned; results with every row, in order, as it came.
+/// The strict check: one verdict however the bytes come in and whatever the parts' size; parts that
+/// lose and double nothing; uploads of the length that was planned; results with every row, in
+/// order, as it came.
 pub fn check(file: &[u8]) {
     let whole = check_in_pieces(file, PartLimits::default(), usize::MAX);
     let (checked, rejected) = match (whole, check_in_pieces(file, SMALL, 1)) {
         (Err(one), Err(other)) => {
             assert_eq!(one, other, "the verdict hangs on how the bytes come in");
-            assert!(!one.message.is_empty() && one.line >= 1 && one.offset <= file.len() as u64, "{one}");
+            assert!(
+                !one.message.is_empty() && one.line >= 1 && one.offset <= file.len() as u64,
+                "{one}"
+            );
             return;
         }
         (Ok((checked, rejected)), Ok(small)) => {
             assert_eq!((checked.rows, checked.rejected), (small.0.rows, small.0.rejected));
-            assert_eq!((&checked.header, &rejected), (&small.0.header, &small.1), "the same decisions");
+            assert_eq!(
+                (&checked.header, &rejected),
+                (&small.0.header, &small.1),
+                "the same decisions"
+            );
             walk(file, &checked, &rejected);
             small
         }
@@ -46,13 +56,20 @@ pub fn check(file: &[u8]) {
     };
     for part in &checked.parts {
         let (source, upload) = (part.end - part.offset, part.upload_bytes);
-        assert!(part.rows == 1 || (part.rows <= SMALL.rows && source.max(upload) <= SMALL.bytes), "a part over its limits");
+        assert!(
+            part.rows == 1 || (part.rows <= SMALL.rows && source.max(upload) <= SMALL.bytes),
+            "a part over its limits"
+        );
     }
     walk(file, &checked, &rejected);
 }
 
 /// Checks a file as submit does, as often as the checker asks for. With it, `rejected.csv`.
-fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Checked, Vec<u8>), InputError> {
+fn check_in_pieces(
+    file: &[u8],
+    limits: PartLimits,
+    piece: usize,
+) -> Result<(Checked, Vec<u8>), InputError> {
     let mut checker = Checker::new(limits);
     let mut rejected = Vec::new();
     loop {
@@ -63,7 +80,9 @@ fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Che
         rejected.extend(last);
         match step {
             Step::ReadAgain(second) => checker = *second,
-            Step::Done(checked) if rejected.is_empty() => return Ok((checked, REJECTED_HEADER.to_vec())),
+            Step::Done(checked) if rejected.is_empty() => {
+                return Ok((checked, REJECTED_HEADER.to_vec()));
+            }
             Step::Done(checked) => return Ok((checked, rejected)),
         }
     }
@@ -71,14 +90,19 @@ fn check_in_pieces(file: &[u8], limits: PartLimits, piece: usize) -> Result<(Che
 
 /// Feeds and joins every part, as submit and collect do.
 fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
-    let header = Header::parse(&checked.header.line()).expect("the header in the drop's record reads back");
+    let header =
+        Header::parse(&checked.header.line()).expect("the header in the drop's record reads back");
     assert_eq!(header, checked.header, "the header in the drop's record reads back the same");
     let whole = Whole { file, header: &header, rejected };
     let (mut end, mut rejected_end) = (0, REJECTED_HEADER.len() as u64);
-    let (mut ref_ids, mut tally, mut results) = (HashSet::new(), Tally::default(), results_header(&header));
+    let (mut ref_ids, mut tally, mut results) =
+        (HashSet::new(), Tally::default(), results_header(&header));
     for (i, part) in checked.parts.iter().enumerate() {
         assert_eq!((part.number as usize, part.rejected_offset), (i + 1, rejected_end));
-        assert!(part.offset >= end && part.end > part.offset && part.rows >= 1, "parts overlap, or are empty: {part:?}");
+        assert!(
+            part.offset >= end && part.end > part.offset && part.rows >= 1,
+            "parts overlap, or are empty: {part:?}"
+        );
         (end, rejected_end) = (part.end, rejected_end + part.rejected_bytes);
         let uploaded = upload(&whole, part);
         let mut answers = b"\xef\xbb\xbferror,labels,ref_id\n".to_vec();
@@ -101,7 +125,10 @@ fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
     assert!(end <= file.len() as u64);
     assert_eq!(rejected_end, rejected.len() as u64, "rejected.csv is the parts' rejections");
     let rows = tally.rows;
-    assert_eq!((rows.evaluated, rows.rejected), (checked.rows - checked.rejected, checked.rejected));
+    assert_eq!(
+        (rows.evaluated, rows.rejected),
+        (checked.rows - checked.rejected, checked.rejected)
+    );
     assert_eq!((rows.total(), rows.missing, rows.failed), (checked.rows, 0, 0));
     assert_eq!((tally.unexpected, tally.duplicates, tally.unreadable_labels), (0, 0, 0));
     same_rows(file, &header, &results);
@@ -116,7 +143,8 @@ struct Whole<'a> {
 }
 
 fn rejections(part: &PlannedPart, rejected: &[u8]) -> Rejections {
-    let lines = part.rejected_offset as usize..(part.rejected_offset + part.rejected_bytes) as usize;
+    let lines =
+        part.rejected_offset as usize..(part.rejected_offset + part.rejected_bytes) as usize;
     Rejections::read(&rejected[lines]).expect("rejected.csv reads back")
 }
 
@@ -130,7 +158,10 @@ fn upload(whole: &Whole<'_>, part: &PlannedPart) -> Vec<[Vec<u8>; 3]> {
     }
     sent.extend(encoder.finish().expect("what was checked can be sent"));
     assert!(sent.len() as u64 == part.upload_bytes && sent.starts_with(UPLOAD_HEADER));
-    let rows: Vec<_> = read(&sent)[1..].iter().map(|row| <[_; 3]>::try_from(row.clone()).expect("three columns")).collect();
+    let rows: Vec<_> = read(&sent)[1..]
+        .iter()
+        .map(|row| <[_; 3]>::try_from(row.clone()).expect("three columns"))
+        .collect();
     assert_eq!(rows.len() as u64, part.accepted);
     rows
 }
@@ -147,7 +178,8 @@ fn join(whole: &Whole<'_>, part: &PlannedPart, result: PartResult, results: &mut
     tally
 }
 
-/// Every row of the source stands in the results, in its place, with its values: both read by the `csv` crate.
+/// Every row of the source stands in the results, in its place, with its values: both read by the
+/// `csv` crate.
 fn same_rows(file: &[u8], header: &Header, results: &[u8]) {
     let came = if header.skip_spaces { read(&without_spaces(file)) } else { read(file) };
     let went = read(results);
@@ -167,7 +199,9 @@ fn same_rows(file: &[u8], header: &Header, results: &[u8]) {
 fn read(csv: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let csv = csv.strip_prefix(b"\xef\xbb\xbf").unwrap_or(csv);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv);
-    let rows = reader.byte_records().map(|row| row.expect("it is read from memory").iter().map(<[u8]>::to_vec).collect());
+    let rows = reader
+        .byte_records()
+        .map(|row| row.expect("it is read from memory").iter().map(<[u8]>::to_vec).collect());
     rows.collect()
 }
 
@@ -191,14 +225,16 @@ fn read_results(body: &[u8], reading: Reading, piece: usize) -> ReadResults {
     reader.finish().expect("there is memory for it")
 }
 
-/// The results reader: whatever came as results and however they are read, each row of the source comes out once, with one
-/// outcome, and none is evaluated that the results do not say so of.
+/// The results reader: whatever came as results and however they are read, each row of the source
+/// comes out once, with one outcome, and none is evaluated that the results do not say so of.
 pub fn results(body: &[u8]) {
     for blank in [None, Some(BlankLabels::Missing), Some(BlankLabels::Evaluated)] {
         for content in [OnOtherContent::Hold, OnOtherContent::Warn] {
             let [hold, rows] = [OnUnreadable::Hold, OnUnreadable::Rows]
                 .map(|unreadable| read_and_join(body, Reading { unreadable, blank, content }));
-            assert!(!matches!(&rows.0, Form::Held(problem) if problem.code == Code::ResultsUnreadable));
+            assert!(
+                !matches!(&rows.0, Form::Held(problem) if problem.code == Code::ResultsUnreadable)
+            );
             if hold.0 == Form::Whole {
                 assert_eq!(hold, rows, "a well-formed file is read alike");
                 agrees(body, blank, &hold.1, &hold.2);
@@ -215,10 +251,18 @@ type Joined = (Form, Tally, Vec<Vec<Vec<u8>>>);
 fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     const SOURCE: &[u8] = b"ref_id,type,content\n1,text,a\n2,text,b\n3,text,c\n";
     let (whole, pieces) = (read_results(body, reading, usize::MAX), read_results(body, reading, 1));
-    assert_eq!((&whole.form, whole.confirmed()), (&pieces.form, pieces.confirmed()), "the form hangs on how the bytes come in");
-    assert_eq!((&whole.digest, whole.bytes, whole.answers.len()), (&pieces.digest, body.len() as u64, pieces.answers.len()));
+    assert_eq!(
+        (&whole.form, whole.confirmed()),
+        (&pieces.form, pieces.confirmed()),
+        "the form hangs on how the bytes come in"
+    );
+    assert_eq!(
+        (&whole.digest, whole.bytes, whole.answers.len()),
+        (&pieces.digest, body.len() as u64, pieces.answers.len())
+    );
     let (form, answered) = (whole.form, whole.answers.len() as u64);
-    let (checked, rejected) = check_in_pieces(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
+    let (checked, rejected) =
+        check_in_pieces(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
     let [(tally, out), again] = [whole.answers, pieces.answers].map(|answers| {
         let mut out = results_header(&checked.header);
         let whole = Whole { file: SOURCE, header: &checked.header, rejected: &rejected };
@@ -228,15 +272,25 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     assert_eq!((&tally, &out), (&again.0, &again.1), "the answers hang on how the bytes come in");
     let rows = tally.rows;
     assert_eq!((rows.total(), rows.rejected), (3, 0));
-    assert!(rows.evaluated + rows.failed + tally.unexpected <= answered, "each answer is used once, or unexpected");
+    assert!(
+        rows.evaluated + rows.failed + tally.unexpected <= answered,
+        "each answer is used once, or unexpected"
+    );
     assert!(tally.content_mismatches <= tally.content_compared && tally.content_compared <= 3);
-    assert!(tally.conflicting <= rows.failed.min(tally.duplicates) && tally.blank <= rows.missing + rows.evaluated);
+    assert!(
+        tally.conflicting <= rows.failed.min(tally.duplicates)
+            && tally.blank <= rows.missing + rows.evaluated
+    );
     for count in tally.labels.values() {
         assert!(count.histogram.iter().sum::<u64>() == count.rows && count.rows <= rows.evaluated);
     }
     let unrelated = judge(&tally, 3, &reading).is_some();
     let answers = rows.evaluated + rows.failed + tally.blank > 0;
-    assert_eq!(unrelated, reading.unreadable == OnUnreadable::Hold && !answers, "too few rows to judge by their content");
+    assert_eq!(
+        unrelated,
+        reading.unreadable == OnUnreadable::Hold && !answers,
+        "too few rows to judge by their content"
+    );
     let text = serde_json::to_string(&tally).expect("a tally can be recorded");
     assert_eq!(serde_json::from_str::<Tally>(&text).expect("a tally reads back"), tally);
     let out = read(&out);
@@ -247,7 +301,8 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     (form, tally, out)
 }
 
-/// Whether the `csv` crate, which refuses records of another width here, finds the same answers in well-formed results.
+/// Whether the `csv` crate, which refuses records of another width here, finds the same answers in
+/// well-formed results.
 fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec<u8>>]) {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut scanner = Scanner::new(0, 1, true);
@@ -257,9 +312,15 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let mut records = reader.records().map(|record| record.expect("it is well-formed"));
     let header = records.next().expect("it has a header");
-    let name = |name: &str| name.to_lowercase().replace(|c: char| c == '_' || c.is_whitespace(), "");
+    let name =
+        |name: &str| name.to_lowercase().replace(|c: char| c == '_' || c.is_whitespace(), "");
     let columns = |names: &[&str]| -> Vec<usize> {
-        header.iter().enumerate().filter(|(_, n)| names.contains(&name(n).as_str())).map(|(i, _)| i).collect()
+        header
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| names.contains(&name(n).as_str()))
+            .map(|(i, _)| i)
+            .collect()
     };
     let (ref_ids, labels) = (columns(&["refid"]), columns(&["labels"]));
     let errors = columns(&["error", "errors", "errormessage"]);
@@ -269,7 +330,9 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
     let mut count = 0;
     for record in records {
         count += 1;
-        let said = by_ref_id.entry(record[ref_ids[0]].trim_matches(|c: char| c.is_ascii_whitespace()).to_owned()).or_default();
+        let said = by_ref_id
+            .entry(record[ref_ids[0]].trim_matches(|c: char| c.is_ascii_whitespace()).to_owned())
+            .or_default();
         match errors.iter().map(|&i| &record[i]).find(|error| !error.trim().is_empty()) {
             Some(error) => said.1.push(error.to_owned()),
             None if is_blank(&record[labels[0]]) => said.2 += 1,
@@ -282,58 +345,23 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
         let ref_id = std::str::from_utf8(&row[0]).expect("it is UTF-8");
         let expected = match by_ref_id.get(ref_id) {
             None => error == "missing: the API's results have no row for this ref_id",
-            Some((evaluations, ..)) if evaluations.iter().any(|e| !say_the_same(e, &evaluations[0])) => {
+            Some((evaluations, ..))
+                if evaluations.iter().any(|e| !say_the_same(e, &evaluations[0])) =>
+            {
                 labels.is_empty() && error == "failed: the API gave two different answers"
             }
-            Some((evaluations, ..)) if !evaluations.is_empty() => labels == evaluations[0] && error.is_empty(),
+            Some((evaluations, ..)) if !evaluations.is_empty() => {
+                labels == evaluations[0] && error.is_empty()
+            }
             Some((_, errors, _)) if !errors.is_empty() => error == errors[0],
-            Some(_) if blank == Some(BlankLabels::Evaluated) => is_blank(labels) && error.is_empty(),
-            Some(_) => labels.is_empty() && error == "missing: the API's answer has neither labels nor error",
+            Some(_) if blank == Some(BlankLabels::Evaluated) => {
+                is_blank(labels) && error.is_empty()
+            }
+            Some(_) => {
+                labels.is_empty()
+                    && error == "missing: the API's answer has neither labels nor error"
+            }
         };
         assert!(expected, "{ref_id}: {labels:?} {error:?}");
     }
-}
-
-/// The events: what is read is usable, what is not is refused without being shown.
-pub fn event(body: &[u8]) {
-    // As Lambda hands them over: submit's batch of messages, collect's event.
-    let _ = serde_json::from_slice::<moondrop_submit::Messages>(body);
-    let _ = serde_json::from_slice::<JobEnded>(body);
-    let Ok(text) = std::str::from_utf8(body) else { return };
-    let announced = match ObjectCreated::read(text) {
-        Ok(announced) => announced,
-        Err(error) => {
-            let shown = format!("{error:#}");
-            assert!(shown.starts_with("the message is no \"Object Created\" event: line ") && shown.len() < 100, "{shown}");
-            return;
-        }
-    };
-    let object = &announced.detail.object;
-    if object_key::is_drop(&object.key) {
-        assert!(object_key::policy_folder(&object.key).is_none_or(|folder| !folder.is_empty() && !folder.contains('/')));
-    }
-    let source = Source {
-        bucket: announced.detail.bucket.name.clone(),
-        key: object.key.clone(),
-        version_id: object.version_id.clone(),
-        etag: object.etag.clone().unwrap_or_default(),
-        sequencer: object.sequencer.clone(),
-        size: object.size.unwrap_or_default(),
-    };
-    let id = source.id();
-    let folder = object_key::results_folder(&object.key, announced.time);
-    for folder in [object_key::second_folder(&folder, &id), folder] {
-        let key = ObjectKey::rejected(&folder).to_string();
-        assert!(key.len() <= 1024 && key.starts_with("results/"), "S3 would not take the key");
-    }
-    // Put back on the queue it is the same drop.
-    let detail = OutgoingEvent::DropStalled { source }.detail();
-    let again: ObjectCreatedDetail = serde_json::from_value(detail).expect("our own announcement reads back");
-    let object = again.object;
-    let (key, version_id, sequencer) = (object.key, object.version_id, object.sequencer);
-    let etag = object.etag.unwrap_or_default();
-    assert_eq!(
-        Source { bucket: again.bucket.name, key, version_id, etag, sequencer, size: object.size.unwrap_or_default() }.id(),
-        id
-    );
 }

@@ -1,4 +1,5 @@
-//! What the functions get from outside, where a test calls them: settings, and clients of the servers.
+//! What the functions get from outside, where a test calls them: settings, and clients of the
+//! servers.
 
 use super::{KEY_SECRET, STACK};
 use aws_credential_types::Credentials;
@@ -21,15 +22,22 @@ pub fn settings(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         ("API_KEY_SECRET", KEY_SECRET),
         ("DEFAULT_POLICY", "policy"),
     ];
-    let mut settings: BTreeMap<String, String> =
-        usual.iter().chain(changes).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut settings: BTreeMap<String, String> = usual
+        .iter()
+        .chain(changes)
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     settings.retain(|_, value| !value.is_empty());
     settings
 }
 
 /// What a function works with that has just been started.
 #[must_use]
-pub fn services(settings: &BTreeMap<String, String>, clients: AwsClients, http: HttpClients) -> Services {
+pub fn services(
+    settings: &BTreeMap<String, String>,
+    clients: AwsClients,
+    http: HttpClients,
+) -> Services {
     Services::new(Settings::read(|name| settings.get(name).cloned()).unwrap(), clients, http)
 }
 
@@ -39,7 +47,9 @@ pub fn clients(endpoints: &Endpoints, http: &SharedHttpClient) -> AwsClients {
     macro_rules! client {
         ($service:ident, $endpoint:expr) => {{
             use $service::config::{BehaviorVersion, Config, Region, retry::RetryConfig};
-            let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(5));
+            let retry = RetryConfig::standard()
+                .with_max_attempts(3)
+                .with_initial_backoff(Duration::from_millis(5));
             let config = Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::from_static(REGION))

@@ -1,5 +1,6 @@
-//! The environment of a test: the servers, their buckets and ledger, and what a test does with them whoever runs the functions.
-//! Three drivers run them: [`processes`](crate::processes), [`in_process`](crate::in_process) and [`crash`](crate::crash).
+//! The environment of a test: the servers, their buckets and ledger, and what a test does with them
+//! whoever runs the functions. Three drivers run them: [`processes`](crate::processes),
+//! [`in_process`](crate::in_process) and [`crash`](crate::crash).
 
 mod clients;
 mod records;
@@ -129,7 +130,8 @@ impl<S: Servers> Env<S> {
 
     /// The keys of the results bucket that begin so.
     pub async fn keys(&self, prefix: &str) -> Vec<String> {
-        let listed = self.aws().s3().list_objects_v2().bucket(RESULTS).prefix(prefix).send().await.unwrap();
+        let listed =
+            self.aws().s3().list_objects_v2().bucket(RESULTS).prefix(prefix).send().await.unwrap();
         listed.contents().iter().filter_map(|object| object.key()).map(str::to_owned).collect()
     }
 
@@ -161,7 +163,11 @@ impl<S: Servers> Env<S> {
     /// A drop at its end; fails the test if it has not come to it.
     pub async fn ended(&self, id: &DropId) -> Ended {
         let record = self.record(id).await;
-        assert!(record.closed_at.is_some(), "the drop has not ended: {record:?} {:?}", self.parts(id).await);
+        assert!(
+            record.closed_at.is_some(),
+            "the drop has not ended: {record:?} {:?}",
+            self.parts(id).await
+        );
         Ended {
             status: self.status(id).await,
             results: self.read(&record.results_key().to_string()).await,
@@ -173,7 +179,10 @@ impl<S: Servers> Env<S> {
     #[must_use]
     pub fn events(&self, kind: &str, id: &DropId) -> Vec<Value> {
         let events = self.aws().events().into_iter().filter(|event| event["detail-type"] == kind);
-        events.map(|mut event| event["detail"].take()).filter(|detail| detail["drop"] == id.as_str()).collect()
+        events
+            .map(|mut event| event["detail"].take())
+            .filter(|detail| detail["drop"] == id.as_str())
+            .collect()
     }
 }
 
@@ -206,6 +215,11 @@ impl Ended {
 
     /// Fails the test with the whole status if the state is another.
     pub fn assert_state(&self, state: DropState) {
-        assert_eq!(self.status.state, state, "{}", serde_json::to_string_pretty(&self.status).unwrap());
+        assert_eq!(
+            self.status.state,
+            state,
+            "{}",
+            serde_json::to_string_pretty(&self.status).unwrap()
+        );
     }
 }

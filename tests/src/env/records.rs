@@ -1,4 +1,5 @@
-//! The ledger's records, looked at and changed past the functions: time does not pass in a test, records are aged instead.
+//! The ledger's records, looked at and changed past the functions: time does not pass in a test,
+//! records are aged instead.
 
 use super::{Env, Servers};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -46,8 +47,10 @@ impl<S: Servers> Env<S> {
 
     async fn set(&self, key: Key, attribute: &str, value: AttributeValue) {
         let update = self.aws().dynamodb().update_item().table_name(TABLE);
-        let update = update.key("pk", AttributeValue::S(key.pk)).key("sk", AttributeValue::S(key.sk));
-        let update = update.update_expression("SET #a = :value").expression_attribute_names("#a", attribute);
+        let update =
+            update.key("pk", AttributeValue::S(key.pk)).key("sk", AttributeValue::S(key.sk));
+        let update =
+            update.update_expression("SET #a = :value").expression_attribute_names("#a", attribute);
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
@@ -56,19 +59,36 @@ impl<S: Servers> Env<S> {
         let key = Key::of_part(&part.drop, part.plan.number);
         let mut item: Item = serde_dynamo::to_item(part).unwrap();
         let now = Timestamp::now().to_string();
-        for (name, value) in [("pk", key.pk), ("sk", key.sk), ("open", "PART".to_owned()), ("open_since", now)] {
+        for (name, value) in
+            [("pk", key.pk), ("sk", key.sk), ("open", "PART".to_owned()), ("open_since", now)]
+        {
             item.insert(name.to_owned(), AttributeValue::S(value));
         }
         self.put_item(item).await;
     }
 
     pub async fn put_item(&self, item: Item) {
-        self.aws().dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+        self.aws()
+            .dynamodb()
+            .put_item()
+            .table_name(TABLE)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
     }
 
     /// Every record of the ledger.
     pub async fn all_items(&self) -> Vec<Item> {
-        self.aws().dynamodb().scan().table_name(TABLE).send().await.unwrap().items.unwrap_or_default()
+        self.aws()
+            .dynamodb()
+            .scan()
+            .table_name(TABLE)
+            .send()
+            .await
+            .unwrap()
+            .items
+            .unwrap_or_default()
     }
 }
 

@@ -74,7 +74,8 @@ impl Answer {
         Answer { lost: true, ..Answer::default() }
     }
 
-    /// Only so many bytes of the request's body are read before the connection breaks; nothing is done.
+    /// Only so many bytes of the request's body are read before the connection breaks; nothing is
+    /// done.
     #[must_use]
     pub fn break_after(bytes: usize) -> Self {
         Answer { break_after: Some(bytes), ..Answer::default() }

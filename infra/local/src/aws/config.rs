@@ -9,7 +9,8 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct AwsConfig {
-    /// Where everything is kept: `s3/`, `dynamodb.sqlite`, `logs/<function>.log`. One emulator at a time.
+    /// Where everything is kept: `s3/`, `dynamodb.sqlite`, `logs/<function>.log`. One emulator at a
+    /// time.
     pub dir: PathBuf,
     /// The lock of `dir`, if whoever starts the emulator holds it already.
     pub(crate) lock: Option<FolderLock>,
@@ -19,9 +20,11 @@ pub struct AwsConfig {
     pub environment: BTreeMap<String, String>,
     /// Secrets Manager's secrets, by id.
     pub secrets: BTreeMap<String, SecretString>,
-    /// The schedule of `poll`, counted from the end of one tick to the next, so that ticks never overlap.
+    /// The schedule of `poll`, counted from the end of one tick to the next, so that ticks never
+    /// overlap.
     pub poll_every: Duration,
-    /// A function's time-out: the function is told its deadline, and its process is killed when that passes.
+    /// A function's time-out: the function is told its deadline, and its process is killed when
+    /// that passes.
     pub function_timeout: Duration,
     /// How many processes each function has at once.
     pub processes: Processes,
@@ -32,7 +35,8 @@ pub struct AwsConfig {
 }
 
 impl AwsConfig {
-    /// An emulator in `dir`, whose functions are started by `function_command`, with the defaults for the rest.
+    /// An emulator in `dir`, whose functions are started by `function_command`, with the defaults
+    /// for the rest.
     pub fn new(dir: impl Into<PathBuf>, function_command: Vec<OsString>) -> Self {
         Self {
             dir: dir.into(),
@@ -83,7 +87,11 @@ impl Redelivery {
 
 impl Default for Redelivery {
     fn default() -> Self {
-        Self { first_delay: Duration::from_millis(500), max_delay: Duration::from_secs(30), max_receives: 5 }
+        Self {
+            first_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+            max_receives: 5,
+        }
     }
 }
 
@@ -102,8 +110,11 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_longest() {
-        let redelivery =
-            Redelivery { first_delay: Duration::from_millis(100), max_delay: Duration::from_millis(350), max_receives: 9 };
+        let redelivery = Redelivery {
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_millis(350),
+            max_receives: 9,
+        };
         let delays: Vec<_> = (1..=4).map(|n| redelivery.delay(n).as_millis()).collect();
         assert_eq!(delays, [100, 200, 350, 350]);
         assert_eq!(redelivery.delay(u32::MAX).as_millis(), 350);

@@ -4,8 +4,8 @@ use super::names::{INDEX, TABLE};
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use dynoxide::Database;
 use std::path::Path;
@@ -21,16 +21,23 @@ pub(crate) fn open(file: &Path) -> Result<Database> {
 
 /// Serves DynamoDB's protocol until `ended`.
 pub(crate) async fn serve(listener: TcpListener, database: Database, ended: CancellationToken) {
-    if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, ended.cancelled_owned()).await {
+    if let Err(error) =
+        dynoxide::server::serve_with_shutdown(listener, database, ended.cancelled_owned()).await
+    {
         tracing::error!(error, "DynamoDB has ended");
     }
 }
 
 /// Creates the ledger's table if it is not there.
 pub(crate) async fn create_table(client: &Client) -> Result<()> {
-    let attributes = ["pk", "sk", "open", "open_since"]
-        .map(|name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build());
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let attributes = ["pk", "sk", "open", "open_since"].map(|name| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+    });
+    let key =
+        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
     let index = GlobalSecondaryIndex::builder()
         .index_name(INDEX)
         .key_schema(key("open", KeyType::Hash)?)

@@ -57,9 +57,11 @@ impl AwsEmulator {
         let endpoints = Endpoints::new(&s3, &dynamodb, &api);
 
         let invoker = |function| Invoker::new(function, config.function_timeout);
-        let (submit, poll, collect) = (invoker(Function::Submit), invoker(Function::Poll), invoker(Function::Collect));
+        let (submit, poll, collect) =
+            (invoker(Function::Submit), invoker(Function::Poll), invoker(Function::Collect));
         let queue = Arc::new(Queue::new(submit.clone(), config.redelivery, ended.clone()));
-        let later = Asynchronous::new(collect.clone(), config.redelivery.first_delay, ended.clone());
+        let later =
+            Asynchronous::new(collect.clone(), config.redelivery.first_delay, ended.clone());
         let buses = Arc::new(Buses::new(&queue, &Arc::new(later))?);
         let secrets = Arc::new(Secrets::new(config.secrets));
         let objects = Objects::open(&s3_root, buses.clone())?;
@@ -67,15 +69,22 @@ impl AwsEmulator {
 
         tasks.spawn(dynamodb::serve(dynamodb_listener, database, ended.clone()));
         tasks.spawn(server::serve(s3_listener, s3::router(objects.clone()), ended.clone()));
-        tasks.spawn(server::serve(api_listener, json_api::router(buses.clone(), secrets.clone()), ended.clone()));
+        tasks.spawn(server::serve(
+            api_listener,
+            json_api::router(buses.clone(), secrets.clone()),
+            ended.clone(),
+        ));
         dynamodb::create_table(&endpoints.dynamodb_client()).await?;
 
         let mut environment = endpoints.environment();
         environment.extend(config.environment);
         let launch = Arc::new(Launch { command: config.function_command, environment, logs });
         let mut pools = BTreeMap::new();
-        for (invoker, processes) in [(submit, config.processes.submit), (poll.clone(), 1), (collect, config.processes.collect)]
-        {
+        for (invoker, processes) in [
+            (submit, config.processes.submit),
+            (poll.clone(), 1),
+            (collect, config.processes.collect),
+        ] {
             let pool = Pool::new(invoker, launch.clone());
             for _ in 0..processes {
                 tasks.spawn(pool.clone().keep_alive(ended.clone()));
@@ -85,7 +94,18 @@ impl AwsEmulator {
         let tick = Arc::new(Notify::new());
         tasks.spawn(events::tick(poll, config.poll_every, tick.clone(), ended.clone()));
         let ended = ended.drop_guard();
-        Ok(Self { endpoints, objects, buses, queue, secrets, pools, tick, tasks, ended, _lock: lock })
+        Ok(Self {
+            endpoints,
+            objects,
+            buses,
+            queue,
+            secrets,
+            pools,
+            tick,
+            tasks,
+            ended,
+            _lock: lock,
+        })
     }
 
     pub fn endpoints(&self) -> &Endpoints {
@@ -105,12 +125,14 @@ impl AwsEmulator {
         self.objects.announcement(bucket, key).await
     }
 
-    /// Announces an object again ("Object Created"), as when it was stored: same time, same sequencer.
+    /// Announces an object again ("Object Created"), as when it was stored: same time, same
+    /// sequencer.
     pub async fn announce(&self, bucket: &str, key: &str) -> Result<()> {
         self.objects.announce(bucket, key).await
     }
 
-    /// Runs `poll` now, or as soon as the tick under way has ended. Asking twice in between is asking once.
+    /// Runs `poll` now, or as soon as the tick under way has ended. Asking twice in between is
+    /// asking once.
     pub fn tick(&self) {
         self.tick.notify_one();
     }
@@ -139,8 +161,8 @@ impl AwsEmulator {
         self.pools.get(&function).map(|pool| pool.ids()).unwrap_or_default()
     }
 
-    /// Why a function does not run, if one keeps ending before it asks for work: with the end of its log. It is still
-    /// tried again, and this is `None` once it runs.
+    /// Why a function does not run, if one keeps ending before it asks for work: with the end of
+    /// its log. It is still tried again, and this is `None` once it runs.
     pub fn failure(&self) -> Option<String> {
         self.pools.values().find_map(|pool| pool.failure())
     }

@@ -16,7 +16,8 @@ pub struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(s3: &str, dynamodb: &str, api: &str) -> Self {
-        let [s3, dynamodb, events] = [s3, dynamodb, api].map(|host_port| format!("http://{host_port}"));
+        let [s3, dynamodb, events] =
+            [s3, dynamodb, api].map(|host_port| format!("http://{host_port}"));
         Self { s3, dynamodb, secrets_manager: events.clone(), events }
     }
 

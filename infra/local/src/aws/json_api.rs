@@ -35,9 +35,14 @@ async fn answer(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Resp
         },
         Some("secretsmanager.GetSecretValue") => match api.secrets.get(&request) {
             Some(answer) => json_response(StatusCode::OK, &answer),
-            None => refusal("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+            None => refusal(
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret.",
+            ),
         },
-        _ => refusal("UnknownOperationException", "The local stack has PutEvents and GetSecretValue"),
+        _ => {
+            refusal("UnknownOperationException", "The local stack has PutEvents and GetSecretValue")
+        }
     }
 }
 
@@ -46,5 +51,6 @@ fn refusal(kind: &str, message: &str) -> Response {
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {
-    (status, [(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string()).into_response()
+    (status, [(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string())
+        .into_response()
 }

@@ -1,5 +1,6 @@
-//! AWS as Moondrop sees it, on this machine: S3, DynamoDB, EventBridge, Secrets Manager and the queue, served on loopback
-//! behind their real protocols, and each function as a process of its own behind the Lambda Runtime API.
+//! AWS as Moondrop sees it, on this machine: S3, DynamoDB, EventBridge, Secrets Manager and the
+//! queue, served on loopback behind their real protocols, and each function as a process of its own
+//! behind the Lambda Runtime API.
 //!
 //! ```text
 //! s3 ────────▶ events::buses ─┬▶ lambda::queue ────────┬▶ lambda::invoker ◀── lambda::runtime ◀── lambda::process

@@ -36,7 +36,8 @@ impl Secrets {
     pub(crate) fn get(&self, request: &Value) -> Option<Value> {
         let asked = request["SecretId"].as_str()?;
         let secrets = locked(&self.0);
-        let (id, secret) = secrets.iter().find(|(id, _)| asked == id.as_str() || asked == arn(id))?;
+        let (id, secret) =
+            secrets.iter().find(|(id, _)| asked == id.as_str() || asked == arn(id))?;
         Some(json!({
             "ARN": arn(id),
             "Name": id,
@@ -59,11 +60,15 @@ mod tests {
 
     #[test]
     fn a_rotated_secret_has_a_new_value_and_version() {
-        let secrets = Secrets::new(BTreeMap::from([("api-key".to_owned(), SecretString::from("one"))]));
+        let secrets =
+            Secrets::new(BTreeMap::from([("api-key".to_owned(), SecretString::from("one"))]));
         let first = secrets.get(&json!({"SecretId": "api-key"})).unwrap();
         secrets.set("api-key".to_owned(), SecretString::from("two"));
         let second = secrets.get(&json!({"SecretId": first["ARN"]})).unwrap();
-        assert_eq!((&first["SecretString"], &second["SecretString"]), (&json!("one"), &json!("two")));
+        assert_eq!(
+            (&first["SecretString"], &second["SecretString"]),
+            (&json!("one"), &json!("two"))
+        );
         assert_ne!(first["VersionId"], second["VersionId"]);
         assert!(secrets.get(&json!({"SecretId": "other"})).is_none());
         assert!(!format!("{secrets:?}").contains("two"));

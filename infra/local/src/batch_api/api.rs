@@ -29,7 +29,9 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/v1/batch-jobs", post(create).get(get_jobs))
         .route("/v1/batch-jobs/{id}/cancel", post(cancel))
-        .method_not_allowed_fallback(|| async { Refusal::new(StatusCode::METHOD_NOT_ALLOWED, 12, "Method Not Allowed") })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, 12, "Method Not Allowed")
+        })
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, 5, "Not Found") })
 }
 
@@ -107,7 +109,8 @@ async fn create(
     }
     let now = shared.clock.now();
     let webhook_url = request.webhook_url.filter(|url| !url.is_empty());
-    let job = shared.store.create(NewJob { name, policy_id, webhook_url, takes: shared.takes }, now)?;
+    let job =
+        shared.store.create(NewJob { name, policy_id, webhook_url, takes: shared.takes }, now)?;
     let upload = shared.signed(&Method::PUT, &format!("/upload/{}", job.id), now);
     Ok(Json(json!({"batchJobId": job.id, "name": job.name, "inputFileUploadUrl": upload})))
 }
@@ -124,9 +127,9 @@ async fn get_jobs(
         match name.as_ref() {
             "batchJobIds" | "batch_job_ids" => ids.push(value.into_owned()),
             "states" => {
-                states.insert(
-                    JobState::named(&value).ok_or_else(|| Refusal::invalid_argument("states: not a value of BatchJobState"))?,
-                );
+                states.insert(JobState::named(&value).ok_or_else(|| {
+                    Refusal::invalid_argument("states: not a value of BatchJobState")
+                })?);
             }
             _ => {}
         }
@@ -143,11 +146,14 @@ async fn get_jobs(
         let found = ids.iter().map(|id| shared.store.get(id).filter(|job| !job.archived(now)));
         match shared.missing_ids {
             MissingIds::LeftOut => found.flatten().collect(),
-            MissingIds::NotFound => found.collect::<Option<Vec<Job>>>().ok_or_else(Refusal::not_found)?,
+            MissingIds::NotFound => {
+                found.collect::<Option<Vec<Job>>>().ok_or_else(Refusal::not_found)?
+            }
         }
     };
     let wanted = |job: &&Job| states.is_empty() || states.contains(&job.state(now).0);
-    let records: Vec<Value> = jobs.iter().filter(wanted).map(|job| shared.record(job, now)).collect();
+    let records: Vec<Value> =
+        jobs.iter().filter(wanted).map(|job| shared.record(job, now)).collect();
     Ok(Json(json!({"batchJobs": records})))
 }
 
@@ -180,10 +186,13 @@ async fn cancel(
 
 /// Reads a body. An error names line and column only, and no content.
 fn parse<T: for<'de> Deserialize<'de>>(body: &Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
-    let body = body.as_ref().map_err(|_| Refusal::invalid_argument("the body could not be read"))?;
+    let body =
+        body.as_ref().map_err(|_| Refusal::invalid_argument("the body could not be read"))?;
     serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Refusal::invalid_argument(format!("the body is not the JSON expected: line {line} column {column}"))
+        Refusal::invalid_argument(format!(
+            "the body is not the JSON expected: line {line} column {column}"
+        ))
     })
 }
 
@@ -216,7 +225,11 @@ impl Shared {
             created.push_back(now);
             return Ok(());
         }
-        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, 8, "too many batch jobs created: slow down");
+        let mut refusal = Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            8,
+            "too many batch jobs created: slow down",
+        );
         refusal.retry_after = Some(WINDOW.as_secs());
         Err(refusal)
     }

@@ -1,4 +1,5 @@
-//! The sandbox's own clock: real time at a chosen speed, which can be moved forward and runs on across a restart.
+//! The sandbox's own clock: real time at a chosen speed, which can be moved forward and runs on
+//! across a restart.
 
 use crate::files::write_whole;
 use crate::sync::locked;
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A million seconds per second is twelve days: enough to archive a job while one looks, and far from any overflow.
+/// A million seconds per second is twelve days: enough to archive a job while one looks, and far
+/// from any overflow.
 const FASTEST: f64 = 1_000_000.0;
 
-/// One known pair of times, from which all others follow. Kept on disk, so that a job in flight does not go back a state
-/// because the process that served it was killed.
+/// One known pair of times, from which all others follow. Kept on disk, so that a job in flight
+/// does not go back a state because the process that served it was killed.
 #[derive(Serialize, Deserialize)]
 struct Anchor {
     wall: Timestamp,
@@ -28,16 +30,24 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Resumes from the time kept in `dir`, or starts from now. Jobs wait for nobody: while the sandbox was down its clock ran on.
+    /// Resumes from the time kept in `dir`, or starts from now. Jobs wait for nobody: while the
+    /// sandbox was down its clock ran on.
     pub(super) fn open(dir: &Path, speed: f64) -> anyhow::Result<Self> {
-        ensure!(speed > 0.0 && speed <= FASTEST, "clock_speed is {speed}: it must be above 0 and at most {FASTEST}");
+        ensure!(
+            speed > 0.0 && speed <= FASTEST,
+            "clock_speed is {speed}: it must be above 0 and at most {FASTEST}"
+        );
         let file = dir.join("clock.json");
         let wall = Timestamp::now();
         let now = match std::fs::read(&file) {
             Ok(bytes) => {
-                let kept: Anchor =
-                    serde_json::from_slice(&bytes).with_context(|| format!("{} is not a clock", file.display()))?;
-                ensure!(kept.speed > 0.0 && kept.speed <= FASTEST, "{} has no usable speed", file.display());
+                let kept: Anchor = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{} is not a clock", file.display()))?;
+                ensure!(
+                    kept.speed > 0.0 && kept.speed <= FASTEST,
+                    "{} has no usable speed",
+                    file.display()
+                );
                 let down = wall.duration_since(kept.wall).max(SignedDuration::ZERO);
                 later(kept.clock, down.mul_f64(kept.speed))
             }
@@ -60,7 +70,10 @@ impl Clock {
         let now = later(self.after(from.0, from.1), by);
         *from = (now, Instant::now());
         if let Err(error) = self.keep(now) {
-            tracing::warn!(%error, "the sandbox's clock could not be kept: a restart will forget this jump");
+            tracing::warn!(
+                %error,
+                "the sandbox's clock could not be kept: a restart will forget this jump"
+            );
         }
     }
 
@@ -113,7 +126,10 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(clock.now().duration_since(start) >= SignedDuration::from_secs(500));
-        assert!(clock.until(later(clock.now(), SignedDuration::from_secs(100_000))) <= Duration::from_secs(1));
+        assert!(
+            clock.until(later(clock.now(), SignedDuration::from_secs(100_000)))
+                <= Duration::from_secs(1)
+        );
     }
 
     #[test]

@@ -12,11 +12,14 @@ pub struct SandboxConfig {
     pub api_key: SecretString,
     /// The port to listen on, on loopback; any if 0, or if this one is taken.
     pub port: u16,
-    /// From a complete upload to `COMPLETED`, split evenly over the states between. Zero is at once.
+    /// From a complete upload to `COMPLETED`, split evenly over the states between. Zero is at
+    /// once.
     pub job_time: Duration,
-    /// How fast the clock runs; 1.0 is real time. `job_time`, the 4 hours of a URL and the 30 days of a job go by it.
+    /// How fast the clock runs; 1.0 is real time. `job_time`, the 4 hours of a URL and the 30 days
+    /// of a job go by it.
     pub clock_speed: f64,
-    /// How many jobs may be created per second of real time; above it, the answer is 429 with `Retry-After`.
+    /// How many jobs may be created per second of real time; above it, the answer is 429 with
+    /// `Retry-After`.
     pub max_create_per_second: Option<u32>,
     /// What a query for an unknown or archived job among others answers.
     pub missing_ids: MissingIds,
@@ -37,7 +40,8 @@ impl SandboxConfig {
     }
 }
 
-/// What a query for an unknown or archived job answers. The Batch API's documentation can be read both ways.
+/// What a query for an unknown or archived job answers. The Batch API's documentation can be read
+/// both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingIds {
     /// The whole request is answered 404.

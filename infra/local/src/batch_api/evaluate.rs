@@ -23,10 +23,16 @@ pub(super) enum Evaluation {
     Stopped,
 }
 
-/// Reads `input` and writes `output`. An error is the machine's, not the input's, and trying again may help.
+/// Reads `input` and writes `output`. An error is the machine's, not the input's, and trying again
+/// may help.
 ///
-/// Rows come out in blocks, each from its last row to its first: the documentation promises no order, so none can be relied on.
-pub(super) fn evaluate(input: &Path, output: &Path, stop: &AtomicBool) -> anyhow::Result<Evaluation> {
+/// Rows come out in blocks, each from its last row to its first: the documentation promises no
+/// order, so none can be relied on.
+pub(super) fn evaluate(
+    input: &Path,
+    output: &Path,
+    stop: &AtomicBool,
+) -> anyhow::Result<Evaluation> {
     let reader = Reader::from_path(input).context("opening the input")?;
     let mut writer = Writer::from_path(output).context("making the output")?;
     let evaluation = match pass(reader, &mut writer, stop) {
@@ -47,9 +53,9 @@ impl From<csv::Error> for EvaluationError {
     fn from(error: csv::Error) -> Self {
         let line = error.position().map_or(1, csv::Position::line);
         match error.kind() {
-            ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                Self::Input(format!("line {line}: {len} fields, where the header has {expected_len}"))
-            }
+            ErrorKind::UnequalLengths { expected_len, len, .. } => Self::Input(format!(
+                "line {line}: {len} fields, where the header has {expected_len}"
+            )),
             ErrorKind::Utf8 { .. } => Self::Input(format!("line {line}: not UTF-8")),
             _ => Self::Machine(error.into()),
         }
@@ -91,7 +97,11 @@ impl Header {
     }
 }
 
-fn pass(mut reader: Reader<File>, writer: &mut Writer<File>, stop: &AtomicBool) -> Result<Evaluation, EvaluationError> {
+fn pass(
+    mut reader: Reader<File>,
+    writer: &mut Writer<File>,
+    stop: &AtomicBool,
+) -> Result<Evaluation, EvaluationError> {
     let header = Header::read(reader.headers()?)?;
     writer.write_record(["ref_id", "type", "labels", "content", "error"])?;
 
@@ -118,7 +128,8 @@ fn pass(mut reader: Reader<File>, writer: &mut Writer<File>, stop: &AtomicBool) 
             Ok(found) => (found, ""),
             Err(error) => (Vec::new(), error),
         };
-        let labels = serde_json::to_string(&found).map_err(|error| EvaluationError::Machine(error.into()))?;
+        let labels = serde_json::to_string(&found)
+            .map_err(|error| EvaluationError::Machine(error.into()))?;
         bytes += ref_id.len() + content.len() + labels.len();
         let kind = kind.name().to_owned();
         block.push([ref_id.to_owned(), kind, labels, content.to_owned(), error.to_owned()]);
@@ -139,7 +150,10 @@ fn pass(mut reader: Reader<File>, writer: &mut Writer<File>, stop: &AtomicBool) 
     Ok(Evaluation::Done(rows))
 }
 
-fn write_back_to_front(block: &mut Vec<[String; 5]>, writer: &mut Writer<File>) -> Result<(), EvaluationError> {
+fn write_back_to_front(
+    block: &mut Vec<[String; 5]>,
+    writer: &mut Writer<File>,
+) -> Result<(), EvaluationError> {
     for row in block.drain(..).rev() {
         writer.write_record(&row)?;
     }
@@ -198,7 +212,9 @@ mod tests {
 
     #[test]
     fn a_row_that_fails_has_no_labels() {
-        let (_, output) = run(b"ref_id,type,content\n1,text,a bomb [[error]]\n2,image_url,https://x.test/404.png\n");
+        let (_, output) = run(
+            b"ref_id,type,content\n1,text,a bomb [[error]]\n2,image_url,https://x.test/404.png\n",
+        );
         for row in rows(&output) {
             assert_eq!(row[2], "[]");
             assert!(!row[4].is_empty());
@@ -211,10 +227,16 @@ mod tests {
             (&b""[..], "line 1: no column ref_id"),
             (b"\x89PNG\r\n", "line 1: not UTF-8"),
             (b"ref_id,content\n1,x\n", "line 1: no column type"),
-            (b"ref_id,type,content,user\n1,text,x,u\n", "line 1: 4 columns, where ref_id, type and content are expected"),
+            (
+                b"ref_id,type,content,user\n1,text,x,u\n",
+                "line 1: 4 columns, where ref_id, type and content are expected",
+            ),
             (b"ref_id,type,content\n", "there are no rows"),
             (b"ref_id,type,content\n1,text,x\n1,text,y\n", "line 3: the ref_id was used before"),
-            (b"ref_id,type,content\n1,secret,x\n", "line 2: the type is neither text nor image_url"),
+            (
+                b"ref_id,type,content\n1,secret,x\n",
+                "line 2: the type is neither text nor image_url",
+            ),
             (b"ref_id,type,content\n,text,x\n", "line 2: the ref_id is empty"),
             (b"ref_id,type,content\n1,text,x,y\n", "line 2: 4 fields, where the header has 3"),
             (b"ref_id,type,content\n1,text,\xff\n", "line 2: not UTF-8"),

@@ -1,16 +1,18 @@
 //! A job's record, and the state that follows from it at a given time.
 //!
-//! The names of the states are written again here rather than taken from the functions' code, so that a mistake in those
-//! fails a test.
+//! The names of the states are written again here rather than taken from the functions' code, so
+//! that a mistake in those fails a test.
 
 use super::clock::later;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Records are kept for 30 days, the least that the Batch API's documentation promises; then a job is archived.
+/// Records are kept for 30 days, the least that the Batch API's documentation promises; then a job
+/// is archived.
 pub(super) const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The states a job passes through between its upload and its completion, each for an equal share of the job's time.
+/// The states a job passes through between its upload and its completion, each for an equal share
+/// of the job's time.
 const ON_THE_WAY: [JobState; 6] = [
     JobState::Queued,
     JobState::Preprocessing,
@@ -111,7 +113,8 @@ pub(super) struct Job {
     pub(super) created_at: Timestamp,
     /// When the first upload was complete.
     pub(super) started_at: Option<Timestamp>,
-    /// From then to completion; of the job, so that a restart with another setting changes no job in flight.
+    /// From then to completion; of the job, so that a restart with another setting changes no job
+    /// in flight.
     pub(super) takes: SignedDuration,
     pub(super) uploads: u32,
     pub(super) cancelled_at: Option<Timestamp>,
@@ -158,7 +161,8 @@ impl Job {
             return (JobState::Initialized, self.created_at);
         };
         let step = self.step(started, now);
-        let end_of = |steps: usize| later(started, self.share() * i32::try_from(steps).unwrap_or(i32::MAX));
+        let end_of =
+            |steps: usize| later(started, self.share() * i32::try_from(steps).unwrap_or(i32::MAX));
         match &self.outcome {
             // The file is validated while it is PREPROCESSING.
             Some(Outcome::Refused { at, .. }) if step >= 2 => (JobState::Error, end_of(2).max(*at)),
@@ -217,7 +221,8 @@ impl Job {
         let passed = now.duration_since(started).as_nanos().max(0);
         match self.share().as_nanos() {
             0 => ON_THE_WAY.len(),
-            share => usize::try_from(passed / share).map_or(ON_THE_WAY.len(), |step| step.min(ON_THE_WAY.len())),
+            share => usize::try_from(passed / share)
+                .map_or(ON_THE_WAY.len(), |step| step.min(ON_THE_WAY.len())),
         }
     }
 }

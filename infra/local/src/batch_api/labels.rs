@@ -1,14 +1,17 @@
 //! The simulated judgement: word lists, and a score from what was found of them.
 //!
-//! It knows nothing of meaning. It is there so that results differ from row to row, say something plausible of most
-//! samples, and are the same whenever the same content comes back.
+//! It knows nothing of meaning. It is there so that results differ from row to row, say something
+//! plausible of most samples, and are the same whenever the same content comes back.
 //!
-//! - A text's words are what lies between anything but letters and digits, in lower case. Scripts written without spaces
-//!   (Chinese, Japanese) are looked through two and three characters at a time.
+//! - A text's words are what lies between anything but letters and digits, in lower case. Scripts
+//!   written without spaces (Chinese, Japanese) are looked through two and three characters at a
+//!   time.
 //! - An image is judged by the words in its URL's path; nothing is fetched.
-//! - A strong word found weighs 0.55, a mild one 0.25; they combine as independent chances do: `1 − Π(1 − weight)`.
-//!   A hash of the label and the content then moves the score by up to 0.05 either way. Four decimals are kept.
-//! - A text with `[[error]]` in it, an image whose path has `missing` or `404`, and what is no `http` URL fail.
+//! - A strong word found weighs 0.55, a mild one 0.25; they combine as independent chances do: `1 −
+//!   Π(1 − weight)`. A hash of the label and the content then moves the score by up to 0.05 either
+//!   way. Four decimals are kept.
+//! - A text with `[[error]]` in it, an image whose path has `missing` or `404`, and what is no
+//!   `http` URL fail.
 
 use serde::Serialize;
 use std::collections::HashMap;
@@ -166,10 +169,13 @@ fn windows(word: &str, length: usize) -> impl Iterator<Item = &str> {
     starts.zip(ends).map(|(start, end)| &word[start..end])
 }
 
-/// Evenly spread from 0 to below 1. FNV-1a, as the standard library's hasher promises no stability across versions.
+/// Evenly spread from 0 to below 1. FNV-1a, as the standard library's hasher promises no stability
+/// across versions.
 fn fraction(parts: &[&str]) -> f64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     // The low bits of FNV are its best.
     f64::from((hash as u32) ^ ((hash >> 32) as u32)) / (f64::from(u32::MAX) + 1.0)
 }

@@ -1,7 +1,8 @@
-//! The sandbox: a Batch API on this machine, faithful to the Batch API's documentation in its jobs, pre-signed URLs, states
-//! and refusals.
+//! The sandbox: a Batch API on this machine, faithful to the Batch API's documentation in its jobs,
+//! pre-signed URLs, states and refusals.
 //!
-//! What it does not do: call webhooks, judge content with any sense (see the word lists in `labels`), or limit a job's size.
+//! What it does not do: call webhooks, judge content with any sense (see the word lists in
+//! `labels`), or limit a job's size.
 //!
 //! ```text
 //! sandbox ─▶ api (create, get, cancel) ─┐

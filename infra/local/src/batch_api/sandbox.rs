@@ -20,7 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-/// How long a stopping sandbox waits for requests under way. They are on loopback: what takes longer is stuck.
+/// How long a stopping sandbox waits for requests under way. They are on loopback: what takes
+/// longer is stuck.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A Batch API that is up until it is stopped or dropped.

@@ -1,6 +1,7 @@
 //! Pre-signed URLs, in the shape and with the refusals of S3's.
 //!
-//! Path and query are signed, the host is not: a URL handed out before a restart stays good on another port.
+//! Path and query are signed, the host is not: a URL handed out before a restart stays good on
+//! another port.
 
 use super::clock::later;
 use crate::files::write_whole;
@@ -44,9 +45,12 @@ impl Signer {
         let secret = match std::fs::read(&file) {
             Ok(secret) => secret,
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                // Guards against mistakes, not against attackers: what it protects never leaves this machine.
-                let secret = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..)).into_bytes();
-                write_whole(&file, &secret).with_context(|| format!("writing {}", file.display()))?;
+                // Guards against mistakes, not against attackers: what it protects never leaves
+                // this machine.
+                let secret =
+                    format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..)).into_bytes();
+                write_whole(&file, &secret)
+                    .with_context(|| format!("writing {}", file.display()))?;
                 secret
             }
             Err(other) => return Err(other).with_context(|| format!("reading {}", file.display())),
@@ -64,7 +68,8 @@ impl Signer {
             ("X-Amz-Credential".to_owned(), format!("SANDBOX/{day}/us-east-1/s3/aws4_request")),
             ("X-Amz-Date".to_owned(), date),
             ("X-Amz-Expires".to_owned(), GOOD_FOR.as_secs().to_string()),
-            // S3 has one whenever a role signs. Here it also tells apart two URLs of the same second.
+            // S3 has one whenever a role signs. Here it also tells apart two URLs of the same
+            // second.
             ("X-Amz-Security-Token".to_owned(), format!("{:032x}", fastrand::u128(..))),
             ("X-Amz-SignedHeaders".to_owned(), "host".to_owned()),
         ];
@@ -74,9 +79,10 @@ impl Signer {
 
     /// Whether this request is one that was signed, and in time. S3 looks at the time first.
     pub(super) fn check(&self, method: &Method, url: &Uri, now: Timestamp) -> Result<(), Refused> {
-        let (signatures, mut pairs): (Vec<_>, Vec<_>) = form_urlencoded::parse(url.query().unwrap_or_default().as_bytes())
-            .into_owned()
-            .partition(|(name, _)| name == SIGNATURE);
+        let (signatures, mut pairs): (Vec<_>, Vec<_>) =
+            form_urlencoded::parse(url.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .partition(|(name, _)| name == SIGNATURE);
         let [(_, signature)] = signatures.as_slice() else {
             return Err(Refused::Unsigned);
         };
@@ -96,7 +102,9 @@ impl Signer {
             return Err(Refused::Expired);
         }
         let signature = hex::decode(signature).map_err(|_| Refused::Mismatch)?;
-        self.mac_of(method, url.path(), &mut pairs).verify_slice(&signature).map_err(|_| Refused::Mismatch)
+        self.mac_of(method, url.path(), &mut pairs)
+            .verify_slice(&signature)
+            .map_err(|_| Refused::Mismatch)
     }
 
     fn mac_of(&self, method: &Method, path: &str, pairs: &mut [(String, String)]) -> Hmac<Sha256> {
@@ -161,7 +169,10 @@ mod tests {
         let signer = Signer::open(dir.path()).unwrap();
         let url = signer.sign(&Method::GET, "/download/a", NOW);
         let end = later(NOW, GOOD_FOR);
-        assert_eq!(check(&signer, Method::GET, &url, later(end, -SignedDuration::from_secs(1))), Ok(()));
+        assert_eq!(
+            check(&signer, Method::GET, &url, later(end, -SignedDuration::from_secs(1))),
+            Ok(())
+        );
         assert_eq!(check(&signer, Method::GET, &url, end), Err(Refused::Expired));
     }
 

@@ -1,7 +1,7 @@
 //! The jobs: an index in memory, and on disk one JSON file per job beside its input and its output.
 //!
-//! Every file appears whole or not at all, so that a killed process leaves whole files only. What is in memory was
-//! on disk first.
+//! Every file appears whole or not at all, so that a killed process leaves whole files only. What
+//! is in memory was on disk first.
 
 use super::job::{Job, NewJob, Outcome};
 use crate::files::{Unfinished, write_whole};
@@ -29,15 +29,18 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Loads the jobs in `dir`, which is created if there is none, and clears away what a killed process left half-done.
+    /// Loads the jobs in `dir`, which is created if there is none, and clears away what a killed
+    /// process left half-done.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let unfinished = dir.join("tmp");
         if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished).with_context(|| format!("clearing {}", unfinished.display()))?;
+            std::fs::remove_dir_all(&unfinished)
+                .with_context(|| format!("clearing {}", unfinished.display()))?;
         }
         for part in ["jobs", "input", "output", "tmp"] {
             let part = dir.join(part);
-            std::fs::create_dir_all(&part).with_context(|| format!("creating {}", part.display()))?;
+            std::fs::create_dir_all(&part)
+                .with_context(|| format!("creating {}", part.display()))?;
         }
         let mut jobs = HashMap::new();
         for entry in std::fs::read_dir(dir.join("jobs")).context("listing the jobs")? {
@@ -45,8 +48,10 @@ impl Store {
             if file.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-            let job: Job = serde_json::from_slice(&bytes).with_context(|| format!("{} is not a job", file.display()))?;
+            let bytes =
+                std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let job: Job = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is not a job", file.display()))?;
             jobs.insert(job.id.clone(), job);
         }
         Ok(Self { dir: dir.to_owned(), jobs: Mutex::new(jobs) })
@@ -71,8 +76,13 @@ impl Store {
         all
     }
 
-    /// Changes the job with this id, if there is one. What it becomes is on disk before anybody sees it.
-    pub(super) fn change<T>(&self, id: &str, change: impl FnOnce(&mut Job) -> T) -> io::Result<Option<T>> {
+    /// Changes the job with this id, if there is one. What it becomes is on disk before anybody
+    /// sees it.
+    pub(super) fn change<T>(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Job) -> T,
+    ) -> io::Result<Option<T>> {
         let mut jobs = locked(&self.jobs);
         let Some(job) = jobs.get_mut(id) else {
             return Ok(None);
@@ -86,8 +96,14 @@ impl Store {
         Ok(Some(answer))
     }
 
-    /// Counts a complete upload, and makes it the job's input if it is not too late for that. Answers whether it was in time.
-    pub(super) fn take_input(&self, id: &str, file: Unfinished, now: Timestamp) -> io::Result<bool> {
+    /// Counts a complete upload, and makes it the job's input if it is not too late for that.
+    /// Answers whether it was in time.
+    pub(super) fn take_input(
+        &self,
+        id: &str,
+        file: Unfinished,
+        now: Timestamp,
+    ) -> io::Result<bool> {
         let input = self.input(id);
         let moved = self.change(id, |job| {
             let in_time = job.takes_input(now);
@@ -155,7 +171,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn new(name: &str) -> NewJob {
-        NewJob { name: name.into(), policy_id: "p".into(), webhook_url: None, takes: SignedDuration::ZERO }
+        NewJob {
+            name: name.into(),
+            policy_id: "p".into(),
+            webhook_url: None,
+            takes: SignedDuration::ZERO,
+        }
     }
 
     #[test]

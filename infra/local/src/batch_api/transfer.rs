@@ -1,4 +1,5 @@
-//! Where pre-signed URLs lead: inputs come in and outputs go out as with S3, and are refused as S3 does, in XML.
+//! Where pre-signed URLs lead: inputs come in and outputs go out as with S3, and are refused as S3
+//! does, in XML.
 
 use super::shared::Shared;
 use super::sign::Refused;
@@ -16,8 +17,8 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
-/// A refused body is still read up to this length, twice a part's 32 MiB: on loopback it takes no time, and a client that is
-/// sending reads the refusal only then, rather than a connection reset.
+/// A refused body is still read up to this length, twice a part's 32 MiB: on loopback it takes no
+/// time, and a client that is sending reads the refusal only then, rather than a connection reset.
 const DRAINED: u64 = 64 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 
@@ -30,14 +31,18 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 struct Refusal(StatusCode, &'static str, &'static str);
 
 impl Refusal {
-    const NO_SUCH_KEY: Self = Self(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.");
+    const NO_SUCH_KEY: Self =
+        Self(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.");
     const INCOMPLETE: Self = Self(
         StatusCode::BAD_REQUEST,
         "IncompleteBody",
         "You did not provide the number of bytes specified by the Content-Length HTTP header",
     );
-    const INTERNAL: Self =
-        Self(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error. Please try again.");
+    const INTERNAL: Self = Self(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalError",
+        "We encountered an internal error. Please try again.",
+    );
 
     fn internal(error: &std::io::Error) -> Self {
         tracing::error!(%error, "the sandbox could not keep or read a file");
@@ -79,7 +84,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn upload(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response {
+async fn upload(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let admitted = admit(&shared, &parts).and_then(|()| length_of(&parts));
     match admitted {
@@ -97,7 +106,11 @@ async fn upload(State(shared): State<Arc<Shared>>, Path(id): Path<String>, reque
     }
 }
 
-async fn download(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response {
+async fn download(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
     let (parts, _) = request.into_parts();
     match admit(&shared, &parts) {
         Ok(()) => send(&shared, &id).await.unwrap_or_else(Refusal::into_response),
@@ -138,7 +151,8 @@ fn length_of(parts: &Parts) -> Result<u64, Refusal> {
 /// Stores a whole body as the job's input, or nothing of it.
 async fn receive(shared: &Shared, id: &str, length: u64, body: Body) -> Result<String, Refusal> {
     let unfinished = shared.store.unfinished();
-    let mut file = File::create(unfinished.path()).await.map_err(|error| Refusal::internal(&error))?;
+    let mut file =
+        File::create(unfinished.path()).await.map_err(|error| Refusal::internal(&error))?;
     let mut received = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -174,7 +188,8 @@ async fn send(shared: &Shared, id: &str) -> Result<Response, Refusal> {
     let length = file.metadata().await.map_err(|error| Refusal::internal(&error))?.len();
     let counted = shared.store.change(id, |job| job.fetches += 1);
     counted.map_err(|error| Refusal::internal(&error))?;
-    let headers: [(HeaderName, String); 2] = [(CONTENT_TYPE, "text/csv".to_owned()), (CONTENT_LENGTH, length.to_string())];
+    let headers: [(HeaderName, String); 2] =
+        [(CONTENT_TYPE, "text/csv".to_owned()), (CONTENT_LENGTH, length.to_string())];
     let body = Body::from_stream(ReaderStream::with_capacity(file, CHUNK));
     Ok((headers, body).into_response())
 }

@@ -18,13 +18,17 @@ pub(super) async fn evaluate_all(shared: Arc<Shared>) {
         match shared.store.next(shared.clock.now()) {
             Next::Job(id) => {
                 let worker = Arc::clone(&shared);
-                let evaluated = tokio::task::spawn_blocking(move || evaluate_one(&worker, &id)).await;
+                let evaluated =
+                    tokio::task::spawn_blocking(move || evaluate_one(&worker, &id)).await;
                 let failure = match evaluated {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => error,
                     Err(error) => error.into(),
                 };
-                tracing::error!(error = format!("{failure:#}"), "the sandbox could not evaluate a job");
+                tracing::error!(
+                    error = format!("{failure:#}"),
+                    "the sandbox could not evaluate a job"
+                );
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Next::At(due) => {
@@ -41,17 +45,18 @@ pub(super) async fn evaluate_all(shared: Arc<Shared>) {
 
 fn evaluate_one(shared: &Shared, id: &str) -> anyhow::Result<()> {
     let unfinished = shared.store.unfinished();
-    let evaluated = evaluate(&shared.store.input(id), unfinished.path(), &shared.stopping).and_then(|evaluation| {
-        let at = shared.clock.now();
-        Ok(match evaluation {
-            Evaluation::Done(rows) => {
-                unfinished.publish(&shared.store.output(id)).context("placing the output")?;
-                Some(Outcome::Evaluated { rows, at })
-            }
-            Evaluation::Refused(message) => Some(Outcome::Refused { message, at }),
-            Evaluation::Stopped => None,
-        })
-    });
+    let evaluated = evaluate(&shared.store.input(id), unfinished.path(), &shared.stopping)
+        .and_then(|evaluation| {
+            let at = shared.clock.now();
+            Ok(match evaluation {
+                Evaluation::Done(rows) => {
+                    unfinished.publish(&shared.store.output(id)).context("placing the output")?;
+                    Some(Outcome::Evaluated { rows, at })
+                }
+                Evaluation::Refused(message) => Some(Outcome::Refused { message, at }),
+                Evaluation::Stopped => None,
+            })
+        });
     let outcome = evaluated.as_ref().map_or(None, Clone::clone);
     shared.store.evaluated(id, outcome).context("recording the outcome")?;
     evaluated.map(drop).with_context(|| format!("evaluating job {id}"))

@@ -1,5 +1,5 @@
-//! `moondrop function`: one of the functions in this process, as its own binary is on AWS. The local stack starts its
-//! functions so.
+//! `moondrop function`: one of the functions in this process, as its own binary is on AWS. The
+//! local stack starts its functions so.
 
 use crate::exit::EXIT_OTHER;
 use anyhow::{Context, Result};
@@ -13,13 +13,17 @@ pub(super) enum FunctionName {
     Collect,
 }
 
-/// Runs the function until standard input ends: the stack holds the other end, and has ended then, however it did.
+/// Runs the function until standard input ends: the stack holds the other end, and has ended then,
+/// however it did.
 pub(super) fn run(name: FunctionName) -> Result<()> {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut std::io::sink());
         std::process::exit(i32::from(EXIT_OTHER));
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let ran = runtime.block_on(async {
         match name {
             FunctionName::Submit => Box::pin(moondrop_submit::run()).await,

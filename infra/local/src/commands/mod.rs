@@ -25,16 +25,17 @@ struct Cli {
 enum Command {
     /// Moderate files, and leave their results in a folder.
     ///
-    /// Without --api-url the evaluation is simulated by word lists, which needs no account. Interrupted, even killed, the
-    /// same command goes on where it was. Exit codes: 0 every drop completed, 3 one was rejected or failed, 2 usage, 1
-    /// anything else.
+    /// Without --api-url the evaluation is simulated by word lists, which needs no account.
+    /// Interrupted, even killed, the same command goes on where it was. Exit codes: 0 every drop
+    /// completed, 3 one was rejected or failed, 2 usage, 1 anything else.
     Run(RunArgs),
     /// Keep the stack up: what is uploaded to its S3, or copied into its inbox, is moderated.
     Up(UpArgs),
-    /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on this machine.
+    /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on
+    /// this machine.
     ///
-    /// Its labels are simulated, by word lists. Prints its URL when it is up, and ends with Ctrl-C. Jobs are kept in the
-    /// folder, also over a kill.
+    /// Its labels are simulated, by word lists. Prints its URL when it is up, and ends with Ctrl-C.
+    /// Jobs are kept in the folder, also over a kill.
     Sandbox(SandboxArgs),
     /// Be one of the functions; how the stack starts its processes.
     #[command(hide = true)]
@@ -72,6 +73,9 @@ fn with_runtime(work: impl Future<Output = Result<u8>>) -> Result<u8> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
     logs.with_env_filter(filter.unwrap_or_else(|_| "error".into())).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     runtime.block_on(Box::pin(work))
 }

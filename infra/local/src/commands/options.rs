@@ -30,7 +30,8 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
-    /// Where everything is kept: the ledger, the buckets, inbox/ for files to moderate and outbox/ for their results.
+    /// Where everything is kept: the ledger, the buckets, inbox/ for files to moderate and outbox/
+    /// for their results.
     #[arg(long, value_name = "DIR", default_value = ".moondrop")]
     pub(super) dir: PathBuf,
     #[command(flatten)]
@@ -39,7 +40,8 @@ pub(super) struct UpArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SandboxArgs {
-    /// The port on 127.0.0.1; any that is free if 0. One that is taken is an error: pre-signed URLs handed out before point to it.
+    /// The port on 127.0.0.1; any that is free if 0. One that is taken is an error: pre-signed URLs
+    /// handed out before point to it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) port: u16,
     /// Where its jobs are kept.
@@ -91,8 +93,10 @@ enum OnBadRows {
 
 /// The API key in this environment variable.
 pub(super) fn key_in(name: &str) -> Result<SecretString> {
-    let key = std::env::var(name).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-    let key = key.ok_or_else(|| UsageError(format!("the environment variable {name} holds no API key")))?;
+    let key =
+        std::env::var(name).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+    let key =
+        key.ok_or_else(|| UsageError(format!("the environment variable {name} holds no API key")))?;
     Ok(SecretString::from(key))
 }
 
@@ -102,13 +106,24 @@ impl StackOptions {
         let api = match (&self.api_url, &self.api_key_env) {
             (Some(url), Some(name)) => {
                 if self.policy.is_none() {
-                    return Err(UsageError("--api-url needs --policy, the id of the policy to evaluate by".to_owned()).into());
+                    return Err(UsageError(
+                        "--api-url needs --policy, the id of the policy to evaluate by".to_owned(),
+                    )
+                    .into());
                 }
-                Api::Remote { url: url.clone(), key: key_in(name)?, hosts: self.signed_url_hosts.clone() }
+                Api::Remote {
+                    url: url.clone(),
+                    key: key_in(name)?,
+                    hosts: self.signed_url_hosts.clone(),
+                }
             }
             _ => Api::Sandbox { job_time: self.job_time },
         };
-        let often = if self.api_url.is_some() { Duration::from_secs(30) } else { Duration::from_millis(500) };
+        let often = if self.api_url.is_some() {
+            Duration::from_secs(30)
+        } else {
+            Duration::from_millis(500)
+        };
         Ok(LocalStackConfig {
             policy: self.policy.clone(),
             rows_per_job: self.rows_per_job,
@@ -120,15 +135,21 @@ impl StackOptions {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time such as 2s, 500ms or 1m".to_owned())?;
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a time such as 2s, 500ms or 1m".to_owned())?;
     let time = Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())?;
     if time.is_zero() { Err("a time cannot be zero".to_owned()) } else { Ok(time) }
 }
 
 fn policy(text: &str) -> Result<String, String> {
-    let fits =
-        !text.is_empty() && text.len() <= 64 && !text.contains('/') && text.trim() == text && text != "." && text != "..";
-    fits.then(|| text.to_owned()).ok_or_else(|| "a policy's id has up to 64 bytes and no slash".to_owned())
+    let fits = !text.is_empty()
+        && text.len() <= 64
+        && !text.contains('/')
+        && text.trim() == text
+        && text != "."
+        && text != "..";
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "a policy's id has up to 64 bytes and no slash".to_owned())
 }
 
 fn api_url(text: &str) -> Result<Url, String> {

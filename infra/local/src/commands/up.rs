@@ -1,5 +1,5 @@
-//! `moondrop up`: the stack, kept up until Ctrl-C. What is uploaded to its S3 or copied into its inbox is moderated, and what
-//! is published appears in its outbox.
+//! `moondrop up`: the stack, kept up until Ctrl-C. What is uploaded to its S3 or copied into its
+//! inbox is moderated, and what is published appears in its outbox.
 
 use super::options::UpArgs;
 use crate::aws::{ACCESS_KEY, DROPS, REGION, RESULTS, SECRET_KEY};
@@ -34,7 +34,8 @@ impl Folders {
     fn create(dir: &Path) -> Result<Self> {
         let [inbox, taken, outbox] = ["inbox", "taken", "outbox"].map(|name| dir.join(name));
         for folder in [&inbox, &taken, &outbox] {
-            std::fs::create_dir_all(folder).with_context(|| format!("create the folder {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create the folder {}", folder.display()))?;
         }
         Ok(Folders { inbox, taken, outbox })
     }
@@ -56,18 +57,35 @@ pub(super) async fn up(args: UpArgs, config: LocalStackConfig) -> Result<u8> {
 fn print_where(local: &LocalStack, folders: &Folders) -> Result<()> {
     let endpoints = local.aws.endpoints();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Moondrop is up. Ctrl-C ends it; what is under way goes on when it is started again.\n")?;
+    writeln!(
+        out,
+        "Moondrop is up. Ctrl-C ends it; what is under way goes on when it is started again.\n"
+    )?;
     writeln!(out, "S3          {}   buckets {DROPS} and {RESULTS}", endpoints.s3)?;
     writeln!(out, "DynamoDB    {}", endpoints.dynamodb)?;
     writeln!(out, "EventBridge {}", endpoints.events)?;
     match &local.sandbox {
-        Some(sandbox) => writeln!(out, "Batch API   {}   a sandbox: labels are simulated, by word lists", sandbox.url())?,
+        Some(sandbox) => writeln!(
+            out,
+            "Batch API   {}   a sandbox: labels are simulated, by word lists",
+            sandbox.url()
+        )?,
         None => writeln!(out, "Batch API   as given by --api-url")?,
     }
     writeln!(out, "\nDrop a file by copying it into {}, or:\n", folders.inbox.display())?;
-    let keys = format!("AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY} AWS_REGION={REGION}");
-    writeln!(out, "  {keys} \\\n    aws --endpoint-url {} s3 cp posts.csv s3://{DROPS}/{INCOMING}\n", endpoints.s3)?;
-    writeln!(out, "Results appear in s3://{RESULTS}/results/ and in {}.", folders.outbox.display())?;
+    let keys = format!(
+        "AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY} AWS_REGION={REGION}"
+    );
+    writeln!(
+        out,
+        "  {keys} \\\n    aws --endpoint-url {} s3 cp posts.csv s3://{DROPS}/{INCOMING}\n",
+        endpoints.s3
+    )?;
+    writeln!(
+        out,
+        "Results appear in s3://{RESULTS}/results/ and in {}.",
+        folders.outbox.display()
+    )?;
     Ok(out.flush()?)
 }
 
@@ -114,7 +132,8 @@ impl Stamp {
     }
 }
 
-/// The files of the inbox, also in its folders, which name policies. What cannot be read is skipped.
+/// The files of the inbox, also in its folders, which name policies. What cannot be read is
+/// skipped.
 fn list(inbox: &Path) -> BTreeMap<PathBuf, Stamp> {
     let mut files = BTreeMap::new();
     let mut folders = vec![inbox.to_owned()];
@@ -137,12 +156,20 @@ fn list(inbox: &Path) -> BTreeMap<PathBuf, Stamp> {
 
 /// Drops a file of the inbox and moves it out of there.
 async fn take(local: &LocalStack, folders: &Folders, path: &Path, stamp: &Stamp) -> Result<()> {
-    let name = path.strip_prefix(&folders.inbox).ok().and_then(|below| below.to_str()).context("its name is not in UTF-8")?;
+    let name = path
+        .strip_prefix(&folders.inbox)
+        .ok()
+        .and_then(|below| below.to_str())
+        .context("its name is not in UTF-8")?;
     let key = key_below(&name.replace(std::path::MAIN_SEPARATOR, "/"))?;
     let uploaded = upload(local, path, &key, true).await?;
     let now = std::fs::metadata(path).context("look at it once more")?;
-    anyhow::ensure!(Stamp::of(&now) == *stamp, "it changed while it was taken; what it was then is evaluated");
-    let kept = format!("{}-{}", uploaded.id().short(), name.replace(std::path::MAIN_SEPARATOR, "-"));
+    anyhow::ensure!(
+        Stamp::of(&now) == *stamp,
+        "it changed while it was taken; what it was then is evaluated"
+    );
+    let kept =
+        format!("{}-{}", uploaded.id().short(), name.replace(std::path::MAIN_SEPARATOR, "-"));
     let kept = folders.taken.join(kept);
     std::fs::rename(path, &kept).with_context(|| format!("move it to {}", kept.display()))?;
     print(&format!("dropped {name}"));

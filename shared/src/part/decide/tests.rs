@@ -53,7 +53,10 @@ fn sent(state: PartState) -> PartRecord {
 
 fn job(state: &str, url: bool) -> Job {
     let url = if url { r#","outputFileUrl":"https://x.amazonaws.com/o""# } else { "" };
-    serde_json::from_str(&format!(r#"{{"batchJobId":"j","name":"n","state":"BATCH_JOB_STATE_{state}"{url}}}"#)).unwrap()
+    serde_json::from_str(&format!(
+        r#"{{"batchJobId":"j","name":"n","state":"BATCH_JOB_STATE_{state}"{url}}}"#
+    ))
+    .unwrap()
 }
 
 fn decided(part: &PartRecord, state: &str, minutes: i64) -> Action {
@@ -101,7 +104,11 @@ fn a_job_to_which_nothing_was_sent_is_given_up_after_its_url_expired() {
     let part = part(PartState::Created, 1);
     assert_eq!(decided(&part, "INITIALIZED", 4 * HOUR + 29), Action::Nothing);
     assert_eq!(decided(&part, "INITIALIZED", 4 * HOUR + 31), Action::Abandon { ended: false });
-    assert_eq!(decide(&part, &JobAnswer::Absent, &when(4 * HOUR)), Action::Nothing, "it may still be uploaded");
+    assert_eq!(
+        decide(&part, &JobAnswer::Absent, &when(4 * HOUR)),
+        Action::Nothing,
+        "it may still be uploaded"
+    );
     assert_eq!(decide(&part, &JobAnswer::Absent, &when(271)), Action::NoteAbsent(0));
 }
 
@@ -109,8 +116,14 @@ fn a_job_to_which_nothing_was_sent_is_given_up_after_its_url_expired() {
 fn a_part_that_was_never_sent_waits_for_no_answer_of_the_api() {
     let part = part(PartState::Created, 1);
     assert_eq!(decide(&part, &JobAnswer::Nothing, &when(4 * HOUR + 29)), Action::Nothing);
-    assert_eq!(decide(&part, &JobAnswer::Nothing, &when(4 * HOUR + 31)), Action::Abandon { ended: false });
-    assert_eq!(decide(&sent(PartState::Created), &JobAnswer::Nothing, &when(9 * DAY)), Action::Nothing);
+    assert_eq!(
+        decide(&part, &JobAnswer::Nothing, &when(4 * HOUR + 31)),
+        Action::Abandon { ended: false }
+    );
+    assert_eq!(
+        decide(&sent(PartState::Created), &JobAnswer::Nothing, &when(9 * DAY)),
+        Action::Nothing
+    );
     let claimed = PartRecord { state: PartState::Abandoning, abandoned_at: Some(at(300)), ..part };
     assert_eq!(decide(&claimed, &JobAnswer::Nothing, &when(359)), Action::Nothing);
     assert_eq!(decide(&claimed, &JobAnswer::Nothing, &when(360)), Action::PlanAgain);
@@ -122,8 +135,16 @@ fn a_part_that_was_never_sent_waits_for_no_answer_of_the_api() {
 fn a_part_that_was_never_sent_waits_for_no_state_that_we_know() {
     let part = part(PartState::Created, 1);
     for state in ["EXPIRED", "UNSPECIFIED"] {
-        assert_eq!(decided(&part, state, 4 * HOUR + 31), Action::Abandon { ended: false }, "{state}");
-        let claimed = PartRecord { state: PartState::Abandoning, abandoned_at: Some(at(300)), ..part.clone() };
+        assert_eq!(
+            decided(&part, state, 4 * HOUR + 31),
+            Action::Abandon { ended: false },
+            "{state}"
+        );
+        let claimed = PartRecord {
+            state: PartState::Abandoning,
+            abandoned_at: Some(at(300)),
+            ..part.clone()
+        };
         assert_eq!(
             (decided(&claimed, state, 359), decided(&claimed, state, 360)),
             (Action::Cancel, Action::PlanAgain),
@@ -140,22 +161,34 @@ fn a_job_that_ends_unsent_fails_its_part_or_is_replaced_at_most_twice() {
     assert_eq!(decided(&part, "CANCELLED", 4 * HOUR), Action::Abandon { ended: true });
     assert_eq!(decided(&part, "ERROR", 1), Action::Abandon { ended: true });
     let twice = PartRecord { ended_unsent: 2, ..part.clone() };
-    assert!(is_failed(decided(&twice, "CANCELLED", 5 * HOUR)) && is_failed(decided(&twice, "ERROR", 1)));
+    assert!(
+        is_failed(decided(&twice, "CANCELLED", 5 * HOUR)) && is_failed(decided(&twice, "ERROR", 1))
+    );
     let mut coded = job("ERROR", false);
-    coded.error = serde_json::from_str(r#"{"errorCode":"BATCH_JOB_ERROR_INVALID_POLICY"}"#).unwrap();
-    let Action::Record(JobChange { failure: Some(failure), .. }) = decide(&part, &reported(coded), &when(1)) else {
+    coded.error =
+        serde_json::from_str(r#"{"errorCode":"BATCH_JOB_ERROR_INVALID_POLICY"}"#).unwrap();
+    let Action::Record(JobChange { failure: Some(failure), .. }) =
+        decide(&part, &reported(coded), &when(1))
+    else {
         panic!("an end")
     };
     assert_eq!(failure.reason, "the job failed: INVALID_POLICY");
     let claimed = PartRecord { state: PartState::Abandoning, ..part };
-    assert_eq!((decided(&claimed, "CANCELLED", 1), decided(&claimed, "ERROR", 1)), (Action::PlanAgain, Action::PlanAgain));
+    assert_eq!(
+        (decided(&claimed, "CANCELLED", 1), decided(&claimed, "ERROR", 1)),
+        (Action::PlanAgain, Action::PlanAgain)
+    );
 }
 
 #[test]
 fn a_claimed_job_to_which_nothing_was_sent_is_waited_for_an_hour() {
     let part = PartRecord { abandoned_at: Some(at(300)), ..part(PartState::Abandoning, 1) };
     assert_eq!(decided(&part, "INITIALIZED", 359), Action::Cancel);
-    assert_eq!(decided(&part, "INITIALIZED", 360), Action::PlanAgain, "though its cancel may be refused");
+    assert_eq!(
+        decided(&part, "INITIALIZED", 360),
+        Action::PlanAgain,
+        "though its cancel may be refused"
+    );
     assert_eq!(decide(&part, &JobAnswer::Absent, &when(359)), Action::NoteAbsent(0));
     assert_eq!(decide(&part, &JobAnswer::Absent, &when(360)), Action::PlanAgain);
 }
@@ -168,27 +201,59 @@ fn a_job_with_rows_that_does_not_start_is_reported_repeated_and_replaced_once() 
         let nothing_starts = NotStarted { since: at(61), none_started: true };
         assert_eq!(decided(&part, "INITIALIZED", 61), Action::NoteNotStarted(nothing_starts));
         part.not_started = Some(nothing_starts);
-        assert_eq!(decided(&part, "INITIALIZED", 3 * HOUR + 1), Action::Nothing, "an API that starts nothing gets no repeat");
+        assert_eq!(
+            decided(&part, "INITIALIZED", 3 * HOUR + 1),
+            Action::Nothing,
+            "an API that starts nothing gets no repeat"
+        );
         let others = When { started_at: Some(at(90)), ..when(3 * HOUR + 1) };
         let alone = NotStarted { none_started: false, ..nothing_starts };
         let repeat = decide(&part, &reported(job("INITIALIZED", false)), &others);
         let uploaded = state == PartState::Uploaded;
-        assert_eq!(repeat, if uploaded { Action::Repeat(alone) } else { Action::NoteNotStarted(alone) });
+        assert_eq!(
+            repeat,
+            if uploaded { Action::Repeat(alone) } else { Action::NoteNotStarted(alone) }
+        );
         part.not_started = Some(alone);
         let late = When { now: at(3 * HOUR + 45), ..others };
-        assert_eq!(decide(&part, &reported(job("INITIALIZED", false)), &late), Action::Nothing, "the URL is too old");
+        assert_eq!(
+            decide(&part, &reported(job("INITIALIZED", false)), &late),
+            Action::Nothing,
+            "the URL is too old"
+        );
         part.repeat_due_at = Some(at(181));
-        assert_eq!(decide(&part, &reported(job("INITIALIZED", false)), &others), Action::Nothing, "once");
+        assert_eq!(
+            decide(&part, &reported(job("INITIALIZED", false)), &others),
+            Action::Nothing,
+            "once"
+        );
         let later = |part: &PartRecord, minutes: i64| {
             decide(part, &reported(job("INITIALIZED", false)), &When { now: at(minutes), ..others })
         };
-        assert_eq!(later(&part, 28 * HOUR - 1), Action::Nothing, "an upload may have begun up to the end of the URL's life");
+        assert_eq!(
+            later(&part, 28 * HOUR - 1),
+            Action::Nothing,
+            "an upload may have begun up to the end of the URL's life"
+        );
         assert_eq!(later(&part, 28 * HOUR), Action::Abandon { ended: false });
-        assert_eq!(later(&PartRecord { replans: 1, ..part.clone() }, 28 * HOUR), Action::Nothing, "and once only");
-        let claimed = PartRecord { state: PartState::Abandoning, abandoned_at: Some(at(28 * HOUR)), ..part };
-        assert_eq!(decided(&claimed, "INITIALIZED", 9 * DAY), Action::Cancel, "while its cancel is refused it stays");
+        assert_eq!(
+            later(&PartRecord { replans: 1, ..part.clone() }, 28 * HOUR),
+            Action::Nothing,
+            "and once only"
+        );
+        let claimed =
+            PartRecord { state: PartState::Abandoning, abandoned_at: Some(at(28 * HOUR)), ..part };
+        assert_eq!(
+            decided(&claimed, "INITIALIZED", 9 * DAY),
+            Action::Cancel,
+            "while its cancel is refused it stays"
+        );
         assert_eq!(decided(&claimed, "CANCELLED", 9 * DAY), Action::PlanAgain);
-        assert_eq!(decide(&claimed, &JobAnswer::Absent, &when(9 * DAY)), Action::NoteAbsent(0), "absence is no CANCELLED");
+        assert_eq!(
+            decide(&claimed, &JobAnswer::Absent, &when(9 * DAY)),
+            Action::NoteAbsent(0),
+            "absence is no CANCELLED"
+        );
         assert_eq!(state_after(&decided(&claimed, "ERROR", 9 * DAY)), Some(PartState::Failed));
     }
 }
@@ -206,18 +271,33 @@ fn absence_grows_by_at_most_four_intervals_and_ends_when_the_job_is_reported() {
     assert_eq!(decide(&part, &JobAnswer::Absent, &when(100)), Action::NoteAbsent(0));
     (part.absent_at, part.absent_seconds) = (Some(at(100)), 600);
     assert_eq!(decide(&part, &JobAnswer::Absent, &when(107)), Action::NoteAbsent(600 + 7 * 60));
-    assert_eq!(decide(&part, &JobAnswer::Absent, &when(3 * DAY)), Action::NoteAbsent(600 + 20 * 60));
-    assert_eq!(decide(&part, &JobAnswer::Absent, &when(90)), Action::NoteAbsent(600), "a clock that went back");
+    assert_eq!(
+        decide(&part, &JobAnswer::Absent, &when(3 * DAY)),
+        Action::NoteAbsent(600 + 20 * 60)
+    );
+    assert_eq!(
+        decide(&part, &JobAnswer::Absent, &when(90)),
+        Action::NoteAbsent(600),
+        "a clock that went back"
+    );
     assert_eq!(decide(&part, &JobAnswer::Nothing, &when(3 * DAY)), Action::Nothing);
     for state in ["INITIALIZED", "QUEUED", "DREAMING"] {
         assert_eq!(decided(&part, state, 107), Action::NoteReported, "{state}");
     }
     part.absent_seconds = 24 * 3600 - 60;
-    let Action::Lose(failure) = decide(&part, &JobAnswer::Absent, &when(101)) else { panic!("24 hours") };
-    assert!(failure.lost && failure.reason == "the API has not reported the job for 24 hours", "{failure:?}");
+    let Action::Lose(failure) = decide(&part, &JobAnswer::Absent, &when(101)) else {
+        panic!("24 hours")
+    };
+    assert!(
+        failure.lost && failure.reason == "the API has not reported the job for 24 hours",
+        "{failure:?}"
+    );
     for state in [PartState::Created, PartState::Abandoning, PartState::Completed] {
         let part = PartRecord { state, ..part.clone() };
-        assert!(matches!(decide(&part, &JobAnswer::Absent, &when(101)), Action::Lose(_)), "{state:?}");
+        assert!(
+            matches!(decide(&part, &JobAnswer::Absent, &when(101)), Action::Lose(_)),
+            "{state:?}"
+        );
     }
 }
 
@@ -225,7 +305,10 @@ fn absence_grows_by_at_most_four_intervals_and_ends_when_the_job_is_reported() {
 fn a_job_not_reported_in_35_days_is_lost_after_requests_on_two_days() {
     let mut part = sent(PartState::Uploaded);
     for answer in [&JobAnswer::Nothing, &JobAnswer::Absent] {
-        assert!(!matches!(decide(&part, answer, &when(35 * DAY - 1)), Action::NoteOverdue | Action::Lose(_)));
+        assert!(!matches!(
+            decide(&part, answer, &when(35 * DAY - 1)),
+            Action::NoteOverdue | Action::Lose(_)
+        ));
         assert_eq!(
             decide(&part, answer, &when(40 * DAY)),
             Action::NoteOverdue,
@@ -234,7 +317,10 @@ fn a_job_not_reported_in_35_days_is_lost_after_requests_on_two_days() {
     }
     part.overdue_at = Some(at(40 * DAY));
     assert_eq!(decide(&part, &JobAnswer::Nothing, &when(41 * DAY - 1)), Action::Nothing);
-    assert!(matches!(decide(&part, &JobAnswer::Nothing, &when(41 * DAY)), Action::Lose(PartFailure { lost: true, .. })));
+    assert!(matches!(
+        decide(&part, &JobAnswer::Nothing, &when(41 * DAY)),
+        Action::Lose(PartFailure { lost: true, .. })
+    ));
     assert_eq!(
         decided(&part, "QUEUED", 41 * DAY),
         Action::Record(JobChange { job: JobState::Queued, state: None, failure: None })
@@ -255,10 +341,18 @@ fn a_completed_job_that_ends_otherwise_before_it_is_fetched_fails_its_part() {
 #[test]
 fn a_failed_or_cancelled_job_fails_its_part_with_the_apis_reason() {
     let mut failed = job("ERROR", false);
-    failed.error = serde_json::from_str(r#"{"errorCode":"BATCH_JOB_ERROR_INVALID_POLICY","errorMessage":"no such"}"#).unwrap();
+    failed.error = serde_json::from_str(
+        r#"{"errorCode":"BATCH_JOB_ERROR_INVALID_POLICY","errorMessage":"no such"}"#,
+    )
+    .unwrap();
     let action = decide(&part(PartState::Uploaded, 20), &reported(failed), &when(1));
-    let Action::Record(JobChange { state, failure, .. }) = action else { panic!("an end is recorded") };
+    let Action::Record(JobChange { state, failure, .. }) = action else {
+        panic!("an end is recorded")
+    };
     assert_eq!(state, Some(PartState::Failed));
     assert_eq!(failure.unwrap().reason, "the job failed: INVALID_POLICY no such");
-    assert_eq!(state_after(&decided(&part(PartState::Uploaded, 20), "CANCELLED", 1)), Some(PartState::Failed));
+    assert_eq!(
+        state_after(&decided(&part(PartState::Uploaded, 20), "CANCELLED", 1)),
+        Some(PartState::Failed)
+    );
 }

@@ -39,7 +39,8 @@ impl ApiKey {
         Ok(key)
     }
 
-    /// Reads the key again after the API refused it, since it may have been rotated; not if another task has read a new one.
+    /// Reads the key again after the API refused it, since it may have been rotated; not if another
+    /// task has read a new one.
     ///
     /// # Errors
     /// As [`ApiKey::get`].
@@ -61,8 +62,12 @@ impl ApiKey {
         let text = got.secret_string.context("the secret of the API key holds no text")?;
         let key = text.trim();
         anyhow::ensure!(!key.is_empty(), "the secret of the API key is empty");
-        // A header cannot have a line break or another control character; report it here, where the cause is known.
-        anyhow::ensure!(key.bytes().all(|b| b.is_ascii_graphic()), "the secret of the API key holds more than a key");
+        // A header cannot have a line break or another control character; report it here, where the
+        // cause is known.
+        anyhow::ensure!(
+            key.bytes().all(|b| b.is_ascii_graphic()),
+            "the secret of the API key holds more than a key"
+        );
         Ok(SecretString::from(key.to_owned()))
     }
 }

@@ -1,4 +1,5 @@
-//! The Batch API: create a job, ask for jobs, cancel one. Paths, fields and codes are those of its OpenAPI document.
+//! The Batch API: create a job, ask for jobs, cancel one. Paths, fields and codes are those of its
+//! OpenAPI document.
 
 use super::api_key::ApiKey;
 use super::error::ApiError;
@@ -38,8 +39,8 @@ pub struct NewJob {
 /// Which failures are retried within one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Retry {
-    /// Only those that certainly had no effect: 429, and a connection that was never made. For `create`, which has no
-    /// idempotency key: a job created twice is paid for twice.
+    /// Only those that certainly had no effect: 429, and a connection that was never made. For
+    /// `create`, which has no idempotency key: a job created twice is paid for twice.
     IfUndone,
     /// Also those that may have had an effect, for calls that can be repeated.
     Always,
@@ -76,20 +77,32 @@ impl BatchApi {
     /// Counts refusals of the key and answers with 429 as metrics.
     #[must_use]
     pub fn new(base: Url, key: ApiKey, web: &HttpClients, metrics: Metrics) -> Self {
-        BatchApi { client: web.requests.clone(), timeout: web.api_timeout, base, key, metrics, gate: Gate::default() }
+        BatchApi {
+            client: web.requests.clone(),
+            timeout: web.api_timeout,
+            base,
+            key,
+            metrics,
+            gate: Gate::default(),
+        }
     }
 
-    /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] or [`ApiError::Unclear`] a job may exist that no
-    /// record has.
+    /// Creates a job. There is no idempotency key: after [`ApiError::Unknown`] or
+    /// [`ApiError::Unclear`] a job may exist that no record has.
     ///
     /// # Errors
     /// See [`ApiError`]; also for a 200 with an error in it, or without an id or a URL.
     pub async fn create(&self, name: &str, policy: &str) -> Result<NewJob, ApiError> {
-        let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy }).map_err(|e| ApiError::Unknown(e.into()))?;
-        let body = self.call(Call::post(self.url(&["v1", "batch-jobs"]), body.into()), Retry::IfUndone).await;
+        let body = serde_json::to_vec(&CreateRequest { name, policy_id: policy })
+            .map_err(|e| ApiError::Unknown(e.into()))?;
+        let body = self
+            .call(Call::post(self.url(&["v1", "batch-jobs"]), body.into()), Retry::IfUndone)
+            .await;
         let body = body.inspect_err(|error| self.count_forbidden(error))?;
         let created = read_create(&body)?;
-        if let Some((error, message)) = created.error.and_then(|e| e.message().map(|message| (e, message))) {
+        if let Some((error, message)) =
+            created.error.and_then(|e| e.message().map(|message| (e, message)))
+        {
             return Err(match error {
                 error if error.blames_request() => ApiError::Invalid(message),
                 error if error.is_coded() => ApiError::Refused(message),
@@ -98,20 +111,27 @@ impl BatchApi {
             });
         }
         match created.input_file_upload_url {
-            Some(upload_url) if !created.batch_job_id.is_empty() => Ok(NewJob { id: created.batch_job_id, upload_url }),
-            _ => Err(ApiError::Unclear(anyhow!("the API's answer lacks the job's id or upload URL"))),
+            Some(upload_url) if !created.batch_job_id.is_empty() => {
+                Ok(NewJob { id: created.batch_job_id, upload_url })
+            }
+            _ => {
+                Err(ApiError::Unclear(anyhow!("the API's answer lacks the job's id or upload URL")))
+            }
         }
     }
 
-    /// Asks for up to [`JOBS_PER_GET`] jobs. Without ids no call is made: the API would report the whole account.
+    /// Asks for up to [`JOBS_PER_GET`] jobs. Without ids no call is made: the API would report the
+    /// whole account.
     ///
     /// # Errors
-    /// See [`ApiError`]; [`ApiError::NotFound`] and [`ApiError::NotPermitted`] may be about any one of the jobs.
+    /// See [`ApiError`]; [`ApiError::NotFound`] and [`ApiError::NotPermitted`] may be about any one
+    /// of the jobs.
     pub async fn jobs(&self, ids: &[&str]) -> Result<Reported, ApiError> {
         self.get_jobs(ids, Retry::Always).await
     }
 
-    /// As [`BatchApi::jobs`], without retries after an error or no answer, for a caller that asks again soon.
+    /// As [`BatchApi::jobs`], without retries after an error or no answer, for a caller that asks
+    /// again soon.
     ///
     /// # Errors
     /// As [`BatchApi::jobs`].
@@ -128,7 +148,8 @@ impl BatchApi {
         read_jobs(&self.call(Call::get(url), retry).await?)
     }
 
-    /// Every job of the account that waits for its input. The jobs that no record has are among them.
+    /// Every job of the account that waits for its input. The jobs that no record has are among
+    /// them.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -149,7 +170,8 @@ impl BatchApi {
         read_cancel(&body.inspect_err(|error| self.count_forbidden(error))?)
     }
 
-    /// Counts a 403 to a call that names no job of another account: it is about the key or its rights.
+    /// Counts a 403 to a call that names no job of another account: it is about the key or its
+    /// rights.
     fn count_forbidden(&self, error: &ApiError) {
         if matches!(error, ApiError::NotPermitted(_)) {
             self.metrics.count(Metric::ApiKeyRefused, 1);
@@ -167,7 +189,10 @@ impl BatchApi {
 
     /// Makes a call, at most [`ATTEMPTS`] times, as `retry` allows.
     async fn call(&self, call: Call, retry: Retry) -> Result<Bytes, ApiError> {
-        let backoff = ExponentialBuilder::default().with_max_times(ATTEMPTS - 1).with_jitter().with_min_delay(FIRST_WAIT);
+        let backoff = ExponentialBuilder::default()
+            .with_max_times(ATTEMPTS - 1)
+            .with_jitter()
+            .with_min_delay(FIRST_WAIT);
         (|| self.call_with_key(&call))
             .retry(backoff)
             .when(|error| match error {
@@ -205,7 +230,11 @@ impl BatchApi {
     }
 
     async fn call_once(&self, call: &Call, key: &str) -> Result<Bytes, ApiError> {
-        let mut request = self.client.request(call.method.clone(), call.url.clone()).timeout(self.timeout).bearer_auth(key);
+        let mut request = self
+            .client
+            .request(call.method.clone(), call.url.clone())
+            .timeout(self.timeout)
+            .bearer_auth(key);
         if let Some(body) = &call.body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
         }
@@ -215,26 +244,36 @@ impl BatchApi {
             if not_connected { ApiError::Unreachable(error) } else { ApiError::Unknown(error) }
         })?;
         let (status, after) = (response.status(), retry_after(response.headers()));
-        let body = response.bytes().await.map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())));
+        let body = response
+            .bytes()
+            .await
+            .map_err(|e| ApiError::Unknown(anyhow::Error::new(e.without_url())));
         if status == StatusCode::OK {
             return body;
         }
         let status_body = body.ok().and_then(|body| RpcStatus::read(&body));
-        let message = status_body.as_ref().map_or_else(|| status.as_u16().to_string(), |body| body.message(status.as_u16()));
+        let message = status_body
+            .as_ref()
+            .map_or_else(|| status.as_u16().to_string(), |body| body.message(status.as_u16()));
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Key,
             StatusCode::FORBIDDEN => ApiError::NotPermitted(message),
-            // Only the API's own 404 says that a job is unknown: another server's, in its place for a day, would lose the job.
+            // Only the API's own 404 says that a job is unknown: another server's, in its place for
+            // a day, would lose the job.
             StatusCode::NOT_FOUND if status_body.is_some() => ApiError::NotFound(message),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);
                 self.gate.shut(after);
                 ApiError::Busy { after }
             }
-            StatusCode::BAD_REQUEST if status_body.as_ref().is_some_and(RpcStatus::is_invalid_argument) => {
+            StatusCode::BAD_REQUEST
+                if status_body.as_ref().is_some_and(RpcStatus::is_invalid_argument) =>
+            {
                 ApiError::Invalid(message)
             }
-            StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT => ApiError::Unclear(anyhow!("the API answered {status}")),
+            StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT => {
+                ApiError::Unclear(anyhow!("the API answered {status}"))
+            }
             status if status.is_client_error() => ApiError::Refused(message),
             status => ApiError::Unclear(anyhow!("the API answered {status}")),
         })
@@ -250,7 +289,9 @@ impl Gate {
     async fn pass(&self) {
         loop {
             let opens = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(wait) = opens.and_then(|opens| opens.checked_duration_since(Instant::now())).filter(|w| !w.is_zero())
+            let Some(wait) = opens
+                .and_then(|opens| opens.checked_duration_since(Instant::now()))
+                .filter(|w| !w.is_zero())
             else {
                 return;
             };
@@ -258,8 +299,8 @@ impl Gate {
         }
     }
 
-    /// Delays calls for as long as the API asks. A pause longer than [`LONGEST_WAIT`] delays none: it ends the attempts, and the
-    /// next invocation tries again.
+    /// Delays calls for as long as the API asks. A pause longer than [`LONGEST_WAIT`] delays none:
+    /// it ends the attempts, and the next invocation tries again.
     fn shut(&self, after: Option<Duration>) {
         let wait = after.unwrap_or(FIRST_WAIT);
         if wait > LONGEST_WAIT {
@@ -271,10 +312,11 @@ impl Gate {
     }
 }
 
-/// The wait that the answer asks for: `retry-after-ms`, which gateways use for less than a second, or `Retry-After` in either of
-/// its forms (RFC 9110, 10.2.3); `None` for any other value.
+/// The wait that the answer asks for: `retry-after-ms`, which gateways use for less than a second,
+/// or `Retry-After` in either of its forms (RFC 9110, 10.2.3); `None` for any other value.
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
-    let milliseconds = headers.get("retry-after-ms").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let milliseconds =
+        headers.get("retry-after-ms").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     if let Some(milliseconds) = milliseconds {
         return Some(Duration::from_millis(milliseconds));
     }

@@ -5,16 +5,19 @@ use std::time::Duration;
 /// Why an API call failed. Messages of the API are cleaned: one line, without URLs.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The API blames the request itself: 400 with gRPC's code 3, or an invalid policy or priority. Has its message.
+    /// The API blames the request itself: 400 with gRPC's code 3, or an invalid policy or priority.
+    /// Has its message.
     #[error("the API refused the request: {0}")]
     Invalid(String),
-    /// The API refuses the request, and may accept it later: any other 4xx, or a 200 with an error in it. Has its message.
+    /// The API refuses the request, and may accept it later: any other 4xx, or a 200 with an error
+    /// in it. Has its message.
     #[error("the API refused the request: {0}")]
     Refused(String),
     /// The API does not accept the key (401), also after it was read again.
     #[error("the API does not take the API key")]
     Key,
-    /// The key may not do this (403), at all or with one of the jobs in the request. Has the API's message.
+    /// The key may not do this (403), at all or with one of the jobs in the request. Has the API's
+    /// message.
     #[error("the API does not let the API key do this: {0}")]
     NotPermitted(String),
     /// The key cannot be read from its secret.

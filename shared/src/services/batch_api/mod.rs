@@ -1,6 +1,8 @@
-//! The Batch API: create a job, ask for jobs, cancel one, and move rows and results through pre-signed URLs.
+//! The Batch API: create a job, ask for jobs, cancel one, and move rows and results through
+//! pre-signed URLs.
 //!
-//! `client` makes the calls and interprets the answers; `wire` reads the answers' JSON; [`transfer`] moves the bytes.
+//! `client` makes the calls and interprets the answers; `wire` reads the answers' JSON;
+//! [`transfer`] moves the bytes.
 
 pub mod api_key;
 mod client;

@@ -1,5 +1,5 @@
-//! Uploads and downloads through pre-signed URLs. The requests do not have the API key, follow no redirects, and go only to hosts
-//! that `SIGNED_URL_HOSTS` allows.
+//! Uploads and downloads through pre-signed URLs. The requests do not have the API key, follow no
+//! redirects, and go only to hosts that `SIGNED_URL_HOSTS` allows.
 
 use crate::job::SignedUrl;
 use crate::services::batch_api::http::HttpClients;
@@ -10,6 +10,8 @@ use futures_util::future::{Either, select};
 use futures_util::{Stream, TryStreamExt, stream};
 use reqwest::{Body, StatusCode, header};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{Sender, channel};
 use url::Url;
@@ -23,7 +25,8 @@ pub enum TransferError {
     /// The URL's host is not allowed.
     #[error("the pre-signed URL points to a host that SIGNED_URL_HOSTS does not allow: {0}")]
     Host(String),
-    /// The bytes to upload could not be produced. The upload ended short of its length, so nothing was accepted.
+    /// The bytes to upload could not be produced. The upload ended short of its length, so nothing
+    /// was accepted.
     #[error(transparent)]
     Source(anyhow::Error),
     /// Anything else; trying again may help.
@@ -44,11 +47,16 @@ pub struct Transfer {
 impl Transfer {
     #[must_use]
     pub fn new(settings: &Settings, http: HttpClients) -> Self {
-        Transfer { http, hosts: settings.signed_url_hosts.clone(), loopback: is_loopback(&settings.api_url) }
+        Transfer {
+            http,
+            hosts: settings.signed_url_hosts.clone(),
+            loopback: is_loopback(&settings.api_url),
+        }
     }
 
-    /// Uploads a body of exactly `length` bytes, which `write` produces. S3 refuses a body of unknown length on a pre-signed PUT, so
-    /// it is sent with a `Content-Length`; S3 also refuses a body that ends short of that.
+    /// Uploads a body of exactly `length` bytes, which `write` produces. S3 refuses a body of
+    /// unknown length on a pre-signed PUT, so it is sent with a `Content-Length`; S3 also refuses a
+    /// body that ends short of that.
     ///
     /// # Errors
     /// See [`TransferError`]; never with the URL in it.
@@ -59,37 +67,50 @@ impl Transfer {
         write: impl AsyncFnOnce(&mut UploadBody) -> anyhow::Result<()>,
     ) -> Result<(), TransferError> {
         let (mut body, bytes) = body_of(length);
-        let request = self.http.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length);
-        let request = request.body(Body::wrap_stream(bytes)).timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD)).send();
-        let writing = async move {
-            let written = write(&mut body).await;
-            (written, body.sent)
-        };
+        let sent = Arc::clone(&body.sent);
+        let request =
+            self.http.requests.put(self.allowed(url)?).header(header::CONTENT_LENGTH, length);
+        let request = request
+            .body(Body::wrap_stream(bytes))
+            .timeout(Duration::from_secs(60 + length / SLOWEST_UPLOAD))
+            .send();
+        // Moved in, so that the body ends with it.
+        let writing = async move { write(&mut body).await };
         // A server may refuse before it has read everything; then nothing more is produced.
-        let answered = match select(pin!(request), pin!(writing)).await {
-            Either::Left((answered, _)) => answered,
-            Either::Right(((Err(error), sent), _)) if sent < length => return Err(TransferError::Source(error)),
-            Either::Right(((Err(error), _), _)) => return Err(TransferError::Other(error)),
-            Either::Right(((Ok(()), _), request)) => request.await,
+        let (answered, written) = match select(pin!(request), pin!(writing)).await {
+            Either::Left((answered, _)) => (answered, Ok(())),
+            Either::Right((Err(error), _)) if sent.load(Ordering::Relaxed) < length => {
+                return Err(TransferError::Source(error));
+            }
+            Either::Right((written, request)) => (request.await, written),
         };
-        let response = answered.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
+        let response =
+            answered.map_err(|e| anyhow::Error::new(e.without_url()).context("upload the rows"))?;
+        written?;
         match response.status() {
+            status if status.is_success() && sent.load(Ordering::Relaxed) < length => {
+                Err(anyhow::anyhow!("the upload was answered with {status} before its end").into())
+            }
             status if status.is_success() => Ok(()),
             StatusCode::FORBIDDEN => Err(TransferError::Refused),
             status => Err(anyhow::anyhow!("the upload was answered with {status}").into()),
         }
     }
 
-    /// Downloads from a pre-signed URL: the bytes as they arrive, and an error if there are fewer than the `Content-Length`.
+    /// Downloads from a pre-signed URL: the bytes as they arrive, and an error if there are fewer
+    /// than the `Content-Length`.
     ///
     /// # Errors
     /// See [`TransferError`]; never with the URL in it.
     pub async fn download(
         &self,
         url: &SignedUrl,
-    ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, TransferError> {
+    ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, TransferError>
+    {
         let request = self.http.downloads.get(self.allowed(url)?).send();
-        let response = request.await.map_err(|e| anyhow::Error::new(e.without_url()).context("download the results"))?;
+        let response = request
+            .await
+            .map_err(|e| anyhow::Error::new(e.without_url()).context("download the results"))?;
         match response.status() {
             status if status.is_success() => {}
             StatusCode::FORBIDDEN => return Err(TransferError::Refused),
@@ -109,9 +130,13 @@ impl Transfer {
     /// The URL, if its host is allowed.
     fn allowed(&self, url: &SignedUrl) -> Result<Url, TransferError> {
         // Neither error has the URL in it: that of `Url` names only a kind of error.
-        let url = Url::parse(url.expose()).context("the API gave a pre-signed URL that is not a URL")?;
+        let url =
+            Url::parse(url.expose()).context("the API gave a pre-signed URL that is not a URL")?;
         let host = url.host_str().unwrap_or_default().to_lowercase();
-        let listed = self.hosts.iter().any(|h| host == *h || host.strip_suffix(h.as_str()).is_some_and(|p| p.ends_with('.')));
+        let listed = self
+            .hosts
+            .iter()
+            .any(|h| host == *h || host.strip_suffix(h.as_str()).is_some_and(|p| p.ends_with('.')));
         let allowed = match url.scheme() {
             "https" => listed || (self.loopback && is_loopback(&url)),
             "http" => self.loopback && is_loopback(&url),
@@ -125,39 +150,41 @@ impl Transfer {
 #[derive(Debug)]
 pub struct UploadBody {
     bytes: Sender<Bytes>,
-    sent: u64,
+    sent: Arc<AtomicU64>,
 }
 
 impl UploadBody {
-    /// Adds bytes once there is room for them. If the server takes no more bytes, this never returns: the server's answer ends the
-    /// upload.
+    /// Adds bytes once there is room for them. If the server takes no more bytes, this never
+    /// returns: the server's answer ends the upload.
     pub async fn send(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
-        self.sent += bytes.len() as u64;
+        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if self.bytes.send(bytes).await.is_err() {
             std::future::pending().await
         }
     }
 }
 
-/// A body of this length, and the stream of its bytes. The stream fails if the body is shorter, so that a part never passes for the
-/// whole.
+/// A body of this length, and the stream of its bytes. The stream fails if the body is shorter or
+/// longer, so that a part never passes for the whole.
 fn body_of(length: u64) -> (UploadBody, impl Stream<Item = std::io::Result<Bytes>> + Send + use<>) {
     let (sender, receiver) = channel::<Bytes>(1);
     let bytes = stream::unfold((receiver, Some(length)), |(mut receiver, left)| async move {
         let left = left?;
         match receiver.recv().await {
-            Some(bytes) => {
-                let rest = left.saturating_sub(bytes.len() as u64);
-                Some((Ok(bytes), (receiver, Some(rest))))
+            Some(bytes) => match left.checked_sub(bytes.len() as u64) {
+                Some(rest) => Some((Ok(bytes), (receiver, Some(rest)))),
+                None => Some((Err(std::io::Error::other("too many rows")), (receiver, None))),
+            },
+            None if left > 0 => {
+                Some((Err(std::io::Error::other("the rows cannot be read")), (receiver, None)))
             }
-            None if left > 0 => Some((Err(std::io::Error::other("the rows cannot be read")), (receiver, None))),
             None => None,
         }
     });
-    (UploadBody { bytes: sender, sent: 0 }, bytes)
+    (UploadBody { bytes: sender, sent: Arc::default() }, bytes)
 }
 
 #[cfg(test)]
@@ -167,7 +194,9 @@ mod tests {
     fn transfer(api: &str) -> Transfer {
         let settings = Settings::read(|name| match name {
             "API_URL" => Some(api.to_owned()),
-            "STACK" | "RESULTS_BUCKET" | "TABLE" | "EVENT_BUS" | "API_KEY_SECRET" => Some("x".to_owned()),
+            "STACK" | "RESULTS_BUCKET" | "TABLE" | "EVENT_BUS" | "API_KEY_SECRET" => {
+                Some("x".to_owned())
+            }
             _ => None,
         });
         Transfer::new(&settings.unwrap(), HttpClients::new().unwrap())
@@ -180,7 +209,11 @@ mod tests {
     #[test]
     fn only_https_to_listed_hosts_is_contacted() {
         let api = "https://gateway.app.clavata.ai:8443";
-        for good in ["https://amazonaws.com/x", "https://b.s3.us-east-1.amazonaws.com/k?X=1", "https://x.CLAVATA.ai/"] {
+        for good in [
+            "https://amazonaws.com/x",
+            "https://b.s3.us-east-1.amazonaws.com/k?X=1",
+            "https://x.CLAVATA.ai/",
+        ] {
             assert!(allowed(api, good), "{good}");
         }
         for bad in [
@@ -205,7 +238,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_never_shows_the_url() {
-        let url = SignedUrl::new("http://127.0.0.1:1/secret-path?X-Amz-Signature=secret".to_owned());
+        let url =
+            SignedUrl::new("http://127.0.0.1:1/secret-path?X-Amz-Signature=secret".to_owned());
         let transfer = transfer("http://127.0.0.1:9");
         let Err(error) = transfer.download(&url).await else { panic!("nothing listens on port 1") };
         let error = anyhow::Error::new(error);

@@ -1,7 +1,10 @@
-//! The JSON of the API's answers. Every field may be missing or malformed; nothing is assumed about what is missing.
+//! The JSON of the API's answers. Every field may be missing or malformed; nothing is assumed about
+//! what is missing.
 
 use super::error::ApiError;
-use crate::job::report::{clean, error_in, optional_error, optional_url, read_string, string_or_number};
+use crate::job::report::{
+    clean, error_in, optional_error, optional_url, read_string, string_or_number,
+};
 use crate::job::{Job, JobError, Reported, SignedUrl};
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
@@ -52,22 +55,29 @@ impl RpcStatus {
     }
 }
 
-/// Reads the answer to a GET: `{"batchJobs": […]}`, also with `[]` or `null`, or exactly `{}`. Each record is read on its own.
+/// Reads the answer to a GET: `{"batchJobs": […]}`, also with `[]` or `null`, or exactly `{}`. Each
+/// record is read on its own.
 ///
 /// # Errors
-/// [`ApiError::Unclear`] for anything else: an answer that also has a `code` or an `error`, or that has other fields instead of
-/// `batchJobs`, does not report our jobs.
+/// [`ApiError::Unclear`] for anything else: an answer that also has a `code` or an `error`, or that
+/// has other fields instead of `batchJobs`, does not report our jobs.
 pub(super) fn read_jobs(body: &[u8]) -> Result<Reported, ApiError> {
     let mut answer = object(body)?;
     answer.retain(|_, value| !value.is_null());
     let records = match answer.remove("batchJobs") {
         Some(Value::Array(records)) => records,
         None => Vec::new(),
-        Some(_) => return Err(ApiError::Unclear(anyhow!("the API's answer has no list in `batchJobs`"))),
+        Some(_) => {
+            return Err(ApiError::Unclear(anyhow!("the API's answer has no list in `batchJobs`")));
+        }
     };
-    let has_error = ["code", "error", "errors", "message", "details"].iter().any(|name| answer.contains_key(*name));
+    let has_error = ["code", "error", "errors", "message", "details"]
+        .iter()
+        .any(|name| answer.contains_key(*name));
     if has_error || (records.is_empty() && !answer.is_empty()) {
-        return Err(ApiError::Unclear(anyhow!("the API's answer is not a list of jobs, or has an error beside it")));
+        return Err(ApiError::Unclear(anyhow!(
+            "the API's answer is not a list of jobs, or has an error beside it"
+        )));
     }
     let mut reported = Reported::default();
     for record in records {
@@ -88,7 +98,8 @@ pub(super) fn read_cancel(body: &[u8]) -> Result<(), ApiError> {
         return Ok(());
     }
     let answer = object(body)?;
-    if let Some(message) = answer.get("error").and_then(error_in).and_then(|error| error.message()) {
+    if let Some(message) = answer.get("error").and_then(error_in).and_then(|error| error.message())
+    {
         return Err(ApiError::Refused(message));
     }
     if answer.get("code").is_some_and(|code| !matches!(code, Value::Null)) {
@@ -107,7 +118,9 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     // serde_json's message may quote the answer, so only the place is reported.
     let value: Value = serde_json::from_slice(body).map_err(|e| {
         let (line, column) = (e.line(), e.column());
-        ApiError::Unclear(anyhow!("the API's answer is not valid JSON (line {line}, column {column})"))
+        ApiError::Unclear(anyhow!(
+            "the API's answer is not valid JSON (line {line}, column {column})"
+        ))
     })?;
     match value {
         Value::Object(map) => Ok(map),
@@ -121,7 +134,12 @@ mod tests {
 
     #[test]
     fn only_a_list_of_jobs_or_an_empty_object_is_an_answer() {
-        for good in ["{}", r#"{"batchJobs":[]}"#, r#"{"batchJobs":null}"#, r#" {"batchJobs":[],"error":null} "#] {
+        for good in [
+            "{}",
+            r#"{"batchJobs":[]}"#,
+            r#"{"batchJobs":null}"#,
+            r#" {"batchJobs":[],"error":null} "#,
+        ] {
             assert!(read_jobs(good.as_bytes()).is_ok(), "{good}");
         }
         for bad in [
@@ -148,25 +166,38 @@ mod tests {
         let body = r#"{"batchJobs":[{"batchJobId":"a","error":"text","state":{"x":1}},null,"b",{"state":"BATCH_JOB_STATE_QUEUED"},
             {"batchJobId":7,"state":"BATCH_JOB_STATE_QUEUED","name":[1],"createdAt":{}}]}"#;
         let reported = read_jobs(body.as_bytes()).unwrap();
-        let seen: Vec<_> = reported.jobs.iter().map(|job| (job.id.as_str(), job.state.as_str())).collect();
+        let seen: Vec<_> =
+            reported.jobs.iter().map(|job| (job.id.as_str(), job.state.as_str())).collect();
         assert_eq!((seen, reported.nameless), (vec![("a", "UNREADABLE"), ("7", "QUEUED")], 3));
-        for malformed in
-            [format!("\"{}\"", "x".repeat(65)), r#""a b""#.to_owned(), r#""https://x/?sig=1""#.to_owned(), "-1.5".to_owned()]
-        {
+        for malformed in [
+            format!("\"{}\"", "x".repeat(65)),
+            r#""a b""#.to_owned(),
+            r#""https://x/?sig=1""#.to_owned(),
+            "-1.5".to_owned(),
+        ] {
             let body = format!(r#"{{"batchJobs":[{{"batchJobId":"a","state":{malformed}}}]}}"#);
-            assert_eq!(read_jobs(body.as_bytes()).unwrap().jobs[0].state.as_str(), "UNREADABLE", "{malformed}");
+            assert_eq!(
+                read_jobs(body.as_bytes()).unwrap().jobs[0].state.as_str(),
+                "UNREADABLE",
+                "{malformed}"
+            );
         }
         assert_eq!(reported.jobs[0].error.as_ref().unwrap().message().as_deref(), Some("text"));
     }
 
     #[test]
     fn a_cancel_answered_with_an_error_fails() {
-        for done in ["", "{}", r#"{"batchJobId":"a","state":"BATCH_JOB_STATE_CANCELLED","error":null}"#] {
+        for done in
+            ["", "{}", r#"{"batchJobId":"a","state":"BATCH_JOB_STATE_CANCELLED","error":null}"#]
+        {
             assert!(read_cancel(done.as_bytes()).is_ok(), "{done}");
         }
-        for refused in
-            [r#"{"error":{"errorMessage":"it runs"}}"#, r#"{"code":9,"message":"no"}"#, "<html>", r#"{"error":"no"}"#]
-        {
+        for refused in [
+            r#"{"error":{"errorMessage":"it runs"}}"#,
+            r#"{"code":9,"message":"no"}"#,
+            "<html>",
+            r#"{"error":"no"}"#,
+        ] {
             assert!(read_cancel(refused.as_bytes()).is_err(), "{refused}");
         }
     }

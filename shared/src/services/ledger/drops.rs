@@ -15,8 +15,8 @@ use jiff::Timestamp;
 impl Ledger {
     /// Accepts a drop: writes its record if there is none yet, and returns the current one.
     ///
-    /// It claims the results' folder first: of two versions of a key that were dropped in the same second, one gets its second
-    /// folder.
+    /// It claims the results' folder first: of two versions of a key that were dropped in the same
+    /// second, one gets its second folder.
     pub async fn accept(&self, mut drop: DropRecord) -> Result<DropRecord> {
         if let Some(drop) = self.drop_record(&drop.id).await? {
             return Ok(drop);
@@ -64,9 +64,15 @@ impl Ledger {
             .await
     }
 
-    /// Writes a drop's state, plan, problem, times and size from `drop`, if its recorded state is still `was`.
-    pub async fn move_drop(&self, drop: &DropRecord, was: DropState) -> Result<Recorded<DropRecord>> {
-        let mut update = Update::of(&drop.id, META).set("state", &drop.state)?.set("times", &drop.times)?;
+    /// Writes a drop's state, plan, problem, times and size from `drop`, if its recorded state is
+    /// still `was`.
+    pub async fn move_drop(
+        &self,
+        drop: &DropRecord,
+        was: DropState,
+    ) -> Result<Recorded<DropRecord>> {
+        let mut update =
+            Update::of(&drop.id, META).set("state", &drop.state)?.set("times", &drop.times)?;
         update = update.set("active_at", &drop.active_at)?;
         if let Some(plan) = &drop.plan {
             update = update.set("plan", plan)?;
@@ -79,32 +85,53 @@ impl Ledger {
             DropState::Checking => "accepted_by",
             DropState::Uploading => "planned_by",
             DropState::Evaluating => "evaluating_by",
-            DropState::Completed | DropState::CompletedWithErrors | DropState::Rejected | DropState::Failed => "ended_by",
+            DropState::Completed
+            | DropState::CompletedWithErrors
+            | DropState::Rejected
+            | DropState::Failed => "ended_by",
         };
         self.update(update.by(writer).only_if("#state = :was").value(":was", &was)?).await
     }
 
     /// Removes a drop, whose end is reported, from the open index.
     pub async fn close(&self, drop_id: &DropId, now: Timestamp) -> Result<Recorded<DropRecord>> {
-        let update = Update::of(drop_id, META).set("closed_at", &now)?.remove("open").remove("open_since");
+        let update =
+            Update::of(drop_id, META).set("closed_at", &now)?.remove("open").remove("open_since");
         self.update(update.by("closed_by").only_if("attribute_exists(#open)")).await
     }
 
-    /// Records that a function works on the drop, or requeued it, if it is still in the state of `drop`.
-    pub async fn heartbeat(&self, drop: &DropRecord, now: Timestamp) -> Result<Recorded<DropRecord>> {
+    /// Records that a function works on the drop, or requeued it, if it is still in the state of
+    /// `drop`.
+    pub async fn heartbeat(
+        &self,
+        drop: &DropRecord,
+        now: Timestamp,
+    ) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).set("active_at", &now)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Records what a drop waits for, or that it no longer waits, if it is still in the state of `drop`.
-    pub async fn set_problem(&self, drop: &DropRecord, problem: Option<&Problem>) -> Result<Recorded<DropRecord>> {
+    /// Records what a drop waits for, or that it no longer waits, if it is still in the state of
+    /// `drop`.
+    pub async fn set_problem(
+        &self,
+        drop: &DropRecord,
+        problem: Option<&Problem>,
+    ) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).put("problem", problem)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Records since when the API has refused to create jobs for the drop, and since when it has blamed the request, from `drop`.
+    /// Records since when the API has refused to create jobs for the drop, and since when it has
+    /// blamed the request, from `drop`.
     pub async fn set_refusals(&self, drop: &DropRecord) -> Result<Recorded<DropRecord>> {
-        let update = Update::of(&drop.id, META).put("refused_since", drop.refused_since.as_ref())?;
-        self.update(update.put("invalid_since", drop.invalid_since.as_ref())?.only_if("attribute_exists(pk)")).await
+        let update =
+            Update::of(&drop.id, META).put("refused_since", drop.refused_since.as_ref())?;
+        self.update(
+            update
+                .put("invalid_since", drop.invalid_since.as_ref())?
+                .only_if("attribute_exists(pk)"),
+        )
+        .await
     }
 }

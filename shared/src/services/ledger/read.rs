@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 #[derive(Debug)]
 pub struct Open<T> {
     pub records: Vec<T>,
-    /// The error of the first one that cannot be read: it is of another version. Such records wait for the release that reads
-    /// them, and do not hold back the others.
+    /// The error of the first one that cannot be read: it is of another version. Such records wait
+    /// for the release that reads them, and do not hold back the others.
     pub refused: Result<()>,
 }
 
@@ -44,8 +44,8 @@ impl Ledger {
         items.into_iter().map(read).collect()
     }
 
-    /// Every part that is not collected, oldest first. The index lags a little behind the records: a condition or a consistent read
-    /// decides again before anything is done.
+    /// Every part that is not collected, oldest first. The index lags a little behind the records:
+    /// a condition or a consistent read decides again before anything is done.
     pub async fn open_parts(&self) -> Result<Open<PartRecord>> {
         self.open("PART", None).await
     }
@@ -60,7 +60,11 @@ impl Ledger {
         self.open(SWEEP, Some(now)).await
     }
 
-    async fn open<T: DeserializeOwned>(&self, kind: &str, until: Option<Timestamp>) -> Result<Open<T>> {
+    async fn open<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Open<T>> {
         let mut query = self
             .client
             .query()
@@ -74,7 +78,13 @@ impl Ledger {
                 .key_condition_expression("#open = :kind AND open_since <= :until")
                 .expression_attribute_values(":until", serde_dynamo::to_attribute_value(until)?),
         };
-        let items: Vec<Item> = query.into_paginator().items().send().try_collect().await.context("query what is open")?;
+        let items: Vec<Item> = query
+            .into_paginator()
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .context("query what is open")?;
         let mut open = Open { records: Vec::with_capacity(items.len()), refused: Ok(()) };
         for item in items {
             match read(item) {

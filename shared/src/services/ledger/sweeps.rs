@@ -4,7 +4,6 @@ use super::item::{drop_key, text};
 use super::update::Update;
 use super::write::condition_held;
 use super::{Ledger, SWEEP};
-use crate::form::SCHEMA;
 use crate::source::DropId;
 use anyhow::Result;
 use jiff::Timestamp;
@@ -29,12 +28,11 @@ pub struct Sweep {
 }
 
 impl Ledger {
-    /// Schedules a sweep for `due`, before any job of the drop is created: if an attempt dies after it created a job, no record has
-    /// that job.
+    /// Schedules a sweep for `due`, before any job of the drop is created: if an attempt dies after
+    /// it created a job, no record has that job.
     pub async fn schedule_sweep(&self, drop_id: &DropId, due: Timestamp) -> Result<()> {
         // What earlier sweeps saw is kept; only the next one is postponed.
         let update = Update::of(drop_id, SWEEP)
-            .set("schema", &SCHEMA)?
             .set("drop", drop_id)?
             .set("open", &SWEEP)?
             .set("open_since", &due)?;
@@ -60,7 +58,10 @@ impl Ledger {
             .key("pk", text(&drop_key(&sweep.drop)))
             .key("sk", text(SWEEP))
             .condition_expression("open_since = :due")
-            .expression_attribute_values(":due", serde_dynamo::to_attribute_value(sweep.open_since)?)
+            .expression_attribute_values(
+                ":due",
+                serde_dynamo::to_attribute_value(sweep.open_since)?,
+            )
             .send()
             .await;
         condition_held(deleted, "delete the sweep")

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A builder of an update expression. Every attribute has a `#name`, since many names are reserved words.
+/// A builder of an update expression. Every attribute has a `#name`, since many names are reserved
+/// words.
 pub(super) struct Update {
     pub(super) pk: String,
     pub(super) sk: String,
@@ -61,12 +62,20 @@ impl Update {
     }
 
     /// Adds to the condition that an attribute is as it was read.
-    pub(super) fn and_still(mut self, name: &'static str, value: Option<&impl Serialize>) -> Result<Self> {
+    pub(super) fn and_still(
+        mut self,
+        name: &'static str,
+        value: Option<&impl Serialize>,
+    ) -> Result<Self> {
         let still = match value {
             Some(_) => format!("#{name} = :still_{name}"),
             None => format!("attribute_not_exists(#{name})"),
         };
-        self.condition = if self.condition.is_empty() { still } else { format!("{} AND {still}", self.condition) };
+        self.condition = if self.condition.is_empty() {
+            still
+        } else {
+            format!("{} AND {still}", self.condition)
+        };
         match value {
             Some(value) => self.value(&format!(":still_{name}"), value),
             None => Ok(self),
@@ -109,12 +118,15 @@ impl Update {
     }
 
     pub(super) fn names(&self) -> HashMap<String, String> {
-        let in_condition = self
-            .condition
-            .split('#')
-            .skip(1)
-            .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default());
-        let all = self.sets.iter().map(|(name, _)| *name).chain(self.removes.iter().copied()).chain(in_condition);
+        let in_condition = self.condition.split('#').skip(1).map(|rest| {
+            rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
+        });
+        let all = self
+            .sets
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(self.removes.iter().copied())
+            .chain(in_condition);
         all.map(|name| (format!("#{name}"), name.to_owned())).collect()
     }
 }

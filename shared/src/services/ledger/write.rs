@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::item::{Item, read, text};
 use super::update::Update;
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -22,7 +22,8 @@ pub struct Recorded<T> {
 impl Ledger {
     /// Puts a record if there is none; otherwise returns the existing one.
     pub(super) async fn put_new(&self, item: Item) -> Result<Option<Item>> {
-        let keys = [item.get("pk"), item.get("sk")].map(|key| key.and_then(|key| key.as_s().ok()).cloned().unwrap_or_default());
+        let keys = [item.get("pk"), item.get("sk")]
+            .map(|key| key.and_then(|key| key.as_s().ok()).cloned().unwrap_or_default());
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let put = put
             .condition_expression("attribute_not_exists(pk)")
@@ -32,10 +33,12 @@ impl Ledger {
         match put {
             Ok(_) => Ok(None),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => match refused.item.clone() {
-                    Some(item) => Ok(Some(item)),
-                    None => self.item(&keys[0], &keys[1]).await,
-                },
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    match refused.item.clone() {
+                        Some(item) => Ok(Some(item)),
+                        None => self.item(&keys[0], &keys[1]).await,
+                    }
+                }
                 _ => Err(anyhow::Error::new(error).context("put a record in the ledger")),
             },
         }
@@ -43,12 +46,15 @@ impl Ledger {
 
     /// Makes a conditional write of a record.
     pub(super) async fn update<T: DeserializeOwned>(&self, update: Update) -> Result<Recorded<T>> {
+        let name = format!("the record {} {} is not in the ledger", update.pk, update.sk);
         let (ours, item) = self.write(update).await?;
+        ensure!(!item.is_empty(), name);
         Ok(Recorded { record: read(item)?, ours })
     }
 
-    /// Makes a conditional write; returns whether it is ours, and the current item. This is the one place that distinguishes a refused
-    /// write from one that took effect and whose answer was lost.
+    /// Makes a conditional write; returns whether it is ours, and the current item. This is the one
+    /// place that distinguishes a refused write from one that took effect and whose answer was
+    /// lost.
     pub(super) async fn write(&self, mut update: Update) -> Result<(bool, Item)> {
         let writer = update.writer.map(|attribute| (attribute, self.writers.next()));
         if let Some((attribute, name)) = &writer {
@@ -61,7 +67,9 @@ impl Ledger {
             .key("pk", text(&update.pk))
             .key("sk", text(&update.sk))
             .update_expression(update.expression())
-            .set_condition_expression(Some(update.condition.clone()).filter(|condition| !condition.is_empty()))
+            .set_condition_expression(
+                Some(update.condition.clone()).filter(|condition| !condition.is_empty()),
+            )
             .set_expression_attribute_names(Some(update.names()))
             .set_expression_attribute_values(Some(update.values).filter(|v| !v.is_empty()))
             .return_values(ReturnValue::AllNew)
@@ -71,19 +79,20 @@ impl Ledger {
         let refused = match written {
             Ok(written) => return Ok((true, written.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item.clone(),
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    refused.item.clone()
+                }
                 _ => return Err(anyhow::Error::new(error).context("update a record in the ledger")),
             },
         };
         // The refusal has no item if the record does not exist.
         let current = match refused {
             Some(item) => item,
-            None => {
-                let (pk, sk) = (&update.pk, &update.sk);
-                self.item(pk, sk).await?.with_context(|| format!("the record {pk} {sk} is not in the ledger"))?
-            }
+            None => self.item(&update.pk, &update.sk).await?.unwrap_or_default(),
         };
-        let ours = writer.is_some_and(|(attribute, name)| current.get(attribute).is_some_and(|by| *by == text(&name)));
+        let ours = writer.is_some_and(|(attribute, name)| {
+            current.get(attribute).is_some_and(|by| *by == text(&name))
+        });
         Ok((ours, current))
     }
 }
@@ -96,7 +105,12 @@ where
 {
     match result {
         Ok(_) => Ok(true),
-        Err(e) if e.as_service_error().and_then(|e| e.code()) == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(e)
+            if e.as_service_error().and_then(|e| e.code())
+                == Some("ConditionalCheckFailedException") =>
+        {
+            Ok(false)
+        }
         Err(e) => Err(anyhow::Error::new(e).context(format!("{what} in the ledger"))),
     }
 }

@@ -29,27 +29,53 @@ impl DropsBucket {
     /// Reads `range` of an object; nothing is fetched before the first [`SourceReader::next`].
     #[must_use]
     pub fn read(&self, source: &Source, range: Range<u64>) -> SourceReader {
-        SourceReader { client: self.client.clone(), source: source.clone(), range, body: None, resumes: 0 }
+        SourceReader {
+            client: self.client.clone(),
+            source: source.clone(),
+            range,
+            body: None,
+            resumes: 0,
+        }
     }
 
     /// An object's ETag and size, for an event that left them out.
     ///
     /// # Errors
     /// [`SourceGone`] if the object does not exist; others if S3 does not answer.
-    pub async fn head(&self, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(String, u64)> {
-        let head = self.client.head_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned)).send().await;
+    pub async fn head(
+        &self,
+        bucket: &str,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<(String, u64)> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(bucket)
+            .key(key)
+            .set_version_id(version_id.map(str::to_owned))
+            .send()
+            .await;
         match head {
             Ok(head) => {
                 let etag = head.e_tag().map(unquoted).context("S3 returned no ETag")?.to_owned();
                 Ok((etag, u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0)))
             }
-            // The answer to a HEAD has no body, and so no error code: a GET of one byte shows what was not found.
+            // The answer to a HEAD has no body, and so no error code: a GET of one byte shows what
+            // was not found.
             Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => {
-                let one = self.client.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
+                let one = self
+                    .client
+                    .get_object()
+                    .bucket(bucket)
+                    .key(key)
+                    .set_version_id(version_id.map(str::to_owned));
                 match one.range("bytes=0-0").send().await {
                     Err(e) if is_missing(&e) => Err(SourceGone.into()),
                     Err(e) => Err(anyhow::Error::new(e).context("look up the file in S3")),
-                    Ok(_) => Err(anyhow!("S3 answers that the file does not exist, and then that it does")),
+                    Ok(_) => Err(anyhow!(
+                        "S3 answers that the file does not exist, and then that it does"
+                    )),
                 }
             }
             Err(e) => Err(anyhow::Error::new(e).context("look up the file in S3")),
@@ -60,8 +86,8 @@ impl DropsBucket {
 /// How often an interrupted read is resumed.
 const RESUMES: u32 = 5;
 
-/// Reads a range of a source object from start to end, and resumes where a connection broke. It ends only after every byte: a
-/// truncated body never passes for the whole.
+/// Reads a range of a source object from start to end, and resumes where a connection broke. It
+/// ends only after every byte: a truncated body never passes for the whole.
 #[derive(Debug)]
 pub struct SourceReader {
     client: Client,
@@ -75,7 +101,8 @@ impl SourceReader {
     /// The next bytes, or `None` after the last.
     ///
     /// # Errors
-    /// [`SourceGone`] (see [`is_gone`]) if the object is not the announced one; others if S3 does not answer.
+    /// [`SourceGone`] (see [`is_gone`]) if the object is not the announced one; others if S3 does
+    /// not answer.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while !self.range.is_empty() {
             let next = match &mut self.body {
@@ -106,7 +133,9 @@ impl SourceReader {
                                 Err(e) => e.into(),
                             },
                         );
-                        return Err(cause.context("the connection to read the file breaks again and again"));
+                        return Err(
+                            cause.context("the connection to read the file breaks again and again")
+                        );
                     }
                 }
             }
@@ -144,9 +173,10 @@ impl SourceReader {
     }
 }
 
-/// Whether S3 reports that the object does not exist: with the code `NoSuchKey` or `NoSuchVersion`, or with a delete marker, which is
-/// a 405 with a header if it is read by its version (Amazon S3 User Guide, "Working with delete markers"). Not with any other 404,
-/// such as a bucket's, and not with a 403.
+/// Whether S3 reports that the object does not exist: with the code `NoSuchKey` or `NoSuchVersion`,
+/// or with a delete marker, which is a 405 with a header if it is read by its version (Amazon S3
+/// User Guide, "Working with delete markers"). Not with any other 404, such as a bucket's, and not
+/// with a 403.
 fn is_missing(error: &SdkError<GetObjectError>) -> bool {
     let Some(response) = error.raw_response() else { return false };
     let marker = response.headers().get("x-amz-delete-marker") == Some("true");

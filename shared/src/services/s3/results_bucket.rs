@@ -9,11 +9,13 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
-/// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload limits").
+/// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload
+/// limits").
 const MAX_PIECES: u64 = 10_000;
 /// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
-/// The metadata that identifies an object's content, to distinguish the same object written twice from another under its key.
+/// The metadata that identifies an object's content, to distinguish the same object written twice
+/// from another under its key.
 const DIGEST: &str = "moondrop-digest";
 
 #[derive(Debug, Clone)]
@@ -43,12 +45,27 @@ impl ResultsBucket {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn read(&self, key: &ObjectKey, range: Option<(u64, u64)>) -> Result<Option<ByteStream>> {
-        let range = range.map(|(offset, bytes)| format!("bytes={offset}-{}", offset + bytes.max(1) - 1));
-        match self.client.get_object().bucket(&self.bucket).key(key.as_str()).set_range(range).send().await {
+    pub async fn read(
+        &self,
+        key: &ObjectKey,
+        range: Option<(u64, u64)>,
+    ) -> Result<Option<ByteStream>> {
+        let range =
+            range.map(|(offset, bytes)| format!("bytes={offset}-{}", offset + bytes.max(1) - 1));
+        match self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .set_range(range)
+            .send()
+            .await
+        {
             Ok(got) => Ok(Some(got.body)),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
-            Err(e) => Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket"))),
+            Err(e) => {
+                Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket")))
+            }
         }
     }
 
@@ -60,19 +77,35 @@ impl ResultsBucket {
         match self.client.get_object().bucket(&self.bucket).key(key.as_str()).send().await {
             Ok(got) => {
                 let etag = got.e_tag().unwrap_or_default().to_owned();
-                Ok(Some((got.body.collect().await.with_context(|| format!("read {key}"))?.into_bytes(), etag)))
+                Ok(Some((
+                    got.body.collect().await.with_context(|| format!("read {key}"))?.into_bytes(),
+                    etag,
+                )))
             }
             Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
-            Err(e) => Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket"))),
+            Err(e) => {
+                Err(anyhow::Error::new(e).context(format!("get {key} from the results bucket")))
+            }
         }
     }
 
-    /// Replaces the small object with this ETag, or writes it if there was none. `false` if another writer came first.
+    /// Replaces the small object with this ETag, or writes it if there was none. `false` if another
+    /// writer came first.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn replace_small(&self, key: &ObjectKey, body: Vec<u8>, etag: Option<&str>) -> Result<bool> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key.as_str()).content_type("application/json");
+    pub async fn replace_small(
+        &self,
+        key: &ObjectKey,
+        body: Vec<u8>,
+        etag: Option<&str>,
+    ) -> Result<bool> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .content_type("application/json");
         let put = match etag {
             Some(etag) => put.if_match(etag),
             None => put.if_none_match("*"),
@@ -80,12 +113,14 @@ impl ResultsBucket {
         match put.body(body.into()).send().await {
             Ok(_) => Ok(true),
             Err(e) if is_taken(&e) => Ok(false),
-            Err(e) => Err(anyhow::Error::new(e).context(format!("put {key} into the results bucket"))),
+            Err(e) => {
+                Err(anyhow::Error::new(e).context(format!("put {key} into the results bucket")))
+            }
         }
     }
 
-    /// Begins an object that appears under `key` only when it is finished, and only if there is none. `expected` is its approximate
-    /// size, which sets the size of the pieces.
+    /// Begins an object that appears under `key` only when it is finished, and only if there is
+    /// none. `expected` is its approximate size, which sets the size of the pieces.
     #[must_use]
     pub fn begin(&self, key: &ObjectKey, expected: u64) -> ObjectWriter {
         ObjectWriter {
@@ -103,11 +138,19 @@ impl ResultsBucket {
     /// # Errors
     /// If S3 does not answer.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectKey>> {
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.context("list work files")?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key()).map(ObjectKey::listed));
+            keys.extend(
+                page.contents().iter().filter_map(|object| object.key()).map(ObjectKey::listed),
+            );
         }
         Ok(keys)
     }
@@ -117,7 +160,13 @@ impl ResultsBucket {
     /// # Errors
     /// If S3 does not answer.
     pub async fn delete(&self, key: &ObjectKey) -> Result<()> {
-        self.client.delete_object().bucket(&self.bucket).key(key.as_str()).send().await.context("delete a work file")?;
+        self.client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .send()
+            .await
+            .context("delete a work file")?;
         Ok(())
     }
 
@@ -130,8 +179,8 @@ impl ResultsBucket {
     }
 }
 
-/// An object being written. It is invisible until [`ObjectWriter::finish`]. Without that, call [`ObjectWriter::abort`], so that no
-/// pieces remain, which cost money.
+/// An object being written. It is invisible until [`ObjectWriter::finish`]. Without that, call
+/// [`ObjectWriter::abort`], so that no pieces remain, which cost money.
 #[derive(Debug)]
 pub struct ObjectWriter {
     results: ResultsBucket,
@@ -153,7 +202,8 @@ pub struct WrittenObject {
 }
 
 impl ObjectWriter {
-    /// Adds bytes. `digest` identifies the content of the finished object, if it is known beforehand.
+    /// Adds bytes. `digest` identifies the content of the finished object, if it is known
+    /// beforehand.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -192,21 +242,34 @@ impl ObjectWriter {
     pub async fn abort(&mut self) {
         if let Some(upload) = self.upload.take() {
             let s3 = &self.results.client;
-            let aborted =
-                s3.abort_multipart_upload().bucket(&self.results.bucket).key(self.key.as_str()).upload_id(upload).send().await;
+            let aborted = s3
+                .abort_multipart_upload()
+                .bucket(&self.results.bucket)
+                .key(self.key.as_str())
+                .upload_id(upload)
+                .send()
+                .await;
             if let Err(e) = aborted {
-                tracing::warn!(error = %aws_sdk_s3::error::DisplayErrorContext(&e), "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it");
+                tracing::warn!(
+                    error = %aws_sdk_s3::error::DisplayErrorContext(&e),
+                    "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it"
+                );
             }
         }
     }
 
     async fn put_whole(&mut self, digest: &str) -> Result<Written> {
-        let put = self.results.client.put_object().bucket(&self.results.bucket).key(self.key.as_str());
-        let put = put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
+        let put =
+            self.results.client.put_object().bucket(&self.results.bucket).key(self.key.as_str());
+        let put =
+            put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
         match put.body(self.buffer.split().freeze().into()).send().await {
             Ok(_) => Ok(Written::New),
             Err(e) if is_taken(&e) => self.results.resolve_conflict(&self.key, digest).await,
-            Err(e) => Err(anyhow::Error::new(e).context(format!("put {} into the results bucket", self.key))),
+            Err(e) => {
+                Err(anyhow::Error::new(e)
+                    .context(format!("put {} into the results bucket", self.key)))
+            }
         }
     }
 
@@ -216,22 +279,44 @@ impl ObjectWriter {
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
             None => {
-                let begun = s3.create_multipart_upload().bucket(bucket).key(key).content_type("text/csv; charset=utf-8");
-                let begun = begun.set_metadata(digest.map(|d| [(DIGEST.to_owned(), d.to_owned())].into())).send().await;
-                let upload = begun.with_context(|| format!("begin {key} in the results bucket"))?.upload_id;
+                let begun = s3
+                    .create_multipart_upload()
+                    .bucket(bucket)
+                    .key(key)
+                    .content_type("text/csv; charset=utf-8");
+                let begun = begun
+                    .set_metadata(digest.map(|d| [(DIGEST.to_owned(), d.to_owned())].into()))
+                    .send()
+                    .await;
+                let upload =
+                    begun.with_context(|| format!("begin {key} in the results bucket"))?.upload_id;
                 let upload = upload.context("S3 returned no upload id")?;
                 self.upload.insert(upload).clone()
             }
         };
-        let Ok(number) = i32::try_from(self.pieces.len() + 1) else { bail!("the object has too many pieces") };
-        let sent = s3.upload_part().bucket(bucket).key(key).upload_id(upload).part_number(number).body(piece.into());
-        let sent = sent.send().await.with_context(|| format!("send a piece of {key} to the results bucket"))?;
-        self.pieces.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+        let Ok(number) = i32::try_from(self.pieces.len() + 1) else {
+            bail!("the object has too many pieces")
+        };
+        let sent = s3
+            .upload_part()
+            .bucket(bucket)
+            .key(key)
+            .upload_id(upload)
+            .part_number(number)
+            .body(piece.into());
+        let sent = sent
+            .send()
+            .await
+            .with_context(|| format!("send a piece of {key} to the results bucket"))?;
+        self.pieces
+            .push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
         Ok(())
     }
 
     async fn complete(&mut self, digest: &str) -> Result<Written> {
-        let pieces = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.pieces))).build();
+        let pieces = CompletedMultipartUpload::builder()
+            .set_parts(Some(std::mem::take(&mut self.pieces)))
+            .build();
         let s3 = &self.results.client;
         let done = s3
             .complete_multipart_upload()
@@ -251,12 +336,16 @@ impl ObjectWriter {
                 self.abort().await;
                 self.results.resolve_conflict(&self.key, digest).await
             }
-            Err(e) => Err(anyhow::Error::new(e).context(format!("finish {} in the results bucket", self.key))),
+            Err(e) => {
+                Err(anyhow::Error::new(e)
+                    .context(format!("finish {} in the results bucket", self.key)))
+            }
         }
     }
 }
 
-/// Whether a conditional write failed because there is an object (412), or one is being written at this moment (409).
+/// Whether a conditional write failed because there is an object (412), or one is being written at
+/// this moment (409).
 fn is_taken<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict"))
         || matches!(error.raw_response().map(|r| r.status().as_u16()), Some(409 | 412))

@@ -10,12 +10,24 @@ const RULE: &str = "no cycle";
 fn two_files_that_need_each_other_are_found() {
     let tree = Tree::of(&[
         ("functions/poll/src/lib.rs", "mod apply; mod sweep;"),
-        ("functions/poll/src/apply.rs", "use crate::sweep; pub(crate) fn apply() { sweep::sweep() }"),
+        (
+            "functions/poll/src/apply.rs",
+            "use crate::sweep; pub(crate) fn apply() { sweep::sweep() }",
+        ),
         ("functions/poll/src/sweep.rs", "pub(crate) fn sweep() { super::apply::apply() }"),
     ]);
     let message = assert_one(&cycles(&tree), "functions/poll/src/apply.rs", RULE);
-    assert!(message.contains("apply.rs:1 names `sweep::sweep`, which functions/poll/src/sweep.rs defines"), "{message}");
-    assert!(message.contains("sweep.rs:1 names `super::apply::apply`, which functions/poll/src/apply.rs defines"), "{message}");
+    assert!(
+        message
+            .contains("apply.rs:1 names `sweep::sweep`, which functions/poll/src/sweep.rs defines"),
+        "{message}"
+    );
+    assert!(
+        message.contains(
+            "sweep.rs:1 names `super::apply::apply`, which functions/poll/src/apply.rs defines"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
@@ -37,7 +49,12 @@ fn a_re_export_hides_no_cycle() {
         ("shared/src/check.rs", "pub struct Checker; fn g(_: crate::csv::Scanner) {}"),
     ]);
     let message = assert_one(&cycles(&tree), "shared/src/check.rs", RULE);
-    assert!(message.contains("shared/src/csv.rs:1 names `crate::Front`, which shared/src/check.rs defines"), "{message}");
+    assert!(
+        message.contains(
+            "shared/src/csv.rs:1 names `crate::Front`, which shared/src/check.rs defines"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
@@ -49,15 +66,24 @@ fn an_alias_and_a_glob_hide_no_cycle() {
         ("shared/src/check.rs", "pub struct Checker; use crate::csv::*; fn g(_: Scanner) {}"),
     ]);
     let message = assert_one(&cycles(&tree), "shared/src/check.rs", RULE);
-    assert!(message.contains("names `crate::names::Front`, which shared/src/check.rs defines"), "{message}");
+    assert!(
+        message.contains("names `crate::names::Front`, which shared/src/check.rs defines"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_macro_hides_no_cycle() {
     let tree = Tree::of(&[
         ("shared/src/lib.rs", "mod csv; mod check;"),
-        ("shared/src/csv.rs", "pub const LIMIT: u8 = 1; fn f() { println!(\"{}\", crate::check::LIMIT) }"),
-        ("shared/src/check.rs", "pub const LIMIT: u8 = 2; fn g() { assert!(g(crate::csv::{LIMIT})) }"),
+        (
+            "shared/src/csv.rs",
+            "pub const LIMIT: u8 = 1; fn f() { println!(\"{}\", crate::check::LIMIT) }",
+        ),
+        (
+            "shared/src/check.rs",
+            "pub const LIMIT: u8 = 2; fn g() { assert!(g(crate::csv::{LIMIT})) }",
+        ),
     ]);
     assert_one(&cycles(&tree), "shared/src/check.rs", RULE);
 }
@@ -90,7 +116,10 @@ fn a_parent_may_show_what_its_modules_hold() {
 fn the_tests_of_a_file_make_no_cycle() {
     let tree = Tree::of(&[
         ("shared/src/lib.rs", "mod csv; mod check;"),
-        ("shared/src/csv.rs", "pub struct Scanner; #[cfg(test)] mod tests { use crate::check::Checker; }"),
+        (
+            "shared/src/csv.rs",
+            "pub struct Scanner; #[cfg(test)] mod tests { use crate::check::Checker; }",
+        ),
         ("shared/src/check.rs", "pub struct Checker(crate::csv::Scanner);"),
     ]);
     assert_eq!(cycles(&tree), []);

@@ -7,8 +7,12 @@ use crate::source_tree::Tree;
 #[test]
 fn a_long_file_is_found_wherever_it_stands() {
     let line = "// One more.\n";
-    let tree = Tree::of(&[("shared/src/lib.rs", &line.repeat(400)), ("tests/e2e/long.rs", &line.repeat(401))]);
-    let message = assert_one(&files::long_files(&tree), "tests/e2e/long.rs", "files under 400 lines");
+    let tree = Tree::of(&[
+        ("shared/src/lib.rs", &line.repeat(400)),
+        ("tests/e2e/long.rs", &line.repeat(401)),
+    ]);
+    let message =
+        assert_one(&files::long_files(&tree), "tests/e2e/long.rs", "files under 400 lines");
     assert!(message.contains("401 lines"), "{message}");
 }
 
@@ -20,7 +24,11 @@ fn a_long_signature_is_found() {
             fn five(&self, a: u8, b: u8, c: u8, d: u8, e: u8) {}
         }";
     let tree = Tree::of(&[("functions/poll/src/lib.rs", source)]);
-    let message = assert_one(&files::long_signatures(&tree), "functions/poll/src/lib.rs:4", "at most four parameters");
+    let message = assert_one(
+        &files::long_signatures(&tree),
+        "functions/poll/src/lib.rs:4",
+        "at most four parameters",
+    );
     assert!(message.contains("`fn five` has 5 parameters"), "{message}");
 }
 
@@ -46,13 +54,16 @@ fn a_file_included_by_its_path_is_found_in_every_form() {
         "include!(\"../other.rs\");",
     ] {
         let tree = Tree::of(&[("infra/local/src/lib.rs", source)]);
-        assert_one(&files::path_inclusions(&tree), "infra/local/src/lib.rs:1", "no file is included by #[path]");
+        assert_one(
+            &files::path_inclusions(&tree),
+            "infra/local/src/lib.rs:1",
+            "no file is included by #[path]",
+        );
     }
 }
 
 #[test]
 fn other_paths_are_no_inclusions() {
-    let source =
-        "#[serde(path = \"x\")] struct S { path: u8 } fn f(path: u8) -> bool { path == 1 && include_str!(\"x\").is_empty() }";
+    let source = "#[serde(path = \"x\")] struct S { path: u8 } fn f(path: u8) -> bool { path == 1 && include_str!(\"x\").is_empty() }";
     assert_eq!(files::path_inclusions(&Tree::of(&[("shared/src/lib.rs", source)])), []);
 }

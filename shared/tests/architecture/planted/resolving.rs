@@ -1,4 +1,5 @@
-//! Planted trees that show how paths are followed, and that a path which cannot be followed is not passed over.
+//! Planted trees that show how paths are followed, and that a path which cannot be followed is not
+//! passed over.
 
 use super::assert_one;
 
@@ -57,18 +58,31 @@ fn modules_are_found_in_every_layout() {
         ("shared/tests/status.rs", "mod support; use moondrop_shared::drop::Drop;"),
         ("shared/tests/support/mod.rs", ""),
         ("shared/src/lib.rs", "pub mod drop;"),
-        ("shared/src/drop.rs", "pub mod record; macro_rules! drops { () => { pub struct Drop; } } drops!();"),
+        (
+            "shared/src/drop.rs",
+            "pub mod record; macro_rules! drops { () => { pub struct Drop; } } drops!();",
+        ),
         ("shared/src/drop/record.rs", "use super::super::drop;"),
     ]);
     assert_eq!(unresolved(&tree), []);
-    assert_eq!(files_of(&tree, "tests/e2e/faults/sweep.rs", "super::inside::deep::dive"), ["tests/e2e/faults/inside/deep.rs"]);
+    assert_eq!(
+        files_of(&tree, "tests/e2e/faults/sweep.rs", "super::inside::deep::dive"),
+        ["tests/e2e/faults/inside/deep.rs"]
+    );
     assert_eq!(files_of(&tree, "shared/tests/status.rs", "Drop"), ["shared/src/drop.rs"]);
     assert_eq!(files_of(&tree, "shared/src/drop/record.rs", "drop::Drop"), ["shared/src/drop.rs"]);
 }
 
 #[test]
 fn a_path_that_cannot_be_followed_is_found() {
-    let tree = Tree::of(&[("shared/src/lib.rs", "mod csv;"), ("shared/src/csv.rs", "use crate::hidden::Thing;")]);
+    let tree = Tree::of(&[
+        ("shared/src/lib.rs", "mod csv;"),
+        ("shared/src/csv.rs", "use crate::hidden::Thing;"),
+    ]);
     assert_one(&unresolved(&tree), "shared/src/csv.rs:1", RULE);
-    assert_one(&unresolved(&Tree::of(&[("shared/src/lib.rs", "mod gone;")])), "shared/src/lib.rs", RULE);
+    assert_one(
+        &unresolved(&Tree::of(&[("shared/src/lib.rs", "mod gone;")])),
+        "shared/src/lib.rs",
+        RULE,
+    );
 }

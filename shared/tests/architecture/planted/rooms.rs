@@ -96,11 +96,20 @@ fn a_file_in_no_room_is_found() {
 fn an_adapter_that_names_another_is_found() {
     let tree = Tree::of(&[
         ("shared/src/lib.rs", "mod services;"),
-        ("shared/src/services.rs", "mod ledger; mod metrics; mod s3; pub struct Services(ledger::Ledger, s3::Bucket);"),
-        ("shared/src/services/ledger.rs", "use super::metrics::Metrics; pub struct Ledger(Metrics);"),
+        (
+            "shared/src/services.rs",
+            "mod ledger; mod metrics; mod s3; pub struct Services(ledger::Ledger, s3::Bucket);",
+        ),
+        (
+            "shared/src/services/ledger.rs",
+            "use super::metrics::Metrics; pub struct Ledger(Metrics);",
+        ),
         ("shared/src/services/metrics.rs", "pub struct Metrics;"),
         ("shared/src/services/s3/mod.rs", "mod results_bucket; pub use results_bucket::Bucket;"),
-        ("shared/src/services/s3/results_bucket.rs", "use crate::services::ledger::Ledger; pub struct Bucket(Ledger);"),
+        (
+            "shared/src/services/s3/results_bucket.rs",
+            "use crate::services::ledger::Ledger; pub struct Bucket(Ledger);",
+        ),
     ]);
     assert_one(&adapters(&tree), "shared/src/services/s3/results_bucket.rs:1", ADAPTERS);
 }
@@ -128,7 +137,10 @@ fn an_adapter_that_names_the_composition_is_found() {
 
 #[test]
 fn a_function_that_names_another_is_found() {
-    for source in ["use moondrop_submit::accept;", "extern crate moondrop_submit as s; fn f() { s::accept() }"] {
+    for source in [
+        "use moondrop_submit::accept;",
+        "extern crate moondrop_submit as s; fn f() { s::accept() }",
+    ] {
         let tree = Tree::of(&[
             ("functions/poll/src/lib.rs", "mod tick;"),
             ("functions/poll/src/tick.rs", source),
@@ -136,7 +148,10 @@ fn a_function_that_names_another_is_found() {
             ("functions/submit/src/accept_drop.rs", "pub fn accept() {}"),
             ("functions/submit/src/main.rs", "fn main() { moondrop_submit::accept() }"),
         ]);
-        let found: Vec<_> = functions(&tree).into_iter().filter(|v| !v.what.contains("`moondrop_submit`")).collect();
+        let found: Vec<_> = functions(&tree)
+            .into_iter()
+            .filter(|v| !v.what.contains("`moondrop_submit`"))
+            .collect();
         assert_one(&found, "functions/poll/src/tick.rs:1", FUNCTIONS);
     }
 }
@@ -144,9 +159,15 @@ fn a_function_that_names_another_is_found() {
 #[test]
 fn a_raw_s3_client_is_found() {
     let tree = Tree::of(&[
-        ("functions/collect/src/lib.rs", "use moondrop_shared::services::s3::raw; fn f(_: raw::Client) {}"),
+        (
+            "functions/collect/src/lib.rs",
+            "use moondrop_shared::services::s3::raw; fn f(_: raw::Client) {}",
+        ),
         ("shared/src/lib.rs", "pub mod services;"),
-        ("shared/src/services.rs", "pub mod s3; pub struct AwsClients { pub s3: aws_sdk_s3::Client }"),
+        (
+            "shared/src/services.rs",
+            "pub mod s3; pub struct AwsClients { pub s3: aws_sdk_s3::Client }",
+        ),
         ("shared/src/services/s3.rs", "pub use aws_sdk_s3 as raw; pub struct Bucket(raw::Client);"),
     ]);
     let found: Vec<_> = raw_s3(&tree).into_iter().filter(|v| v.what.contains("Client")).collect();
@@ -160,8 +181,12 @@ fn a_raw_s3_client_handed_out_by_the_composition_is_found() {
         "pub struct Services { pub clients: AwsClients }",
         "impl Services { pub fn s3(&self) -> &aws_sdk_s3::Client { &self.0 } }",
     ] {
-        let source = format!("use aws_sdk_s3::Client; pub struct AwsClients {{ pub s3: Client }}\n{shown}");
-        let tree = Tree::of(&[("shared/src/lib.rs", "mod services;"), ("shared/src/services.rs", &source)]);
+        let source =
+            format!("use aws_sdk_s3::Client; pub struct AwsClients {{ pub s3: Client }}\n{shown}");
+        let tree = Tree::of(&[
+            ("shared/src/lib.rs", "mod services;"),
+            ("shared/src/services.rs", &source),
+        ]);
         assert_one(&raw_s3(&tree), "shared/src/services.rs:2", RAW_S3);
     }
 }

@@ -9,7 +9,8 @@ use syn::visit::{self, Visit};
 
 /// A longer file holds more than one thing.
 const MAX_LINES: usize = 400;
-/// `self` is not counted. A function that needs more takes a struct: its fields have names where the function is called.
+/// `self` is not counted. A function that needs more takes a struct: its fields have names where
+/// the function is called.
 const MAX_PARAMETERS: usize = 4;
 
 /// No file is longer than [`MAX_LINES`].
@@ -50,7 +51,9 @@ pub(crate) fn long_signatures(tree: &Tree) -> Vec<Violation> {
             file: file.clone(),
             line: Some(line),
             what: format!("`fn {name}` has {parameters} parameters"),
-            why: format!("a function has at most {MAX_PARAMETERS}, `self` not counted; pass a struct instead"),
+            why: format!(
+                "a function has at most {MAX_PARAMETERS}, `self` not counted; pass a struct instead"
+            ),
             rule: "at most four parameters",
         })
     });
@@ -62,9 +65,14 @@ struct Signatures(Vec<(String, usize, usize)>);
 
 impl<'ast> Visit<'ast> for Signatures {
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {
-        let parameters = signature.inputs.iter().filter(|input| matches!(input, syn::FnArg::Typed(_))).count();
+        let parameters =
+            signature.inputs.iter().filter(|input| matches!(input, syn::FnArg::Typed(_))).count();
         if parameters > MAX_PARAMETERS {
-            self.0.push((signature.ident.to_string(), parameters, signature.ident.span().start().line));
+            self.0.push((
+                signature.ident.to_string(),
+                parameters,
+                signature.ident.span().start().line,
+            ));
         }
         visit::visit_signature(self, signature);
     }

@@ -1,4 +1,5 @@
-//! `RESULTS_UNREADABLE=rows`: what is well-formed is used, the rest is missing, and nothing is held for its form.
+//! `RESULTS_UNREADABLE=rows`: what is well-formed is used, the rest is missing, and nothing is held
+//! for its form.
 
 use crate::support::results::{HOLD, ROWS, blank, held, joined, read, rows, try_read};
 use moondrop_shared::problem::Code;
@@ -29,27 +30,41 @@ fn well_formed_records_are_used_and_the_rest_is_missing() {
         // Behind the last record, too.
         ("1,text,[],a,\n2,text,[],b,\n3,te", ["[]|", "[]|", MISSING]),
         ("1,text,[],a,\n2,text,[],b,\n3,text\n", ["[]|", "[]|", MISSING]),
-        ("1,text,[],a,\n2,text,[],b,\n", ["[]|", "[]|", "|missing: the API's results have no row for this ref_id"]),
+        (
+            "1,text,[],a,\n2,text,[],b,\n",
+            ["[]|", "[]|", "|missing: the API's results have no row for this ref_id"],
+        ),
     ] {
         assert_eq!(used(format!("{HEADER}{records}"), 3).0, expected, "{records}");
     }
-    let (rows, problem) = used([HEADER.as_bytes(), b"1,text,[],caf\xe9,\n2,text,[],b,\n"].concat(), 2);
+    let (rows, problem) =
+        used([HEADER.as_bytes(), b"1,text,[],caf\xe9,\n2,text,[],b,\n"].concat(), 2);
     assert_eq!(rows, [MISSING, "[]|"]);
     let problem = problem.unwrap();
     assert_eq!(problem.line, Some(2));
-    assert_eq!(problem.message, "the results are no well-formed CSV: line 2: column 4: bytes that are not UTF-8");
+    assert_eq!(
+        problem.message,
+        "the results are no well-formed CSV: line 2: column 4: bytes that are not UTF-8"
+    );
 }
 
 #[test]
 fn lines_within_a_record_that_is_not_utf_8_are_no_records() {
-    let file = [HEADER.as_bytes(), b"1,text,[],\"caf\xe9\n2,text,[],forged,\n\",\n2,text,,b,no\n"].concat();
+    let file = [HEADER.as_bytes(), b"1,text,[],\"caf\xe9\n2,text,[],forged,\n\",\n2,text,,b,no\n"]
+        .concat();
     assert_eq!(used(file, 2).0, ["|missing: unreadable", "|no"]);
 }
 
 #[test]
 fn a_file_that_answers_no_row_leaves_all_its_rows_missing() {
-    for file in ["", "\n", "<html>\n<body>\n", "ref_id,type\n1,text\n", "labels,labels,ref_id,error\n[],[],1,\n", "\"x\"y\n1\n"]
-    {
+    for file in [
+        "",
+        "\n",
+        "<html>\n<body>\n",
+        "ref_id,type\n1,text\n",
+        "labels,labels,ref_id,error\n[],[],1,\n",
+        "\"x\"y\n1\n",
+    ] {
         let (rows, problem) = used(file, 2);
         assert_eq!(rows, ["|missing: unreadable"; 2], "{file}");
         assert!(problem.is_some(), "{file}");
@@ -65,11 +80,18 @@ fn without_an_error_column_only_rows_with_labels_are_evaluated() {
     let file = "ref_id,labels\n1,\"{\"\"spam\"\":1}\"\n2,[]\n3,\n4,null\n5,{}\n6,spam: 0.5\n2,\"{\"\"spam\"\":1}\"\n3,[]\n";
     let (rows, problem) = used(file, 7);
     let missing = "|missing: unreadable";
-    assert_eq!(rows, ["{\"spam\":1}|", "{\"spam\":1}|", missing, missing, missing, "spam: 0.5|", missing]);
+    assert_eq!(
+        rows,
+        ["{\"spam\":1}|", "{\"spam\":1}|", missing, missing, missing, "spam: 0.5|", missing]
+    );
     let message = "these are no results: the header has no error column (`error`, `errors` or `error_message`)";
     assert_eq!(problem.unwrap().message, message);
     let (_, tally) = joined(blank(ROWS, BlankLabels::Evaluated), file, 7);
-    assert_eq!((tally.rows.evaluated, tally.rows.missing, tally.blank), (3, 4, 0), "whatever `BLANK_LABELS` says");
+    assert_eq!(
+        (tally.rows.evaluated, tally.rows.missing, tally.blank),
+        (3, 4, 0),
+        "whatever `BLANK_LABELS` says"
+    );
 }
 
 #[test]
@@ -77,7 +99,10 @@ fn rows_with_neither_labels_nor_error_are_held_for_all_that() {
     let problem = held(ROWS, "ref_id,labels,error\n1,,\n2\"\n");
     assert_eq!((problem.code, problem.line), (Code::BlankLabels, Some(2)));
     let cut = read(ROWS, "ref_id,labels,error\n1,,\n2,\"");
-    assert!(matches!(&cut.form, Form::MayBeCut(_)) && matches!(cut.confirmed(), Form::Held(p) if p.code == Code::BlankLabels));
+    assert!(
+        matches!(&cut.form, Form::MayBeCut(_))
+            && matches!(cut.confirmed(), Form::Held(p) if p.code == Code::BlankLabels)
+    );
     assert_eq!(
         used("ref_id,labels,error\n1,,\n2\"\n3,[],\n", 1).0,
         ["|missing: the API's answer has neither labels nor error"]

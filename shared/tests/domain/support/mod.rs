@@ -1,4 +1,5 @@
-//! What the tests of the domain share: a file looked at as the functions do, and its `rejected.csv` read back.
+//! What the tests of the domain share: a file looked at as the functions do, and its `rejected.csv`
+//! read back.
 
 pub(crate) mod results;
 
@@ -55,7 +56,10 @@ impl Taken {
     /// The rows of `rejected.csv`, as a user's own reader sees them.
     pub(crate) fn rejected(&self) -> Vec<RejectedRow> {
         let mut reader = csv::Reader::from_reader(self.rejected_csv.as_slice());
-        assert_eq!(reader.headers().unwrap(), vec!["line", "byte_offset", "ref_id", "code", "message"]);
+        assert_eq!(
+            reader.headers().unwrap(),
+            vec!["line", "byte_offset", "ref_id", "code", "message"]
+        );
         let row = |r: csv::StringRecord| RejectedRow {
             line: r[0].parse().unwrap(),
             offset: r[1].parse().unwrap(),

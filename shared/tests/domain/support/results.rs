@@ -1,12 +1,15 @@
-//! What the tests of the API's results share. Each file is read in four ways, and it makes no difference.
+//! What the tests of the API's results share. Each file is read in four ways, and it makes no
+//! difference.
 
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{
-    BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsProblem, ResultsReader, ResultsTooLarge,
+    BlankLabels, Form, OnOtherContent, OnUnreadable, ReadResults, Reading, ResultsProblem,
+    ResultsReader, ResultsTooLarge,
 };
 
 /// Everything in doubt is held.
-pub(crate) const HOLD: Reading = Reading { unreadable: OnUnreadable::Hold, blank: None, content: OnOtherContent::Hold };
+pub(crate) const HOLD: Reading =
+    Reading { unreadable: OnUnreadable::Hold, blank: None, content: OnOtherContent::Hold };
 /// What is well-formed is used.
 pub(crate) const ROWS: Reading = Reading { unreadable: OnUnreadable::Rows, ..HOLD };
 
@@ -16,7 +19,12 @@ pub(crate) fn blank(reading: Reading, blank: BlankLabels) -> Reading {
 }
 
 /// Pushes a file in pieces.
-pub(crate) fn try_read(reading: Reading, file: &[u8], piece: usize, memory: usize) -> Result<ReadResults, ResultsTooLarge> {
+pub(crate) fn try_read(
+    reading: Reading,
+    file: &[u8],
+    piece: usize,
+    memory: usize,
+) -> Result<ReadResults, ResultsTooLarge> {
     let mut reader = ResultsReader::new(reading, memory, true);
     file.chunks(piece.max(1)).try_for_each(|bytes| reader.push(bytes))?;
     reader.finish()
@@ -45,7 +53,10 @@ pub(crate) fn read(reading: Reading, file: impl AsRef<[u8]>) -> ReadResults {
 /// The rows as they would go out when the source file is gone: `ref_id`, labels, error.
 pub(crate) fn rows(read: &ReadResults) -> Vec<[String; 3]> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    read.answers.rows().map(|row| [text(row.ref_id), row.labels.to_owned(), row.error.to_owned()]).collect()
+    read.answers
+        .rows()
+        .map(|row| [text(row.ref_id), row.labels.to_owned(), row.error.to_owned()])
+        .collect()
 }
 
 /// The labels and the error of each of these rows, and what became of all of them.
@@ -64,14 +75,17 @@ pub(crate) fn take(mut read: ReadResults, ref_ids: &[&str]) -> (Vec<(String, Str
 /// The rows `1`, `2`, …: each as `labels|error`.
 pub(crate) fn joined(reading: Reading, file: impl AsRef<[u8]>, n: usize) -> (Vec<String>, Tally) {
     let ref_ids: Vec<_> = (1..=n).map(|i| i.to_string()).collect();
-    let (rows, tally) = take(read(reading, file), &ref_ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let (rows, tally) =
+        take(read(reading, file), &ref_ids.iter().map(String::as_str).collect::<Vec<_>>());
     (rows.into_iter().map(|(labels, error)| format!("{labels}|{error}")).collect(), tally)
 }
 
 /// Why a file is held.
 pub(crate) fn held(reading: Reading, file: impl AsRef<[u8]>) -> ResultsProblem {
     let read = read(reading, &file);
-    let Form::Held(problem) = &read.form else { panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref())) };
+    let Form::Held(problem) = &read.form else {
+        panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref()))
+    };
     assert_eq!(read.confirmed(), &read.form, "fetched again it is the same");
     assert!(!problem.message.contains("secret"), "{}", problem.message);
     problem.clone()
@@ -80,6 +94,8 @@ pub(crate) fn held(reading: Reading, file: impl AsRef<[u8]>) -> ResultsProblem {
 /// Why a file may be a cut.
 pub(crate) fn may_be_cut(reading: Reading, file: impl AsRef<[u8]>) -> ResultsProblem {
     let read = read(reading, &file);
-    let Form::MayBeCut(problem) = &read.form else { panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref())) };
+    let Form::MayBeCut(problem) = &read.form else {
+        panic!("{:?}: {}", read.form, String::from_utf8_lossy(file.as_ref()))
+    };
     problem.clone()
 }

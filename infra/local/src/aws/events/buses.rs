@@ -35,7 +35,9 @@ enum Target {
 impl Buses {
     /// The buses, whose rules lead to `submit` by its queue, and to `collect`.
     pub(crate) fn new(submit: &Arc<Queue>, collect: &Arc<Asynchronous>) -> Result<Self> {
-        let rule = |bus, pattern: Value, target| Ok(Rule { bus, pattern: Pattern::new(&pattern)?, target });
+        let rule = |bus, pattern: Value, target| {
+            Ok(Rule { bus, pattern: Pattern::new(&pattern)?, target })
+        };
         let rules = [
             rule(
                 DEFAULT_BUS,
@@ -43,7 +45,11 @@ impl Buses {
                        "detail": {"bucket": {"name": [DROPS]}, "object": {"key": [{"prefix": "incoming/"}]}}}),
                 Target::Submit(submit.clone()),
             ),
-            rule(BUS, json!({"source": ["moondrop"], "detail-type": ["Drop Stalled"]}), Target::Submit(submit.clone())),
+            rule(
+                BUS,
+                json!({"source": ["moondrop"], "detail-type": ["Drop Stalled"]}),
+                Target::Submit(submit.clone()),
+            ),
             rule(
                 BUS,
                 json!({"source": ["moondrop"], "detail-type": ["Job Completed", "Job Failed"]}),
@@ -53,7 +59,8 @@ impl Buses {
         Ok(Self { rules: rules.into_iter().collect::<Result<_>>()?, put: Mutex::default() })
     }
 
-    /// Puts an event on a bus. One for a bus that does not exist is accepted and dropped, as on AWS.
+    /// Puts an event on a bus. One for a bus that does not exist is accepted and dropped, as on
+    /// AWS.
     pub(crate) fn publish(&self, bus: &str, event: &Value) {
         if bus == BUS {
             let mut put = locked(&self.put);
@@ -64,7 +71,8 @@ impl Buses {
         } else if bus != DEFAULT_BUS {
             tracing::warn!(bus, "an event went to a bus that does not exist");
         }
-        for rule in self.rules.iter().filter(|rule| rule.bus == bus && rule.pattern.matches(event)) {
+        for rule in self.rules.iter().filter(|rule| rule.bus == bus && rule.pattern.matches(event))
+        {
             match &rule.target {
                 Target::Submit(queue) => queue.send(event),
                 Target::Collect(collect) => collect.send(event),

@@ -42,6 +42,9 @@ mod tests {
 
     #[test]
     fn a_time_has_no_fraction() {
-        assert_eq!(seconds(Timestamp::new(1_795_466_260, 999_000_000).unwrap()), "2026-11-23T20:37:40Z");
+        assert_eq!(
+            seconds(Timestamp::new(1_795_466_260, 999_000_000).unwrap()),
+            "2026-11-23T20:37:40Z"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Event patterns as EventBridge matches them: every field named has to match, by any of its values.
+//! Event patterns as EventBridge matches them: every field named has to match, by any of its
+//! values.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -41,7 +42,9 @@ impl Pattern {
         let compile = |(name, field): (&String, &Value)| {
             let field = match field {
                 Value::Object(_) => Pattern::new(field).map(Field::Nested),
-                Value::Array(values) => values.iter().map(Matcher::new).collect::<Result<_>>().map(Field::AnyOf),
+                Value::Array(values) => {
+                    values.iter().map(Matcher::new).collect::<Result<_>>().map(Field::AnyOf)
+                }
                 _ => Err(anyhow::anyhow!("a field is an object or an array")),
             };
             Ok((name.clone(), field.with_context(|| format!("in \"{name}\""))?))
@@ -60,13 +63,16 @@ impl Pattern {
                     true => pattern.matches(&Value::Null),
                     false => found.iter().any(|value| pattern.matches(value)),
                 },
-                Field::AnyOf(matchers) => matchers.iter().any(|matcher| matcher.matches_any(&found)),
+                Field::AnyOf(matchers) => {
+                    matchers.iter().any(|matcher| matcher.matches_any(&found))
+                }
             }
         })
     }
 }
 
-/// All values of the field `name`; an array, of values or of objects, counts as each of its elements.
+/// All values of the field `name`; an array, of values or of objects, counts as each of its
+/// elements.
 fn collect<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| collect(value, name, found)),
@@ -91,13 +97,20 @@ impl Matcher {
         let (Some((name, operand)), None) = (fields.next(), fields.next()) else {
             bail!("a comparison has one name");
         };
-        let text = || operand.as_str().map(str::to_owned).with_context(|| format!("\"{name}\" takes a string"));
+        let text = || {
+            operand
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("\"{name}\" takes a string"))
+        };
         Ok(match name.as_str() {
             "prefix" => Matcher::Prefix(text()?),
             "suffix" => Matcher::Suffix(text()?),
             "equals-ignore-case" => Matcher::EqualsIgnoreCase(text()?),
             "wildcard" => Matcher::Wildcard(text()?),
-            "exists" => Matcher::Exists(operand.as_bool().context("\"exists\" takes true or false")?),
+            "exists" => {
+                Matcher::Exists(operand.as_bool().context("\"exists\" takes true or false")?)
+            }
             "anything-but" => Matcher::AnythingBut(match operand {
                 Value::Array(values) => values.iter().map(Matcher::new).collect::<Result<_>>()?,
                 one => vec![Matcher::new(one)?],
@@ -123,9 +136,13 @@ impl Matcher {
             },
             Matcher::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix)),
             Matcher::Suffix(suffix) => text.is_some_and(|text| text.ends_with(suffix)),
-            Matcher::EqualsIgnoreCase(wanted) => text.is_some_and(|text| text.to_lowercase() == wanted.to_lowercase()),
+            Matcher::EqualsIgnoreCase(wanted) => {
+                text.is_some_and(|text| text.to_lowercase() == wanted.to_lowercase())
+            }
             Matcher::Wildcard(pattern) => text.is_some_and(|text| wildcard(pattern, text)),
-            Matcher::AnythingBut(matchers) => !value.is_object() && !matchers.iter().any(|m| m.matches(value)),
+            Matcher::AnythingBut(matchers) => {
+                !value.is_object() && !matchers.iter().any(|m| m.matches(value))
+            }
             Matcher::Exists(wanted) => *wanted,
             Matcher::Numeric(bounds) => value.as_f64().is_some_and(|value| {
                 bounds.iter().all(|(comparison, bound)| match comparison {
@@ -141,7 +158,8 @@ impl Matcher {
 }
 
 fn numeric(operand: &Value) -> Result<Vec<(Comparison, f64)>> {
-    let operand = operand.as_array().filter(|list| !list.is_empty()).context("\"numeric\" takes a list")?;
+    let operand =
+        operand.as_array().filter(|list| !list.is_empty()).context("\"numeric\" takes a list")?;
     let bound = |pair: &[Value]| {
         let comparison = match pair.first().and_then(Value::as_str) {
             Some("<") => Comparison::Less,
@@ -151,7 +169,10 @@ fn numeric(operand: &Value) -> Result<Vec<(Comparison, f64)>> {
             Some(">") => Comparison::Greater,
             _ => bail!("\"numeric\" compares by <, <=, =, >= or >"),
         };
-        Ok((comparison, pair.get(1).and_then(Value::as_f64).context("\"numeric\" compares with a number")?))
+        Ok((
+            comparison,
+            pair.get(1).and_then(Value::as_f64).context("\"numeric\" compares with a number")?,
+        ))
     };
     operand.chunks(2).map(bound).collect()
 }

@@ -52,19 +52,28 @@ fn event(entry: &Value, now: Timestamp) -> Result<Value, (&'static str, String)>
     let text = |name: &str| {
         let text = entry[name].as_str().filter(|text| !text.is_empty());
         text.ok_or_else(|| {
-            ("InvalidArgument", format!("Parameter {name} is not valid. Reason: {name} is a required argument."))
+            (
+                "InvalidArgument",
+                format!("Parameter {name} is not valid. Reason: {name} is a required argument."),
+            )
         })
     };
     let (source, detail_type, detail) = (text("Source")?, text("DetailType")?, text("Detail")?);
     if source.starts_with("aws.") {
-        return Err(("NotAuthorizedForSourceException", "Not authorized for the source.".to_owned()));
+        return Err((
+            "NotAuthorizedForSourceException",
+            "Not authorized for the source.".to_owned(),
+        ));
     }
     let detail = serde_json::from_str::<Value>(detail).ok().filter(Value::is_object);
     let detail = detail.ok_or_else(|| ("MalformedDetail", "Detail is malformed.".to_owned()))?;
     let resources = entry["Resources"].as_array().into_iter().flatten();
     let resources = resources.filter_map(|r| r.as_str().map(str::to_owned)).collect();
     // The protocol's times are seconds with a fraction; an event's time has none.
-    let time = entry["Time"].as_f64().and_then(|time| Timestamp::from_second(time as i64).ok()).unwrap_or(now);
+    let time = entry["Time"]
+        .as_f64()
+        .and_then(|time| Timestamp::from_second(time as i64).ok())
+        .unwrap_or(now);
     Ok(Event { source, detail_type, time, resources, detail }.envelope())
 }
 
@@ -74,10 +83,17 @@ fn bus(entry: &Value) -> String {
     name.rsplit_once('/').map_or(name, |(_, name)| name).to_owned()
 }
 
-/// The size of an entry as EventBridge counts it: 14 bytes for a time, and the UTF-8 length of the rest.
+/// The size of an entry as EventBridge counts it: 14 bytes for a time, and the UTF-8 length of the
+/// rest.
 fn size(entry: &Value) -> usize {
     let text = |name: &str| entry[name].as_str().map_or(0, str::len);
-    let resources: usize = entry["Resources"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::len).sum();
+    let resources: usize = entry["Resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::len)
+        .sum();
     let time = if entry["Time"].is_null() { 0 } else { 14 };
     time + text("Source") + text("DetailType") + text("Detail") + resources
 }
@@ -100,7 +116,10 @@ mod tests {
         assert_eq!(bus, "moondrop");
         assert_eq!(event["detail"], json!({"job": "j"}));
         assert_eq!(event["time"], "2026-11-23T20:37:40Z");
-        assert_eq!(put.answer, json!({"FailedEntryCount": 0, "Entries": [{"EventId": event["id"]}]}));
+        assert_eq!(
+            put.answer,
+            json!({"FailedEntryCount": 0, "Entries": [{"EventId": event["id"]}]})
+        );
     }
 
     #[test]
@@ -109,21 +128,38 @@ mod tests {
         nameless["Source"] = json!("");
         let mut amazon = entry("{}");
         amazon["Source"] = json!("aws.s3");
-        let entries = json!([entry("{}"), entry("[]"), entry("{"), nameless, amazon, {"Source": "moondrop"}]);
+        let entries =
+            json!([entry("{}"), entry("[]"), entry("{"), nameless, amazon, {"Source": "moondrop"}]);
         let put = check(&json!({"Entries": entries}), Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(put.events.len(), 1);
         assert_eq!(put.answer["FailedEntryCount"], 5);
-        let codes: Vec<_> = put.answer["Entries"].as_array().unwrap().iter().map(|e| e["ErrorCode"].as_str()).collect();
+        let codes: Vec<_> = put.answer["Entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["ErrorCode"].as_str())
+            .collect();
         let (malformed, invalid) = (Some("MalformedDetail"), Some("InvalidArgument"));
-        assert_eq!(codes, [None, malformed, malformed, invalid, Some("NotAuthorizedForSourceException"), invalid]);
+        assert_eq!(
+            codes,
+            [None, malformed, malformed, invalid, Some("NotAuthorizedForSourceException"), invalid]
+        );
     }
 
     #[test]
     fn a_request_too_large_is_refused_whole() {
         let eleven: Vec<_> = (0..11).map(|_| entry("{}")).collect();
-        assert!(check(&json!({"Entries": eleven}), Timestamp::UNIX_EPOCH).unwrap_err().contains("has 11"));
+        assert!(
+            check(&json!({"Entries": eleven}), Timestamp::UNIX_EPOCH)
+                .unwrap_err()
+                .contains("has 11")
+        );
         assert!(check(&json!({}), Timestamp::UNIX_EPOCH).is_err());
         let large = entry(&format!("{{\"x\":\"{}\"}}", "x".repeat(BYTES)));
-        assert!(check(&json!({"Entries": [large]}), Timestamp::UNIX_EPOCH).unwrap_err().contains("over the limit"));
+        assert!(
+            check(&json!({"Entries": [large]}), Timestamp::UNIX_EPOCH)
+                .unwrap_err()
+                .contains("over the limit")
+        );
     }
 }

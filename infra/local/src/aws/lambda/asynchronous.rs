@@ -19,7 +19,11 @@ pub(crate) struct Asynchronous {
 }
 
 impl Asynchronous {
-    pub(crate) fn new(function: Arc<Invoker>, first_delay: Duration, ended: CancellationToken) -> Self {
+    pub(crate) fn new(
+        function: Arc<Invoker>,
+        first_delay: Duration,
+        ended: CancellationToken,
+    ) -> Self {
         Self { function, first_delay, ended }
     }
 

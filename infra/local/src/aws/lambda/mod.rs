@@ -1,5 +1,5 @@
-//! Lambda: invocations that wait for a process, the Runtime API the processes ask, the processes themselves; and the two
-//! ways an event becomes an invocation, by the queue or asynchronously.
+//! Lambda: invocations that wait for a process, the Runtime API the processes ask, the processes
+//! themselves; and the two ways an event becomes an invocation, by the queue or asynchronously.
 
 mod asynchronous;
 mod invoker;

@@ -18,7 +18,8 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A process that has not asked for work by then never will. Lambda allows 10 s; a laptop may be busy.
+/// A process that has not asked for work by then never will. Lambda allows 10 s; a laptop may be
+/// busy.
 const INIT_LIMIT: Duration = Duration::from_secs(60);
 /// A process that ends sooner than this is not started again at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -84,7 +85,10 @@ impl Pool {
             let end = match self.run(&ended).await {
                 Ok(Some(end)) => end,
                 Ok(None) => return,
-                Err(error) => End { asked_for_work: false, reason: Failure::new("Stack.Launch", format!("{error:#}")) },
+                Err(error) => End {
+                    asked_for_work: false,
+                    reason: Failure::new("Stack.Launch", format!("{error:#}")),
+                },
             };
             tracing::warn!(function, reason = %end.reason, "a process has ended");
             failed_starts = if end.asked_for_work { 0 } else { failed_starts + 1 };
@@ -99,7 +103,8 @@ impl Pool {
                 return;
             }
             // Only starts that fail wait ever longer: a process killed at work is to be back soon.
-            backoff = if end.asked_for_work { FIRST_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
+            backoff =
+                if end.asked_for_work { FIRST_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
         }
     }
 
@@ -125,7 +130,8 @@ impl Pool {
         drop(stdin);
         locked(&self.ids).remove(&id);
         let stack_ended = reason.is_none();
-        let mut reason = reason.unwrap_or_else(|| Failure::new("Stack.Ended", "the stack has ended"));
+        let mut reason =
+            reason.unwrap_or_else(|| Failure::new("Stack.Ended", "the stack has ended"));
         if let Some(error) = runtime.init_error() {
             reason.message = format!("{} ({error})", reason.message);
         }
@@ -134,7 +140,12 @@ impl Pool {
     }
 
     /// Waits until a process ends or has to be ended; `None` if the stack ends.
-    async fn watch(&self, child: &mut Child, runtime: &Runtime, ended: &CancellationToken) -> Option<Failure> {
+    async fn watch(
+        &self,
+        child: &mut Child,
+        runtime: &Runtime,
+        ended: &CancellationToken,
+    ) -> Option<Failure> {
         let mut deadline = runtime.deadline();
         loop {
             let at = *deadline.borrow_and_update();
@@ -172,7 +183,8 @@ impl Pool {
 
     fn spawn(&self, runtime_api: &str) -> Result<Child> {
         let name = self.invoker.function().name();
-        let (program, arguments) = self.launch.command.split_first().context("the function command is empty")?;
+        let (program, arguments) =
+            self.launch.command.split_first().context("the function command is empty")?;
         let log = self.log();
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("opening {}", log.display()))?;
@@ -206,8 +218,10 @@ impl Pool {
         let function = self.invoker.function().name();
         let log = self.log();
         let tail = tail(&log).unwrap_or_default();
-        let failure =
-            format!("{function} did not start, {starts} times in a row: {reason}\nThe end of {}:\n{tail}", log.display());
+        let failure = format!(
+            "{function} did not start, {starts} times in a row: {reason}\nThe end of {}:\n{tail}",
+            log.display()
+        );
         *locked(&self.failure) = Some(failure);
     }
 

@@ -1,4 +1,5 @@
-//! The queue before `submit` (SQS): it delivers one message at a time to each process, and again after a failure.
+//! The queue before `submit` (SQS): it delivers one message at a time to each process, and again
+//! after a failure.
 
 use super::invoker::Invoker;
 use crate::aws::config::Redelivery;
@@ -20,7 +21,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(submit: Arc<Invoker>, redelivery: Redelivery, ended: CancellationToken) -> Self {
+    pub(crate) fn new(
+        submit: Arc<Invoker>,
+        redelivery: Redelivery,
+        ended: CancellationToken,
+    ) -> Self {
         Self { submit, redelivery, dead: Mutex::default(), ended }
     }
 
@@ -49,12 +54,22 @@ impl Queue {
                 Err(failure) => failure.to_string(),
             };
             if receives >= self.redelivery.max_receives {
-                tracing::error!(message = message.id, receives, reason, "a message became a dead letter");
+                tracing::error!(
+                    message = message.id,
+                    receives,
+                    reason,
+                    "a message became a dead letter"
+                );
                 let letter = json!({"messageId": message.id, "body": event, "receives": receives, "reason": reason});
                 locked(&self.dead).push(letter);
                 return;
             }
-            tracing::info!(message = message.id, receives, reason, "a message will be delivered again");
+            tracing::info!(
+                message = message.id,
+                receives,
+                reason,
+                "a message will be delivered again"
+            );
             tokio::time::sleep(self.redelivery.delay(receives)).await;
             receives += 1;
         }
@@ -88,8 +103,8 @@ impl Message {
     }
 }
 
-/// Whether an answer says that the message failed. A name that is not the message's fails the batch, as on AWS, and the
-/// batch is the message.
+/// Whether an answer says that the message failed. A name that is not the message's fails the
+/// batch, as on AWS, and the batch is the message.
 fn reports_a_failure(answer: &Value) -> bool {
     answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty())
 }
@@ -100,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_delivery_has_the_shape_of_sqs() {
-        let message = Message { id: "m".into(), body: r#"{"a":1}"#.into(), sent: Timestamp::UNIX_EPOCH };
+        let message =
+            Message { id: "m".into(), body: r#"{"a":1}"#.into(), sent: Timestamp::UNIX_EPOCH };
         let record = message.delivery(3)["Records"][0].clone();
         assert_eq!(record["messageId"], "m");
         assert_eq!(record["body"], r#"{"a":1}"#);
@@ -111,7 +127,12 @@ mod tests {
     #[test]
     fn only_a_named_item_is_a_failure() {
         assert!(reports_a_failure(&json!({"batchItemFailures": [{"itemIdentifier": "m"}]})));
-        for answer in [json!({"batchItemFailures": []}), json!({"batchItemFailures": null}), json!({}), Value::Null] {
+        for answer in [
+            json!({"batchItemFailures": []}),
+            json!({"batchItemFailures": null}),
+            json!({}),
+            Value::Null,
+        ] {
             assert!(!reports_a_failure(&answer), "{answer}");
         }
     }

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 /// Lambda takes answers of up to 6 MB; a larger one is Lambda's error to report, not the socket's.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 
-/// The Runtime API of one process. A new process gets a new one, so that an answer of the old one cannot pass for its own.
+/// The Runtime API of one process. A new process gets a new one, so that an answer of the old one
+/// cannot pass for its own.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     invoker: Arc<Invoker>,
@@ -38,8 +39,13 @@ struct Progress {
 }
 
 impl Runtime {
-    /// The Runtime API of a process that has to ask for work within `init_limit`; it is over when `ended` is cancelled.
-    pub(crate) fn new(invoker: Arc<Invoker>, init_limit: Duration, ended: CancellationToken) -> Arc<Self> {
+    /// The Runtime API of a process that has to ask for work within `init_limit`; it is over when
+    /// `ended` is cancelled.
+    pub(crate) fn new(
+        invoker: Arc<Invoker>,
+        init_limit: Duration,
+        ended: CancellationToken,
+    ) -> Arc<Self> {
         let (deadline, _) = watch::channel(Some(Instant::now() + init_limit));
         Arc::new(Self { invoker, state: Mutex::default(), deadline, ended })
     }
@@ -96,7 +102,10 @@ impl Runtime {
         };
         self.deadline.send_replace(None);
         if let Some(invocation) = unanswered {
-            let failure = Failure::new("Runtime.NoAnswer", "the process asked for work before it had answered");
+            let failure = Failure::new(
+                "Runtime.NoAnswer",
+                "the process asked for work before it had answered",
+            );
             self.invoker.settle(invocation, Err(failure));
         }
     }
@@ -105,14 +114,18 @@ impl Runtime {
     fn begin(&self, invocation: Invocation) -> Response {
         let timeout = self.invoker.timeout();
         let deadline = SystemTime::now() + timeout;
-        let deadline = deadline.duration_since(UNIX_EPOCH).map(|age| age.as_millis()).unwrap_or_default();
+        let deadline =
+            deadline.duration_since(UNIX_EPOCH).map(|age| age.as_millis()).unwrap_or_default();
         let name = self.invoker.function().name();
         let response = (
             [
                 ("content-type", "application/json".to_owned()),
                 ("lambda-runtime-aws-request-id", invocation.id.clone()),
                 ("lambda-runtime-deadline-ms", deadline.to_string()),
-                ("lambda-runtime-invoked-function-arn", format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")),
+                (
+                    "lambda-runtime-invoked-function-arn",
+                    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"),
+                ),
             ],
             invocation.payload.clone(),
         );
@@ -148,11 +161,19 @@ async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     }
 }
 
-async fn response(State(runtime): State<Arc<Runtime>>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn response(
+    State(runtime): State<Arc<Runtime>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Response {
     runtime.answer(&id, Ok(serde_json::from_slice(&body).unwrap_or_default()))
 }
 
-async fn error(State(runtime): State<Arc<Runtime>>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn error(
+    State(runtime): State<Arc<Runtime>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Response {
     runtime.answer(&id, Err(reported(&body)))
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// The longest file name of the file systems in use.
 const FILE_NAME_LIMIT: usize = 255;
-/// `s3s-fs` keeps an object's attributes beside the buckets, in `.bucket-<base64>.object-<base64>.metadata.json`
-/// (and in `….internal.json`, which is as long).
+/// `s3s-fs` keeps an object's attributes beside the buckets, in
+/// `.bucket-<base64>.object-<base64>.metadata.json` (and in `….internal.json`, which is as long).
 const SIDECAR: usize = ".bucket-".len() + ".object-".len() + ".metadata.json".len();
 /// During a multipart upload, its id is in that name too.
 const UPLOAD: usize = ".upload-".len() + 36;
@@ -26,17 +26,25 @@ pub(crate) fn check(root: &Path, bucket: &str, key: &str, multipart: bool) -> S3
     // A key that ends in a slash is a folder marker, and is kept as a folder.
     let mut segments = key.strip_suffix('/').unwrap_or(key).split('/');
     if key.contains('\0') || segments.any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(s3_error!(InvalidArgument, "The local S3 keeps no keys with an empty, `.` or `..` segment, or a NUL"));
+        return Err(s3_error!(
+            InvalidArgument,
+            "The local S3 keeps no keys with an empty, `.` or `..` segment, or a NUL"
+        ));
     }
     let path = root.join(bucket).join(key);
-    let within_an_object = path.ancestors().skip(1).take_while(|folder| *folder != root).any(Path::is_file);
+    let within_an_object =
+        path.ancestors().skip(1).take_while(|folder| *folder != root).any(Path::is_file);
     if within_an_object || (!key.ends_with('/') && path.is_dir()) {
-        return Err(s3_error!(InvalidArgument, "The local S3 keeps objects as files: no key can be the folder of another"));
+        return Err(s3_error!(
+            InvalidArgument,
+            "The local S3 keeps objects as files: no key can be the folder of another"
+        ));
     }
     Ok(())
 }
 
-/// Where `s3s-fs` keeps what belongs to an object: its `metadata` (attributes) or `internal` (ETag and checksums).
+/// Where `s3s-fs` keeps what belongs to an object: its `metadata` (attributes) or `internal` (ETag
+/// and checksums).
 pub(crate) fn sidecar(root: &Path, bucket: &str, key: &str, kind: &str) -> std::path::PathBuf {
     let [bucket, key] = [bucket, key].map(|name| URL_SAFE_NO_PAD.encode(name));
     root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json"))
@@ -68,8 +76,16 @@ mod tests {
         for bucket in ["drops", "results", "abc"] {
             for multipart in [false, true] {
                 let limit = longest(bucket, multipart);
-                let name = |key: usize| SIDECAR + if multipart { UPLOAD } else { 0 } + base64(bucket.len()) + base64(key);
-                assert!(name(limit) <= FILE_NAME_LIMIT && name(limit + 1) > FILE_NAME_LIMIT, "{bucket} {limit}");
+                let name = |key: usize| {
+                    SIDECAR
+                        + if multipart { UPLOAD } else { 0 }
+                        + base64(bucket.len())
+                        + base64(key)
+                };
+                assert!(
+                    name(limit) <= FILE_NAME_LIMIT && name(limit + 1) > FILE_NAME_LIMIT,
+                    "{bucket} {limit}"
+                );
             }
         }
     }
@@ -78,12 +94,19 @@ mod tests {
     fn a_key_that_would_be_kept_under_another_name_is_refused() {
         let root = tempfile::tempdir().unwrap();
         for key in ["/a", "a//b", "a/../b", "..", "./a", "a/.", "a//", "/", "a\0b"] {
-            assert_eq!(refusal(root.path(), key, false).as_deref(), Some("InvalidArgument"), "{key:?}");
+            assert_eq!(
+                refusal(root.path(), key, false).as_deref(),
+                Some("InvalidArgument"),
+                "{key:?}"
+            );
         }
         for key in ["a", "a/b c+d%2F.csv", "..a/b..", "…/é", "folder/"] {
             assert_eq!(refusal(root.path(), key, true), None, "{key:?}");
         }
-        assert_eq!(refusal(root.path(), &"k".repeat(200), false).as_deref(), Some("KeyTooLongError"));
+        assert_eq!(
+            refusal(root.path(), &"k".repeat(200), false).as_deref(),
+            Some("KeyTooLongError")
+        );
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Locks {
         if let Some(lock) = locks.get(&name).and_then(Weak::upgrade) {
             return lock;
         }
-        // A new lock is the moment to forget those nobody holds, so that the map stays as small as what is in use.
+        // A new lock is the moment to forget those nobody holds, so that the map stays as small as
+        // what is in use.
         locks.retain(|_, lock| lock.strong_count() > 0);
         let lock = Arc::new(RwLock::new(()));
         locks.insert(name, Arc::downgrade(&lock));

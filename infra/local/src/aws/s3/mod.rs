@@ -1,4 +1,5 @@
-//! S3: the protocol, the objects as files, which keys can be kept as files, and a lock for each object.
+//! S3: the protocol, the objects as files, which keys can be kept as files, and a lock for each
+//! object.
 
 mod keys;
 mod locks;

@@ -1,4 +1,5 @@
-//! The objects of S3: `s3s-fs` on a folder, made safe to read while it is written, and announcing what arrives.
+//! The objects of S3: `s3s-fs` on a folder, made safe to read while it is written, and announcing
+//! what arrives.
 
 use super::keys;
 use super::locks::Locks;
@@ -34,10 +35,18 @@ impl Objects {
     pub(crate) fn open(root: &Path, buses: Arc<Buses>) -> Result<Self> {
         for bucket in [DROPS, RESULTS] {
             let path = root.join(bucket);
-            std::fs::create_dir_all(&path).with_context(|| format!("creating the bucket {}", path.display()))?;
+            std::fs::create_dir_all(&path)
+                .with_context(|| format!("creating the bucket {}", path.display()))?;
         }
-        let files = FileSystem::new(root).map_err(|e| anyhow!("opening S3 in {}: {e:?}", root.display()))?;
-        Ok(Self(Arc::new(Inner { root: root.to_owned(), files, locks: Locks::default(), calls: TaskTracker::new(), buses })))
+        let files = FileSystem::new(root)
+            .map_err(|e| anyhow!("opening S3 in {}: {e:?}", root.display()))?;
+        Ok(Self(Arc::new(Inner {
+            root: root.to_owned(),
+            files,
+            locks: Locks::default(),
+            calls: TaskTracker::new(),
+            buses,
+        })))
     }
 
     /// Requests being answered: they are answered to the end, even if the stack is stopped.
@@ -64,8 +73,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Announces what has just been stored. The caller still holds the object's lock, so that the event is about this
-    /// version and no later one.
+    /// Announces what has just been stored. The caller still holds the object's lock, so that the
+    /// event is about this version and no later one.
     async fn stored(&self, bucket: &str, key: &str, reason: &str) {
         // A folder marker is kept as a folder: there is no object to announce.
         if bucket != DROPS || key.ends_with('/') {
@@ -73,17 +82,28 @@ impl Objects {
         }
         match self.created(bucket, key, reason).await {
             Ok(event) => self.0.buses.publish(DEFAULT_BUS, &event),
-            Err(error) => tracing::error!(bucket, key, code = error.code().as_str(), "a stored object is not there"),
+            Err(error) => tracing::error!(
+                bucket,
+                key,
+                code = error.code().as_str(),
+                "a stored object is not there"
+            ),
         }
     }
 
     /// The event "Object Created" of an object.
     async fn created(&self, bucket: &str, key: &str, reason: &str) -> S3Result<Value> {
         keys::check(&self.0.root, bucket, key, false)?;
-        let head = HeadObjectInput { bucket: bucket.to_owned(), key: key.to_owned(), ..Default::default() };
+        let head = HeadObjectInput {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            ..Default::default()
+        };
         let head = self.0.files.head_object(request(head)).await?.output;
         let path = self.0.root.join(bucket).join(key);
-        let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| s3_error!(e, NoSuchKey))?;
+        let modified = std::fs::metadata(path)
+            .and_then(|m| m.modified())
+            .map_err(|e| s3_error!(e, NoSuchKey))?;
         let time = Timestamp::try_from(modified).map_err(|e| s3_error!(e, InternalError))?;
         let detail = json!({
             "version": "0",
@@ -100,22 +120,32 @@ impl Objects {
             "reason": reason,
         });
         let resources = vec![format!("arn:aws:s3:::{bucket}")];
-        Ok(Event { source: "aws.s3", detail_type: "Object Created", time, resources, detail }.envelope())
+        Ok(Event { source: "aws.s3", detail_type: "Object Created", time, resources, detail }
+            .envelope())
     }
 
-    /// Makes a write safe against our own sudden end. `s3s-fs` puts an object in its place first and what belongs to it
-    /// afterwards: so the attributes of a new object are written beforehand, and the ETag and checksums of one that is replaced
-    /// are forgotten (the ETag is then computed from the bytes).
-    fn make_ready(&self, bucket: &str, key: &str, attributes: Option<&Attributes<'_>>) -> S3Result<()> {
+    /// Makes a write safe against our own sudden end. `s3s-fs` puts an object in its place first
+    /// and what belongs to it afterwards: so the attributes of a new object are written beforehand,
+    /// and the ETag and checksums of one that is replaced are forgotten (the ETag is then computed
+    /// from the bytes).
+    fn make_ready(
+        &self,
+        bucket: &str,
+        key: &str,
+        attributes: Option<&Attributes<'_>>,
+    ) -> S3Result<()> {
         let internal = |e: std::io::Error| s3_error!(e, InternalError);
         match (self.0.root.join(bucket).join(key).exists(), attributes) {
-            (true, _) => match std::fs::remove_file(keys::sidecar(&self.0.root, bucket, key, "internal")) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(internal(e)),
-                _ => Ok(()),
-            },
+            (true, _) => {
+                match std::fs::remove_file(keys::sidecar(&self.0.root, bucket, key, "internal")) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(internal(e)),
+                    _ => Ok(()),
+                }
+            }
             (false, Some(attributes)) => {
                 let target = keys::sidecar(&self.0.root, bucket, key, "metadata");
-                let json = serde_json::to_vec(attributes).map_err(|e| s3_error!(e, InternalError))?;
+                let json =
+                    serde_json::to_vec(attributes).map_err(|e| s3_error!(e, InternalError))?;
                 write_whole(&target, json).map_err(internal)
             }
             (false, None) => Ok(()),
@@ -140,7 +170,8 @@ struct Attributes<'a> {
 
 /// Grows with the time of writing, and is the same however often it is asked for.
 fn sequencer(modified: SystemTime) -> String {
-    let nanoseconds = modified.duration_since(UNIX_EPOCH).map(|age| age.as_nanos()).unwrap_or_default();
+    let nanoseconds =
+        modified.duration_since(UNIX_EPOCH).map(|age| age.as_nanos()).unwrap_or_default();
     format!("{nanoseconds:016X}")
 }
 
@@ -159,24 +190,27 @@ fn request<T>(input: T) -> S3Request<T> {
     }
 }
 
-/// The encoding an object is stored with. `aws-chunked` is how its bytes were sent, and S3 takes it off.
+/// The encoding an object is stored with. `aws-chunked` is how its bytes were sent, and S3 takes it
+/// off.
 fn stored_encoding(sent: &str) -> Option<ContentEncoding> {
-    let stored: Vec<_> = sent.split(',').map(str::trim).filter(|one| !matches!(*one, "" | "aws-chunked")).collect();
+    let stored: Vec<_> =
+        sent.split(',').map(str::trim).filter(|one| !matches!(*one, "" | "aws-chunked")).collect();
     (!stored.is_empty()).then(|| stored.join(","))
 }
 
 /// `If-Match` on a read, which `s3s-fs` does not look at.
 fn check_if_match(condition: Option<&ETagCondition>, e_tag: Option<&ETag>) -> S3Result<()> {
     match (condition.and_then(ETagCondition::as_etag), e_tag) {
-        (Some(wanted), Some(found)) if !found.strong_cmp(wanted) => {
-            Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"))
-        }
+        (Some(wanted), Some(found)) if !found.strong_cmp(wanted) => Err(s3_error!(
+            PreconditionFailed,
+            "At least one of the pre-conditions you specified did not hold"
+        )),
         _ => Ok(()),
     }
 }
 
-/// An object that came by a multipart upload still has, in `s3s-fs`, the checksums of the one it replaced, and clients
-/// would find it broken.
+/// An object that came by a multipart upload still has, in `s3s-fs`, the checksums of the one it
+/// replaced, and clients would find it broken.
 macro_rules! forget_stale_checksums {
     ($output:expr) => {
         if $output.e_tag.as_ref().is_some_and(|e_tag| e_tag.value().contains('-')) {
@@ -189,11 +223,14 @@ macro_rules! forget_stale_checksums {
     };
 }
 
-/// The operations that need care. `s3s-fs` renames an object before it saves its ETag, and looks at `If-None-Match` before
-/// it reads the body: writers of an object therefore take turns, and readers wait for them. A reader is done when its
-/// response begins, for by then it holds the file open.
+/// The operations that need care. `s3s-fs` renames an object before it saves its ETag, and looks at
+/// `If-None-Match` before it reads the body: writers of an object therefore take turns, and readers
+/// wait for them. A reader is done when its response begins, for by then it holds the file open.
 impl Objects {
-    pub(crate) async fn get(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    pub(crate) async fn get(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let _reading = self.0.locks.read(&request.input.bucket, &request.input.key).await;
         let condition = request.input.if_match.clone();
         let mut response = self.0.files.get_object(request).await?;
@@ -203,7 +240,10 @@ impl Objects {
         Ok(response)
     }
 
-    pub(crate) async fn head(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    pub(crate) async fn head(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let _reading = self.0.locks.read(&request.input.bucket, &request.input.key).await;
         let condition = request.input.if_match.clone();
         let mut response = self.0.files.head_object(request).await?;
@@ -213,26 +253,40 @@ impl Objects {
         Ok(response)
     }
 
-    pub(crate) async fn put(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    pub(crate) async fn put(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key, false)?;
         let _writing = self.0.locks.write(&bucket, &key).await;
-        let attributes = Attributes { user_metadata: &request.input.metadata, content_type: &request.input.content_type };
+        let attributes = Attributes {
+            user_metadata: &request.input.metadata,
+            content_type: &request.input.content_type,
+        };
         self.make_ready(&bucket, &key, Some(&attributes))?;
-        request.input.content_encoding = request.input.content_encoding.and_then(|sent| stored_encoding(&sent));
+        request.input.content_encoding =
+            request.input.content_encoding.and_then(|sent| stored_encoding(&sent));
         let response = self.0.files.put_object(request).await?;
         self.stored(&bucket, &key, "PutObject").await;
         Ok(response)
     }
 
-    pub(crate) async fn copy(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    pub(crate) async fn copy(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key, false)?;
-        let CopySource::Bucket { bucket: from_bucket, key: from_key, .. } = &request.input.copy_source else {
+        let CopySource::Bucket { bucket: from_bucket, key: from_key, .. } =
+            &request.input.copy_source
+        else {
             return Err(s3_error!(NotImplemented));
         };
-        let (from, to) = ((from_bucket.as_ref(), from_key.as_ref()), (bucket.as_str(), key.as_str()));
-        // Always in the order of the names: two copies in opposite directions would otherwise wait for each other.
+        let (from, to) =
+            ((from_bucket.as_ref(), from_key.as_ref()), (bucket.as_str(), key.as_str()));
+        // Always in the order of the names: two copies in opposite directions would otherwise wait
+        // for each other.
         let (mut _reading, mut _writing) = (None, None);
         if from < to {
             _reading = Some(self.0.locks.read(from.0, from.1).await);
@@ -246,7 +300,10 @@ impl Objects {
         Ok(response)
     }
 
-    pub(crate) async fn delete(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    pub(crate) async fn delete(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let _writing = self.0.locks.write(&request.input.bucket, &request.input.key).await;
         self.0.files.delete_object(request).await
     }
@@ -268,7 +325,8 @@ impl Objects {
         let _writing = self.0.locks.write(&bucket, &key).await;
         self.make_ready(&bucket, &key, None)?;
         let mut response = self.0.files.complete_multipart_upload(request).await?;
-        // An answer that is still to come would be a 200 that may fail in its body: we wait for it, and then announce.
+        // An answer that is still to come would be a 200 that may fail in its body: we wait for it,
+        // and then announce.
         if let Some(outcome) = response.output.future.take() {
             response.output = outcome.await?;
         }

@@ -13,7 +13,12 @@ async fn writing_process() {
     let stack = servers(Path::new(&dir)).await;
     for n in 0.. {
         let key = |value: &str| AttributeValue::S(value.to_owned());
-        let item = stack.dynamodb().put_item().table_name(TABLE).item("pk", key("p")).item("sk", key(&format!("{n:05}")));
+        let item = stack
+            .dynamodb()
+            .put_item()
+            .table_name(TABLE)
+            .item("pk", key("p"))
+            .item("sk", key(&format!("{n:05}")));
         item.item("open", key("1")).item("open_since", key("2026")).send().await.unwrap();
         fs::write(Path::new(&dir).join("written.new"), n.to_string()).unwrap();
         fs::rename(Path::new(&dir).join("written.new"), Path::new(&dir).join("written")).unwrap();
@@ -34,9 +39,18 @@ async fn what_was_answered_outlives_a_kill() {
     process.wait().unwrap();
 
     let stack = servers(dir.path()).await;
-    let query = stack.dynamodb().query().table_name(TABLE).index_name(INDEX).key_condition_expression("#o = :o");
+    let query = stack
+        .dynamodb()
+        .query()
+        .table_name(TABLE)
+        .index_name(INDEX)
+        .key_condition_expression("#o = :o");
     let query = query.expression_attribute_names("#o", "open");
-    let found = query.expression_attribute_values(":o", AttributeValue::S("1".into())).send().await.unwrap();
+    let found = query
+        .expression_attribute_values(":o", AttributeValue::S("1".into()))
+        .send()
+        .await
+        .unwrap();
     assert!(found.items().len() > written().unwrap(), "{} of {:?}", found.items().len(), written());
     stack.stop().await;
 }

@@ -6,11 +6,15 @@ use super::*;
 async fn a_process_that_dies_is_replaced_and_its_message_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let stack = AwsEmulator::start(config(dir.path())).await.unwrap();
-    let before = eventually("a process", || stack.process_ids(Function::Submit).first().copied()).await;
+    let before =
+        eventually("a process", || stack.process_ids(Function::Submit).first().copied()).await;
     put(&stack, "incoming/die.csv", "x").await;
     event(&stack, "Job Completed", 0).await;
     assert_ne!(stack.process_ids(Function::Submit), [before]);
-    let counts = eventually("settled", || Some(stack.invocations(Function::Submit)).filter(|c| c.succeeded == 1)).await;
+    let counts = eventually("settled", || {
+        Some(stack.invocations(Function::Submit)).filter(|c| c.succeeded == 1)
+    })
+    .await;
     assert_eq!(counts, Counts { started: 2, succeeded: 1, failed: 1 });
     stack.stop().await;
 }
@@ -45,7 +49,8 @@ async fn an_asynchronous_invocation_is_tried_three_times() {
     let dir = tempfile::tempdir().unwrap();
     let stack = AwsEmulator::start(config(dir.path())).await.unwrap();
     put(&stack, "incoming/uncollectable.csv", "x").await;
-    eventually("three tries", || (stack.invocations(Function::Collect).failed == 3).then_some(())).await;
+    eventually("three tries", || (stack.invocations(Function::Collect).failed == 3).then_some(()))
+        .await;
     put(&stack, "incoming/good.csv", "x").await;
     assert_eq!(event(&stack, "Drop Completed", 0).await["detail"]["key"], "incoming/good.csv");
     assert_eq!(stack.invocations(Function::Collect).started, 4);
@@ -82,7 +87,8 @@ async fn one_stack_at_a_time_and_none_of_its_processes_after() {
     let second = AwsEmulator::start(config(dir.path())).await.unwrap_err();
     assert!(second.to_string().contains("another moondrop"), "{second}");
     let ids: Vec<_> = eventually("three processes", || {
-        Some(Function::ALL.iter().flat_map(|f| stack.process_ids(*f)).collect()).filter(|ids: &Vec<u32>| ids.len() == 3)
+        Some(Function::ALL.iter().flat_map(|f| stack.process_ids(*f)).collect())
+            .filter(|ids: &Vec<u32>| ids.len() == 3)
     })
     .await;
     stack.stop().await;

@@ -33,17 +33,29 @@ async fn an_object_flows_through_the_functions_and_is_announced_the_same_again()
         assert_eq!(again["detail"]["announced"].pointer(same), announced.pointer(same), "{same}");
     }
     event(&stack, "Drop Completed", 1).await;
-    assert!(stack.announce(DROPS, "incoming/none").await.unwrap_err().to_string().contains("NoSuchKey"));
+    assert!(
+        stack.announce(DROPS, "incoming/none").await.unwrap_err().to_string().contains("NoSuchKey")
+    );
 
-    let open = stack.dynamodb().query().table_name(TABLE).index_name(INDEX).key_condition_expression("#o = :o");
+    let open = stack
+        .dynamodb()
+        .query()
+        .table_name(TABLE)
+        .index_name(INDEX)
+        .key_condition_expression("#o = :o");
     let open = open
         .expression_attribute_names("#o", "open")
         .expression_attribute_values(":o", aws_sdk_dynamodb::types::AttributeValue::S("1".into()));
     assert_eq!(open.send().await.unwrap().items()[0]["pk"].as_s().unwrap(), key);
     assert_eq!(stack.dead_letters(), Vec::<Value>::new());
     assert_eq!(stack.failure(), None);
-    assert!(fs::read_to_string(dir.path().join("logs/submit.log")).unwrap().contains("this is submit"));
-    eventually("both invocations settled", || (stack.invocations(Function::Submit).succeeded == 2).then_some(())).await;
+    assert!(
+        fs::read_to_string(dir.path().join("logs/submit.log")).unwrap().contains("this is submit")
+    );
+    eventually("both invocations settled", || {
+        (stack.invocations(Function::Submit).succeeded == 2).then_some(())
+    })
+    .await;
     assert_eq!(stack.invocations(Function::Submit), Counts { started: 2, succeeded: 2, failed: 0 });
     stack.stop().await;
 }

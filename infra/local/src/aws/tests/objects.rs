@@ -17,9 +17,18 @@ async fn a_read_can_be_pinned_to_a_version() {
     let dir = tempfile::tempdir().unwrap();
     let stack = servers(dir.path()).await;
     let s3 = stack.s3();
-    let put = s3.put_object().bucket(DROPS).key("k").body(b"one".to_vec().into()).send().await.unwrap();
+    let put =
+        s3.put_object().bucket(DROPS).key("k").body(b"one".to_vec().into()).send().await.unwrap();
     let e_tag = put.e_tag().unwrap();
-    let pinned = s3.get_object().bucket(DROPS).key("k").range("bytes=1-2").if_match(e_tag).send().await.unwrap();
+    let pinned = s3
+        .get_object()
+        .bucket(DROPS)
+        .key("k")
+        .range("bytes=1-2")
+        .if_match(e_tag)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(pinned.body.collect().await.unwrap().to_vec(), b"ne");
     s3.put_object().bucket(DROPS).key("k").body(b"two".to_vec().into()).send().await.unwrap();
     let late = s3.get_object().bucket(DROPS).key("k").if_match(e_tag).send().await.unwrap_err();
@@ -39,7 +48,8 @@ async fn of_many_writers_who_want_to_be_first_one_is() {
         s3.put_object().bucket(RESULTS).key("r").if_none_match("*").body(body.into()).send()
     });
     let outcomes = join_all(writers).await;
-    let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()?.code()).collect();
+    let refused: Vec<_> =
+        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()?.code()).collect();
     assert_eq!(refused, ["PreconditionFailed"; 7]);
     let object = s3.get_object().bucket(RESULTS).key("r").send().await.unwrap();
     let winner = outcomes.iter().find_map(|outcome| outcome.as_ref().ok()).unwrap();
@@ -52,7 +62,9 @@ async fn a_reader_never_sees_one_version_under_the_etag_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let stack = servers(dir.path()).await;
     let s3 = stack.s3();
-    let write = |n: usize| s3.put_object().bucket(DROPS).key("k").body(vec![b'0' + (n % 10) as u8; 1000].into()).send();
+    let write = |n: usize| {
+        s3.put_object().bucket(DROPS).key("k").body(vec![b'0' + (n % 10) as u8; 1000].into()).send()
+    };
     let known: BTreeMap<_, _> = {
         let mut known = BTreeMap::new();
         for n in 0..10 {
@@ -82,19 +94,31 @@ async fn a_multipart_upload_replaces_an_object_and_is_announced() {
     let id = upload.upload_id().unwrap();
     let mut parts = CompletedMultipartUpload::builder();
     for (number, body) in [(1, vec![b'a'; 5 * 1024 * 1024]), (2, b"end".to_vec())] {
-        let part = s3.upload_part().bucket(DROPS).key(key).upload_id(id).part_number(number).body(body.into());
+        let part = s3
+            .upload_part()
+            .bucket(DROPS)
+            .key(key)
+            .upload_id(id)
+            .part_number(number)
+            .body(body.into());
         let part = part.send().await.unwrap();
-        parts = parts.parts(CompletedPart::builder().part_number(number).e_tag(part.e_tag().unwrap()).build());
+        parts = parts.parts(
+            CompletedPart::builder().part_number(number).e_tag(part.e_tag().unwrap()).build(),
+        );
     }
     let complete = s3.complete_multipart_upload().bucket(DROPS).key(key).upload_id(id);
     let complete = complete.multipart_upload(parts.build()).send().await.unwrap();
     assert_eq!(complete.key(), Some(key));
     let bytes = get(&stack, key).await;
     assert_eq!((bytes.len(), &bytes[bytes.len() - 3..]), (5 * 1024 * 1024 + 3, &b"end"[..]));
-    // Too large for an event of the simulated function's: its failure shows that it was invoked, and by which announcement.
+    // Too large for an event of the simulated function's: its failure shows that it was invoked,
+    // and by which announcement.
     let letter = eventually("the second announcement", || stack.dead_letters().pop()).await;
     assert_eq!(letter["body"]["detail"]["reason"], "CompleteMultipartUpload");
-    assert_eq!(letter["body"]["detail"]["object"]["etag"], complete.e_tag().unwrap().trim_matches('"'));
+    assert_eq!(
+        letter["body"]["detail"]["object"]["etag"],
+        complete.e_tag().unwrap().trim_matches('"')
+    );
     stack.stop().await;
 }
 
@@ -110,7 +134,12 @@ async fn a_file_sent_in_one_request_is_stored_as_it_is_and_not_as_it_was_sent() 
     let head = s3.head_object().bucket(DROPS).key("large").send().await.unwrap();
     assert_eq!((head.content_length(), head.content_encoding()), (Some(9 * 1024 * 1024), None));
     assert!(get(&stack, "large").await == bytes);
-    let gzip = s3.put_object().bucket(DROPS).key("gzip").content_encoding("gzip").body(b"x".to_vec().into());
+    let gzip = s3
+        .put_object()
+        .bucket(DROPS)
+        .key("gzip")
+        .content_encoding("gzip")
+        .body(b"x".to_vec().into());
     gzip.send().await.unwrap();
     let head = s3.head_object().bucket(DROPS).key("gzip").send().await.unwrap();
     assert_eq!(head.content_encoding(), Some("gzip"));
@@ -124,7 +153,9 @@ async fn copies_in_both_directions_end_and_carry_the_bytes() {
     put(&stack, "a", "a").await;
     put(&stack, "b", "b").await;
     let s3 = stack.s3();
-    let copy = |from: &str, to: &str| s3.copy_object().bucket(DROPS).copy_source(format!("{DROPS}/{from}")).key(to).send();
+    let copy = |from: &str, to: &str| {
+        s3.copy_object().bucket(DROPS).copy_source(format!("{DROPS}/{from}")).key(to).send()
+    };
     let copies = (0..20).map(|n| if n % 2 == 0 { copy("a", "b") } else { copy("b", "a") });
     assert!(join_all(copies).await.iter().all(Result::is_ok));
     assert_eq!(get(&stack, "a").await, get(&stack, "b").await);
@@ -137,14 +168,22 @@ async fn keys_are_kept_as_they_are_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let stack = servers(dir.path()).await;
     let s3 = stack.s3();
-    for key in ["space here", "a+b", "a%2Fb", "a%20b", "é…😀", "q?x=1&y#z", "%", "it's (a) key!*"] {
-        s3.put_object().bucket(DROPS).key(key).body(key.as_bytes().to_vec().into()).send().await.unwrap();
+    for key in ["space here", "a+b", "a%2Fb", "a%20b", "é…😀", "q?x=1&y#z", "%", "it's (a) key!*"]
+    {
+        s3.put_object()
+            .bucket(DROPS)
+            .key(key)
+            .body(key.as_bytes().to_vec().into())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(get(&stack, key).await, key.as_bytes(), "{key}");
     }
     let long = s3.put_object().bucket(DROPS).key("k".repeat(200)).send().await.unwrap_err();
     assert_eq!(long.code(), Some("KeyTooLongError"));
     assert!(long.message().unwrap().contains("up to 163 bytes"), "{long:?}");
-    let long = s3.create_multipart_upload().bucket(DROPS).key("k".repeat(131)).send().await.unwrap_err();
+    let long =
+        s3.create_multipart_upload().bucket(DROPS).key("k".repeat(131)).send().await.unwrap_err();
     assert_eq!(long.code(), Some("KeyTooLongError"));
     for key in ["a/../b", "a//b"] {
         let error = s3.put_object().bucket(DROPS).key(key).send().await.unwrap_err();
@@ -157,13 +196,15 @@ async fn keys_are_kept_as_they_are_or_refused() {
 
 /// Sends so much of a body as a client that then goes away.
 async fn leave_after(stack: &AwsEmulator, key: &str, body: &[u8], length: usize) {
-    let expiry = aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let expiry =
+        aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
     let signed = stack.s3().put_object().bucket(DROPS).key(key).presigned(expiry).await.unwrap();
     let url = url::Url::parse(signed.uri()).unwrap();
     let host_port = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let mut socket = tokio::net::TcpStream::connect(&host_port).await.unwrap();
     let target = &url[url::Position::BeforePath..];
-    let head = format!("PUT {target} HTTP/1.1\r\nhost: {host_port}\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("PUT {target} HTTP/1.1\r\nhost: {host_port}\r\ncontent-length: {length}\r\n\r\n");
     socket.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
 }
 

@@ -47,7 +47,12 @@ async fn submit(config: &aws_config::SdkConfig, record: &Value) -> Result<Value,
     let secrets = aws_sdk_secretsmanager::Client::new(config);
     let secret = secrets.get_secret_value().secret_id("api-key").send().await?;
     let text = String::from_utf8(body.to_vec())?;
-    emit(config, "Job Completed", &json!({"announced": event, "body": text, "secret": secret.secret_string()})).await
+    emit(
+        config,
+        "Job Completed",
+        &json!({"announced": event, "body": text, "secret": secret.secret_string()}),
+    )
+    .await
 }
 
 async fn collect(config: &aws_config::SdkConfig, event: &Value) -> Result<Value, Error> {
@@ -63,10 +68,21 @@ async fn collect(config: &aws_config::SdkConfig, event: &Value) -> Result<Value,
     emit(config, "Drop Completed", &json!({"key": key})).await
 }
 
-async fn emit(config: &aws_config::SdkConfig, detail_type: &str, detail: &Value) -> Result<Value, Error> {
+async fn emit(
+    config: &aws_config::SdkConfig,
+    detail_type: &str,
+    detail: &Value,
+) -> Result<Value, Error> {
     use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
-    let entry = PutEventsRequestEntry::builder().event_bus_name(BUS).source("moondrop").detail_type(detail_type);
-    let put = Client::new(config).put_events().entries(entry.detail(detail.to_string()).build()).send().await?;
+    let entry = PutEventsRequestEntry::builder()
+        .event_bus_name(BUS)
+        .source("moondrop")
+        .detail_type(detail_type);
+    let put = Client::new(config)
+        .put_events()
+        .entries(entry.detail(detail.to_string()).build())
+        .send()
+        .await?;
     match put.failed_entry_count() {
         0 => Ok(json!({"batchItemFailures": []})),
         _ => Err(format!("{:?}", put.entries()).into()),

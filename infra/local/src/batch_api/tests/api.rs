@@ -22,7 +22,9 @@ async fn creates_a_job_that_waits_for_its_file() {
 #[tokio::test]
 async fn refuses_a_create_without_a_policy_or_without_sense() {
     let bench = Bench::new().await;
-    for body in ["", "{", "[]", "{}", r#"{"policyId":" "}"#, r#"{"policyId":null}"#, r#"{"policyId":7}"#] {
+    for body in
+        ["", "{", "[]", "{}", r#"{"policyId":" "}"#, r#"{"policyId":null}"#, r#"{"policyId":7}"#]
+    {
         let (status, error) = answer(bench.post("/v1/batch-jobs").body(body)).await;
         assert_eq!((status, &error["code"]), (400, &json!(3)), "{body}");
         assert!(error["message"].is_string());
@@ -73,7 +75,8 @@ async fn slows_down_who_creates_too_fast() {
     let bench = Bench::with(|config| config.max_create_per_second = Some(3)).await;
     let create = || bench.post("/v1/batch-jobs").json(&json!({"policyId": "p"})).send();
     let answers = join_all((0..12).map(|_| create())).await;
-    let (good, slow): (Vec<_>, Vec<_>) = answers.into_iter().map(Result::unwrap).partition(|a| a.status() == 200);
+    let (good, slow): (Vec<_>, Vec<_>) =
+        answers.into_iter().map(Result::unwrap).partition(|a| a.status() == 200);
     assert!(good.len() >= 3 && !slow.is_empty());
     for answer in slow {
         assert_eq!(answer.status(), 429);
@@ -101,7 +104,9 @@ async fn filters_by_ids_and_by_states() {
     assert_eq!(ids(format!("?batchJobIds={done}&batchJobIds={done}")).await, [done.as_str()]);
     assert_eq!(ids(format!("?batchJobIds={done}&batchJobIds={waiting}")).await.len(), 2);
     assert_eq!(ids("?states=BATCH_JOB_STATE_INITIALIZED".to_owned()).await, [waiting.as_str()]);
-    let none = format!("?batchJobIds={waiting}&states=BATCH_JOB_STATE_COMPLETED&states=BATCH_JOB_STATE_ERROR");
+    let none = format!(
+        "?batchJobIds={waiting}&states=BATCH_JOB_STATE_COMPLETED&states=BATCH_JOB_STATE_ERROR"
+    );
     assert_eq!(ids(none).await, [""; 0]);
     let (status, error) = answer(bench.get("?states=COMPLETED")).await;
     assert_eq!((status, &error["code"]), (400, &json!(3)));
@@ -145,7 +150,10 @@ async fn cancels_what_is_not_over() {
     let cancel = |id: &str| bench.post(&format!("/v1/batch-jobs/{id}/cancel")).json(&json!({}));
     let (id, url) = bench.create().await;
     let (status, body) = answer(cancel(&id)).await;
-    assert_eq!((status, body), (200, json!({"batchJobId": id, "state": "BATCH_JOB_STATE_CANCELLED"})));
+    assert_eq!(
+        (status, body),
+        (200, json!({"batchJobId": id, "state": "BATCH_JOB_STATE_CANCELLED"}))
+    );
     let (status, error) = answer(cancel(&id)).await;
     assert_eq!((status, &error["code"]), (400, &json!(9)));
 

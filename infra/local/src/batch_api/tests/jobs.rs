@@ -76,7 +76,9 @@ async fn the_output_holds_each_row_once_and_not_in_order() {
 #[tokio::test]
 async fn a_bad_input_is_an_error_with_a_reason() {
     let bench = Bench::new().await;
-    for input in ["ref_id,type,content\n", "a,b\n1,2\n", "ref_id,type,content\n1,text,x\n1,text,y\n"] {
+    for input in
+        ["ref_id,type,content\n", "a,b\n1,2\n", "ref_id,type,content\n1,text,x\n1,text,y\n"]
+    {
         let id = bench.upload(input).await;
         let record = bench.reach(&id, JobState::Error).await;
         assert_eq!(record["error"]["errorCode"], "BATCH_JOB_ERROR_INVALID_INPUT_FILE");
@@ -188,10 +190,9 @@ async fn a_dropped_sandbox_lets_go_of_its_port() {
 async fn hundreds_of_jobs_at_once() {
     let bench = Bench::new().await;
     let uploads = (0..400).map(|_| bench.upload(INPUT));
-    let ids = futures_util::StreamExt::collect::<Vec<_>>(futures_util::StreamExt::buffer_unordered(
-        futures_util::stream::iter(uploads),
-        16,
-    ))
+    let ids = futures_util::StreamExt::collect::<Vec<_>>(
+        futures_util::StreamExt::buffer_unordered(futures_util::stream::iter(uploads), 16),
+    )
     .await;
     let query: String = ids.iter().map(|id| format!("&batchJobIds={id}")).collect();
     let deadline = std::time::Instant::now() + Duration::from_secs(30);

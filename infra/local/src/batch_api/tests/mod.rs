@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const KEY: &str = "sandbox-key";
-const INPUT: &str = "ref_id,type,content\n1,text,hello\n2,text,you idiot\n3,image_url,https://x.test/a.png\n";
+const INPUT: &str =
+    "ref_id,type,content\n1,text,hello\n2,text,you idiot\n3,image_url,https://x.test/a.png\n";
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A sandbox, and a client of it.

@@ -28,8 +28,12 @@ async fn an_upload_must_tell_its_length() {
     assert_eq!(refusal(response).await, (501, "NotImplemented".to_owned()));
 
     let path = path_of(&bench, &url);
-    let answer = raw(&bench, &format!("PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 411 ") && answer.contains("<Code>MissingContentLength<"), "{answer}");
+    let answer =
+        raw(&bench, &format!("PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 411 ") && answer.contains("<Code>MissingContentLength<"),
+        "{answer}"
+    );
     assert_eq!(bench.sandbox.jobs()[0].uploads, 0);
 }
 
@@ -70,7 +74,11 @@ async fn a_tampered_url_is_refused() {
     let (other, _) = bench.create().await;
     let last = if url.ends_with('0') { '1' } else { '0' };
     let last_changed = format!("{}{last}", &url[..url.len() - 1]);
-    for tampered in [url.replace(&id, &other), url.replace("X-Amz-Expires=14400", "X-Amz-Expires=86400"), last_changed] {
+    for tampered in [
+        url.replace(&id, &other),
+        url.replace("X-Amz-Expires=14400", "X-Amz-Expires=86400"),
+        last_changed,
+    ] {
         let response = bench.put(&tampered, INPUT).await;
         assert_eq!(refusal(response).await, (403, "SignatureDoesNotMatch".to_owned()));
     }

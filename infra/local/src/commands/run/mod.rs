@@ -30,7 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) async fn run(args: RunArgs, config: LocalStackConfig) -> Result<u8> {
     let files = check_files(&args.files, config.policy.as_deref())?;
     // Before anything is evaluated, and paid for.
-    std::fs::create_dir_all(&args.out).with_context(|| format!("create the folder {}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("create the folder {}", args.out.display()))?;
     check_writable(&args.out)?;
     let sandbox = matches!(config.api, Api::Sandbox { .. });
     let local = LocalStack::start(config).await?;
@@ -73,7 +74,10 @@ fn check_files(files: &[PathBuf], policy: Option<&str>) -> Result<Files> {
         let key = key_for(path, policy)?;
         if let Some(other) = keys.insert(key.clone(), path) {
             let (a, b) = (other.display(), path.display());
-            return Err(UsageError(format!("{a} and {b} have the same name: run them one after the other")).into());
+            return Err(UsageError(format!(
+                "{a} and {b} have the same name: run them one after the other"
+            ))
+            .into());
         }
         checked.push((path.clone(), key));
     }
@@ -134,7 +138,9 @@ impl Run<'_> {
         };
         if let Some(problem) = self.needs_user(&meta, &status) {
             let Problem { code, message, next_step } = problem;
-            bail!("{code}: {message}. {next_step} Then run the same command again: it goes on where it was");
+            bail!(
+                "{code}: {message}. {next_step} Then run the same command again: it goes on where it was"
+            );
         }
         if let Some(held) = self.held_for_good(&meta, &status).await? {
             let HeldResults { code, message, key, setting, .. } = held;
@@ -146,20 +152,29 @@ impl Run<'_> {
         Ok(Some((meta, status)))
     }
 
-    /// The problem of an unfinished drop that only the user can end. One from before this run began says nothing yet.
+    /// The problem of an unfinished drop that only the user can end. One from before this run began
+    /// says nothing yet.
     fn needs_user<'s>(&self, meta: &DropRecord, status: &'s Status) -> Option<&'s Problem> {
         let tried = meta.active_at.max(status.updated_at) > self.began && !meta.state.is_final();
         status.problem.as_ref().filter(|problem| tried && problem.code.needs_user())
     }
 
-    /// Results of an unfinished drop that are held under the settings of now: without another they wait.
-    async fn held_for_good(&self, meta: &DropRecord, status: &Status) -> Result<Option<HeldResults>> {
+    /// Results of an unfinished drop that are held under the settings of now: without another they
+    /// wait.
+    async fn held_for_good(
+        &self,
+        meta: &DropRecord,
+        status: &Status,
+    ) -> Result<Option<HeldResults>> {
         if meta.state.is_final() || status.parts.iter().all(|part| part.held.is_none()) {
             return Ok(None);
         }
         let reading = self.local.reading.to_string();
         let parts = self.local.ledger.parts(&meta.id).await?;
-        let held = parts.into_iter().filter(|part| part.state != PartState::Collected).filter_map(|part| part.held);
+        let held = parts
+            .into_iter()
+            .filter(|part| part.state != PartState::Collected)
+            .filter_map(|part| part.held);
         Ok(held.into_iter().find(|held| held.judged_under == reading))
     }
 }
@@ -167,5 +182,8 @@ impl Run<'_> {
 async fn read_status(results: &ResultsBucket, meta: &DropRecord) -> Result<Option<Status>> {
     let Some((body, _)) = results.read_small(&meta.status_key()).await? else { return Ok(None) };
     let id: &DropId = &meta.id;
-    Ok(Some(serde_json::from_slice(&body).with_context(|| format!("read the status of the drop {id}"))?))
+    Ok(Some(
+        serde_json::from_slice(&body)
+            .with_context(|| format!("read the status of the drop {id}"))?,
+    ))
 }

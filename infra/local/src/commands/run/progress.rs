@@ -20,14 +20,19 @@ impl Progress {
         let bars = std::io::stderr().is_terminal().then(|| {
             let all = MultiProgress::new();
             let bars = names.iter().map(|name| {
-                let bar = all.add(ProgressBar::new(0).with_prefix(name.clone()).with_style(style()));
+                let bar =
+                    all.add(ProgressBar::new(0).with_prefix(name.clone()).with_style(style()));
                 bar.enable_steady_tick(Duration::from_millis(100));
                 bar
             });
             let bars = bars.collect();
             (all, bars)
         });
-        Progress { names: names.to_vec(), bars, printed: Mutex::new(vec![String::new(); names.len()]) }
+        Progress {
+            names: names.to_vec(),
+            bars,
+            printed: Mutex::new(vec![String::new(); names.len()]),
+        }
     }
 
     /// Shows how far a drop has come.
@@ -80,11 +85,18 @@ fn words(status: &Status) -> String {
     let rows = &status.rows;
     let mut words = match status.state {
         DropState::Checking => format!("checking, {} rows so far", rows.checked),
-        DropState::Uploading => format!("uploading, {} of {} parts", uploaded(status), status.parts.len()),
+        DropState::Uploading => {
+            format!("uploading, {} of {} parts", uploaded(status), status.parts.len())
+        }
         DropState::Evaluating => {
-            let jobs: Vec<String> = jobs(status).into_iter().map(|(state, n)| format!("{n} {state}")).collect();
+            let jobs: Vec<String> =
+                jobs(status).into_iter().map(|(state, n)| format!("{n} {state}")).collect();
             let collected = rows.outcomes.total();
-            format!("evaluating: {}; {collected} of {} rows collected", jobs.join(", "), rows.total.unwrap_or(0))
+            format!(
+                "evaluating: {}; {collected} of {} rows collected",
+                jobs.join(", "),
+                rows.total.unwrap_or(0)
+            )
         }
         state => state.as_str().replace('_', " "),
     };
@@ -96,7 +108,11 @@ fn words(status: &Status) -> String {
 
 /// How many parts are uploaded.
 fn uploaded(status: &Status) -> usize {
-    status.parts.iter().filter(|p| !matches!(p.state.as_str(), "PLANNED" | "CREATED" | "ABANDONING")).count()
+    status
+        .parts
+        .iter()
+        .filter(|p| !matches!(p.state.as_str(), "PLANNED" | "CREATED" | "ABANDONING"))
+        .count()
 }
 
 /// Jobs by state: the API's name for it, or collected.

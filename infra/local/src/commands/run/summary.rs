@@ -29,7 +29,10 @@ pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
         writeln!(out)?;
         writeln!(out, "{}", one.name)?;
         if one.before {
-            writeln!(out, "  was finished before, with the options of that run; --again evaluates it again")?;
+            writeln!(
+                out,
+                "  was finished before, with the options of that run; --again evaluates it again"
+            )?;
         }
         if let Some(problem) = &one.status.problem {
             writeln!(out, "  {}: {}", problem.code, problem.message)?;
@@ -48,7 +51,10 @@ pub(crate) fn show(finished: &[Finished], sandbox: bool) -> Result<()> {
     }
     if sandbox && finished.iter().any(|one| one.status.rows.outcomes.evaluated > 0) {
         writeln!(out)?;
-        writeln!(out, "Evaluated by the sandbox: labels are simulated, by word lists. Use --api-url for the real API.")?;
+        writeln!(
+            out,
+            "Evaluated by the sandbox: labels are simulated, by word lists. Use --api-url for the real API."
+        )?;
     }
     Ok(())
 }
@@ -81,13 +87,18 @@ fn labels(status: &Status) -> Vec<String> {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut labels: Vec<_> = status.labels.iter().collect();
     labels.sort_by_key(|(name, count)| (std::cmp::Reverse(count.rows), (*name).clone()));
-    let width = labels.iter().take(LABELS_SHOWN).map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width =
+        labels.iter().take(LABELS_SHOWN).map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> = labels
         .iter()
         .take(LABELS_SHOWN)
         .map(|(name, count)| {
             let most = count.histogram.iter().max().copied().unwrap_or(0).max(1);
-            let bars: String = count.histogram.iter().map(|n| BARS[(n * 8).div_ceil(most).min(8) as usize]).collect();
+            let bars: String = count
+                .histogram
+                .iter()
+                .map(|n| BARS[(n * 8).div_ceil(most).min(8) as usize])
+                .collect();
             format!("{name:width$} {:>9}  scores 0▕{bars}▏1", count.rows)
         })
         .collect();

@@ -1,0 +1,65 @@
+//! The events that start submit and collect.
+
+use moondrop_shared::event::{JobEnded, ObjectCreated, ObjectCreatedDetail, OutgoingEvent};
+use moondrop_shared::object_key::{self, ObjectKey};
+use moondrop_shared::source::Source;
+
+/// The events: what is read is usable, what is not is refused without being shown.
+pub fn event(body: &[u8]) {
+    // As Lambda hands them over: submit's batch of messages, collect's event.
+    let _ = serde_json::from_slice::<moondrop_submit::Messages>(body);
+    let _ = serde_json::from_slice::<JobEnded>(body);
+    let Ok(text) = std::str::from_utf8(body) else { return };
+    let announced = match ObjectCreated::read(text) {
+        Ok(announced) => announced,
+        Err(error) => {
+            let shown = format!("{error:#}");
+            assert!(
+                shown.starts_with("the message is no \"Object Created\" event: line ")
+                    && shown.len() < 100,
+                "{shown}"
+            );
+            return;
+        }
+    };
+    let object = &announced.detail.object;
+    if object_key::is_drop(&object.key) {
+        assert!(
+            object_key::policy_folder(&object.key)
+                .is_none_or(|folder| !folder.is_empty() && !folder.contains('/'))
+        );
+    }
+    let source = Source {
+        bucket: announced.detail.bucket.name.clone(),
+        key: object.key.clone(),
+        version_id: object.version_id.clone(),
+        etag: object.etag.clone().unwrap_or_default(),
+        sequencer: object.sequencer.clone(),
+        size: object.size.unwrap_or_default(),
+    };
+    let id = source.id();
+    let folder = object_key::results_folder(&object.key, announced.time);
+    for folder in [object_key::second_folder(&folder, &id), folder] {
+        let key = ObjectKey::rejected(&folder).to_string();
+        assert!(key.len() <= 1024 && key.starts_with("results/"), "S3 would not take the key");
+    }
+    // Put back on the queue it is the same drop.
+    let detail = OutgoingEvent::DropStalled { source }.detail();
+    let again: ObjectCreatedDetail =
+        serde_json::from_value(detail).expect("our own announcement reads back");
+    let object = again.object;
+    let (key, version_id, sequencer) = (object.key, object.version_id, object.sequencer);
+    let etag = object.etag.unwrap_or_default();
+    assert_eq!(
+        Source {
+            bucket: again.bucket.name,
+            key,
+            version_id,
+            etag,
+            sequencer,
+            size: object.size.unwrap_or_default()
+        }
+        .id(),
+        id
+    );
+}
