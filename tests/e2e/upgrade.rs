@@ -114,6 +114,16 @@ async fn a_drop_in_flight_is_brought_to_its_end_from_records_of_this_form() {
     assert!(ended.status.files.results.unwrap().as_str().starts_with(FOLDER));
 }
 
+/// Of what poll remembers nothing is lost if it is written again, and a sweep is the same in every
+/// form.
+fn has_form(item: &Item) -> bool {
+    item["pk"] != AttributeValue::S("POLL".to_owned()) && !is_sweep(item)
+}
+
+fn is_sweep(item: &Item) -> bool {
+    item["sk"] == AttributeValue::S("SWEEP".to_owned())
+}
+
 /// Records of another form: which, how the error names it, and what makes a record such a one.
 type OtherForm = (&'static str, &'static str, fn(&mut Item));
 
@@ -146,10 +156,7 @@ async fn a_record_of_another_form_is_refused_by_name_and_left_as_it_is() {
         assert!(format!("{polled:#}").contains("has form"), "{polled:#}");
         let collected = world.collect(&dropped.id, 2).await.unwrap_err();
         assert!(format!("{collected:#}").contains(&refused("META")), "{collected:#}");
-        // Of what poll remembers nothing is lost if it is written again.
-        let kept = |items: Vec<Item>| {
-            items.into_iter().filter(|item| item["pk"] != AttributeValue::S("POLL".to_owned()))
-        };
+        let kept = |items: Vec<Item>| items.into_iter().filter(has_form);
         let after = world.all_items().await;
         assert!(kept(before).eq(kept(after)), "{form}");
         let told = logs::with(DROP)
@@ -204,4 +211,17 @@ async fn every_record_of_a_drop_and_of_a_part_says_its_form() {
         }
     }
     assert_eq!(seen, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_another_release_scheduled_is_done() {
+    for form in [FORM_1, FORM_2, FORM_3] {
+        let world = InProcess::start().await;
+        for item in records(form).into_iter().filter(is_sweep) {
+            world.put_item(item).await;
+        }
+        assert!(world.all_items().await.iter().any(is_sweep));
+        world.poll_at(Timestamp::now()).await.unwrap();
+        assert!(!world.all_items().await.iter().any(is_sweep));
+    }
 }
