@@ -1,6 +1,6 @@
 //! The steps that several functions share and that need several services.
 //!
-//! [`set_problem`] records and reports what a drop waits for. [`conclude`] and
+//! [`set_problem`] records what a drop waits for, and [`try_report`] reports it. [`conclude`] and
 //! [`conclude_if_ended`] end a drop whose state is final; any function may come first.
 //! [`PartSource`] opens a part again to upload or join it.
 

@@ -11,8 +11,7 @@ use jiff::Timestamp;
 const ATTEMPTS: u32 = 10;
 
 /// Writes a drop's `status.json` from the ledger. It reads the current object *before* the ledger,
-/// and replaces only that object: so an older state never replaces a newer one, whoever else
-/// writes.
+/// and replaces only that object: so an older state never replaces a newer one.
 ///
 /// # Errors
 /// If the ledger or S3 does not answer.

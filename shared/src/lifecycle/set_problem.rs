@@ -5,8 +5,8 @@ use crate::problem::Problem;
 use crate::services::Services;
 use anyhow::Result;
 
-/// Records what a drop waits for, or that it waits no more; gives the record as it now stands.
-/// Whoever sets it reports it, too: with what else changed, or at once.
+/// Sets or clears a drop's problem and returns the current record. The caller also reports it, at
+/// once or with another change.
 ///
 /// # Errors
 /// If the ledger does not answer.

@@ -258,8 +258,8 @@ impl BatchApi {
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Key,
             StatusCode::FORBIDDEN => ApiError::NotPermitted(message),
-            // Only the API's own 404 says that a job is unknown: another server's, in its place for
-            // a day, would lose the job.
+            // Only the API's own 404 means that a job is unknown: another server's, if it lasted
+            // for a day, would lose the job.
             StatusCode::NOT_FOUND if status_body.is_some() => ApiError::NotFound(message),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The rule that makes it exactly once: a job's id and upload URL are recorded **before** anything
-//! is uploaded, under a condition that only one attempt can meet, and whoever resumes uploads the
-//! same bytes to the recorded URL. The beginning of an upload is recorded before its first byte: a
+//! is uploaded, under a condition that only one attempt can meet, and every later attempt uploads
+//! the same bytes to the recorded URL. The start of an upload is recorded before its first byte: a
 //! part without that record was never sent. There are no leases and no counters. Each write has a
 //! condition and returns the current record ([`Recorded`]). If the condition failed, another
 //! attempt made the transition, or a later one. If this write made it, it counts as ours, also when
@@ -20,7 +20,6 @@
 //! Every method fails if DynamoDB does not answer, and if the record that it reads or returns is of
 //! another version (see [`SCHEMA`](crate::form::SCHEMA)).
 
-mod collecting;
 mod drops;
 mod item;
 mod parts;
@@ -34,8 +33,7 @@ mod writers;
 use aws_sdk_dynamodb::Client;
 use writers::Writers;
 
-pub use collecting::FailedAttempt;
-pub use parts::{BegunUpload, CreatedJob, Upload};
+pub use parts::{BegunUpload, CreatedJob, FailedAttempt, Upload};
 pub use poll_state::{Cursor, PollState, Witness};
 pub use read::Open;
 pub use sweeps::Sweep;
