@@ -284,3 +284,24 @@ async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
     let status = world.status(&dropped.id).await;
     assert_eq!((status.parts.len(), status.rows.total), (many, Some(many as u64)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stopped_an_attempt_is_no_problem_of_a_drop_that_a_later_one_moved_on() {
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    let (gate, other) = (Gate::default(), world.cold());
+    world.api.next(Call::Create, [Answer::status(500).behind(&gate)]);
+    let messages = [dropped.message.as_str()];
+    let second_overtakes = async {
+        gate.arrived().await;
+        assert!(submit(&other, &messages, DAY).await.is_empty());
+        world.api.next(Call::Create, (0..9).map(|_| Answer::status(500)));
+        gate.open();
+    };
+    tokio::join!(submit(&world.services, &messages, DAY), second_overtakes);
+    assert!(world.api.count(Call::Create) > 1);
+    let record = world.record(&dropped.id).await;
+    assert_eq!((record.state, record.problem), (DropState::Evaluating, None));
+    let ended = world.end(&dropped).await;
+    assert_eq!((ended.status.state, ended.status.problem), (DropState::Completed, None));
+}
