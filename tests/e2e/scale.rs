@@ -103,10 +103,10 @@ async fn many_rows_make_a_job_for_each_25_000_and_one_file_of_results_in_bounded
         "{rows} rows, {} bytes; peak memory in MiB: {before:.1?} after 50,000 rows, {after:.1?} after all",
         file.len()
     );
-    // What submit keeps of each row is a hash; what the allocator leaves over beside it is granted
-    // once.
+    // What submit keeps of each row is a hash. Granted once: what the allocator leaves over, and that
+    // more parts are uploaded at the same time than the two of the first file.
     let grown = after["submit"] - before["submit"];
-    let granted = 4.0 + MIB_A_MILLION_ROWS * (rows as f64 - 50_000.0) / 1e6;
+    let granted = 8.0 + MIB_A_MILLION_ROWS * (rows as f64 - 50_000.0) / 1e6;
     assert!(grown <= granted, "submit grew by {grown:.1} MiB; {granted:.1} are allowed");
     for (function, fixed) in FIXED_MIB {
         let allowed = fixed + MIB_A_MILLION_ROWS * rows as f64 / 1e6;
