@@ -1,4 +1,4 @@
-//! The part's record (`shared/src/record.rs`), as far as it matters here.
+//! The part's record (`shared/src/part/record.rs`), as far as it matters here.
 
 use moondrop_shared::part::PartState;
 
@@ -33,7 +33,7 @@ impl At {
         At::ALL[self as usize].1
     }
 
-    /// The arrows of the diagram in `shared/src/ledger.rs`; of a part that is lost there is one
+    /// The arrows of the diagram in `shared/src/services/ledger/mod.rs`; of a part that is lost there is one
     /// more.
     pub(crate) fn may_become(self, next: At, lost: bool) -> bool {
         match self {
@@ -75,7 +75,7 @@ pub(crate) const RANKS: [u32; 3] = [1, 10, 100];
 pub(crate) const STARTED: u8 = 1;
 pub(crate) const ENDED: u8 = 2;
 
-/// The part's record (`shared/src/record.rs`). Until it is COLLECTED it stands in the open index.
+/// The part's record (`shared/src/part/record.rs`). Until it is COLLECTED it stands in the open index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Record {
     pub(crate) at: At,
