@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The state of a part; see the diagram in [`crate::services::ledger`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PartState {
     /// It has no job yet.

@@ -41,23 +41,10 @@ pub(crate) async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
     assert!(world.parts(&dropped.id).await[0].held.is_none());
     doubtful.since -= jiff::SignedDuration::from_mins(11);
     let part = world.parts(&dropped.id).await.remove(0);
-    let failing = part.problem.clone().expect("its record says why");
-    assert!(
-        world
-            .services
-            .ledger
-            .record_attempt(
-                &part,
-                &FailedAttempt {
-                    retry_at: Timestamp::now(),
-                    problem: failing,
-                    unconfirmed: Some(doubtful)
-                }
-            )
-            .await
-            .unwrap()
-            .ours
-    );
+    let problem = part.problem.clone().expect("its record says why");
+    let attempt =
+        FailedAttempt { retry_at: Timestamp::now(), problem, unconfirmed: Some(doubtful) };
+    assert!(world.services.ledger.record_attempt(&part, &attempt).await.unwrap().ours);
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
     let held = part.held.unwrap_or_else(|| panic!("{results}: not held: {:?}", part.state));
@@ -112,7 +99,7 @@ async fn results_that_are_not_well_formed_are_held_whole_and_reported() {
             "{what}: {problem:?}"
         );
         assert!(
-            problem.next_step.contains("With RESULTS_UNREADABLE=rows the drop goes on"),
+            problem.next_step.contains("With RESULTS_UNREADABLE=rows the drop continues"),
             "{what}: {problem:?}"
         );
         assert_eq!(status.parts[0].held.as_ref(), Some(&held.key), "{what}");
@@ -198,25 +185,12 @@ async fn results_that_come_otherwise_each_time_are_held_after_a_day() {
     let (world, dropped) = completed(&with("r1,text,[],x")).await;
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
-    let (mut doubtful, failing) =
+    let (mut doubtful, problem) =
         (part.unconfirmed.clone().unwrap(), part.problem.clone().unwrap());
     doubtful.first -= jiff::SignedDuration::from_hours(25);
-    assert!(
-        world
-            .services
-            .ledger
-            .record_attempt(
-                &part,
-                &FailedAttempt {
-                    retry_at: Timestamp::now(),
-                    problem: failing,
-                    unconfirmed: Some(doubtful)
-                }
-            )
-            .await
-            .unwrap()
-            .ours
-    );
+    let attempt =
+        FailedAttempt { retry_at: Timestamp::now(), problem, unconfirmed: Some(doubtful) };
+    assert!(world.services.ledger.record_attempt(&part, &attempt).await.unwrap().ours);
     world.api.change("job-1", |job| job.results = Some(with("r1,text,[],y").into_bytes()));
     world.collect(&dropped.id, 1).await.unwrap();
     let held = world.parts(&dropped.id).await.remove(0).held.expect("what came last is kept");

@@ -2,7 +2,7 @@
 
 use crate::next::Next;
 use crate::rules::{Omits, Rules, Scenario, World};
-use crate::state::{At, Collect, Noted, Phase, STARTED, State};
+use crate::state::{Collect, Noted, PartState, Phase, STARTED, State};
 
 /// A collector that goes step by step, beside one that does it all at once.
 pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
@@ -23,7 +23,7 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
                 ));
             }
             // `Ledger::hold`
-            if world.bad_results && record.at == At::Completed && !record.held && sees.rows {
+            if world.bad_results && record.at == PartState::Completed && !record.held && sees.rows {
                 let kept = Next::fault("collect: keeps results that it cannot use", *state);
                 out.push(kept.then(|s| s.record.held = true));
             }
@@ -56,7 +56,7 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
         Collect::Found { job } => {
             let mut done = with(Collect::Idle);
             if record.job == Some(job)
-                && ((record.at == At::Failed && record.lost) || !rules.restore_checked)
+                && ((record.at == PartState::Failed && record.lost) || !rules.restore_checked)
             {
                 restore(rules, &mut done);
             }
@@ -65,7 +65,7 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
         }
         Collect::Unsure => {
             let mut done = with(Collect::Idle);
-            done.record.file &= record.at == At::Collected;
+            done.record.file &= record.at == PartState::Collected;
             out.push(Next::new(
                 "collect: sees whose file is recorded, and keeps or deletes its own",
                 done,
@@ -99,15 +99,16 @@ fn sees(world: &World, state: &State) -> Sees {
     let record = state.record;
     let phase = record.job.and_then(|job| state.job(job)).map_or(Phase::Gone, |job| job.phase);
     let rows = match record.at {
-        At::Completed => record.held || phase == Phase::Completed,
+        PartState::Completed => record.held || phase == Phase::Completed,
         // What is lost and has no rows has none to come.
-        At::Failed if record.lost && may_be_sent(state) => {
+        PartState::Failed if record.lost && may_be_sent(state) => {
             phase == Phase::Gone || world.omits != Omits::Nothing
         }
-        At::Failed => true,
+        PartState::Failed => true,
         _ => false,
     };
-    let lost = record.at == At::Failed && record.lost && may_be_sent(state) && phase != Phase::Gone;
+    let lost =
+        record.at == PartState::Failed && record.lost && may_be_sent(state) && phase != Phase::Gone;
     Sees { rows, lost: record.job.filter(|_| lost) }
 }
 
@@ -116,13 +117,14 @@ fn may_be_sent(state: &State) -> bool {
 }
 
 fn collected(state: &mut State) {
-    (state.record.at, state.record.file) = (At::Collected, true);
+    (state.record.at, state.record.file) = (PartState::Collected, true);
 }
 
 /// Its job is reported: what there is to be done about it, poll decides.
 fn restore(rules: &Rules, state: &mut State) {
     let record = &mut state.record;
     let claimed = record.claimed && record.rank < STARTED && rules.restore_claim;
-    (record.at, record.lost) = (if claimed { At::Abandoning } else { At::Uploaded }, false);
+    (record.at, record.lost) =
+        (if claimed { PartState::Abandoning } else { PartState::Uploaded }, false);
     (record.rank, record.absent, record.overdue) = (record.rank.min(STARTED), Noted::No, Noted::No);
 }

@@ -2,7 +2,7 @@
 //! [`moondrop_shared::part::decide`].
 
 use crate::rules::{Expiry, Scenario, World};
-use crate::state::{Act, At, Noted, Phase, RANKS, Record, Repeat};
+use crate::state::{Act, Noted, PartState, Phase, RANKS, Record, Repeat};
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::job::{Job, JobState, SignedUrl};
 use moondrop_shared::part::PartRecord;
@@ -30,14 +30,16 @@ pub(crate) fn plan(scenario: &Scenario, was: &Record, view: View, age: u8) -> Ac
     let plan = decided(world, &known, view, age);
     let unclaimed = matches!(rules.expiry, Expiry::CancelUnclaimed | Expiry::CancelAndForget);
     match (plan, view) {
-        (_, View::Absent) if !rules.hold_absent && was.at == At::Abandoning => Act::PlanAgain,
+        (_, View::Absent) if !rules.hold_absent && was.at == PartState::Abandoning => {
+            Act::PlanAgain
+        }
         (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelUnclaimed => {
             Act::CancelUnclaimed
         }
         (Act::Abandon { ended: false }, _) if rules.expiry == Expiry::CancelAndForget => {
             Act::CancelAndForget
         }
-        (_, View::Reported(Phase::Cancelled)) if unclaimed && was.at == At::Created => {
+        (_, View::Reported(Phase::Cancelled)) if unclaimed && was.at == PartState::Created => {
             Act::PlanUnclaimed
         }
         _ => plan,
@@ -77,7 +79,7 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
         Noted::ADay => (ago(5), 24 * 3600 - 60),
     };
     PartRecord {
-        state: was.at.state(),
+        state: was.at,
         job_id: Some("job".to_owned()),
         job_rank: RANKS[was.rank as usize],
         created_at: Some(at(0)),
@@ -88,7 +90,7 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
         abandoned_at: if was.claimed_long {
             ago(61)
         } else {
-            ago(1).filter(|_| was.at == At::Abandoning)
+            ago(1).filter(|_| was.at == PartState::Abandoning)
         },
         replans: u32::from(was.replans),
         ended_unsent: u32::from(was.ended_unsent),
@@ -140,7 +142,7 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
         Action::Nothing | Action::NoteState(_) | Action::NoteNotStarted(_) => Act::Nothing,
         Action::Record(JobChange { job, state, .. }) => Act::Record {
             rank: RANKS.iter().position(|rank| *rank == job.rank()).unwrap_or(0) as u8,
-            to: state.map(At::of),
+            to: state,
             cancelled: job == JobState::Cancelled,
         },
         Action::NoteAbsent(_) => Act::NoteAbsent,

@@ -1,6 +1,6 @@
 //! A step out of a state.
 
-use crate::state::{At, State};
+use crate::state::{PartState, State};
 
 /// A step: where it leads, and what it is.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct Next {
     /// The same bytes were uploaded once more to a job that has them: allowed, and counted.
     pub(crate) again: bool,
     /// The part's state in between, of a step that is two writes.
-    pub(crate) via: Option<At>,
+    pub(crate) via: Option<PartState>,
 }
 
 impl Next {

@@ -5,7 +5,7 @@ use crate::decided::{View, plan};
 use crate::next::Next;
 use crate::rules::{Omits, Scenario, World};
 use crate::state::{
-    Act, At, ENDED, Job, Noted, ORPHAN, Phase, Poll, Record, Repeat, STARTED, State,
+    Act, ENDED, Job, Noted, ORPHAN, PartState, Phase, Poll, Record, Repeat, STARTED, State,
 };
 use crate::surroundings::cancel;
 
@@ -72,9 +72,9 @@ fn second(what: &'static str) -> &'static str {
 fn read(world: &World, state: &State) -> Option<(Record, u8)> {
     let record = state.record;
     let asked = match record.at {
-        At::Created | At::Uploaded | At::Abandoning => true,
+        PartState::Created | PartState::Uploaded | PartState::Abandoning => true,
         // After an hour; there is something to be decided only if its job can still change.
-        At::Completed => world.lost_jobs || world.bad_results || world.omits == Omits::Day,
+        PartState::Completed => world.lost_jobs || world.bad_results || world.omits == Omits::Day,
         _ => false,
     };
     let job = record.job.filter(|_| asked)?;
@@ -137,18 +137,21 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
         Act::Record { rank, to, cancelled } => {
             let mut broken = None;
             if own && record.rank < rank && (unmoved || !rules.guarded) {
-                let over = matches!(record.at, At::Completed | At::Failed | At::Collected);
+                let over = matches!(
+                    record.at,
+                    PartState::Completed | PartState::Failed | PartState::Collected
+                );
                 (record.rank, record.at) = (rank, to.unwrap_or(record.at));
                 (record.absent, record.overdue) = (Noted::No, Noted::No);
                 // That a cancel stops a job which has started after all, only the lag's limit
                 // excludes.
                 let by_us = truth.is_some_and(|job| job.by_us && (!job.started || world.in_time));
-                broken = (cancelled && record.at == At::Failed && !over && by_us)
+                broken = (cancelled && record.at == PartState::Failed && !over && by_us)
                     .then_some("a part failed by our own cancel");
             }
             let what = match (cancelled, to) {
                 (true, _) => "poll: GET reports CANCELLED, and it records that",
-                (_, Some(At::Uploaded)) => {
+                (_, Some(PartState::Uploaded)) => {
                     "poll: GET reports the job started, and it records UPLOADED"
                 }
                 (_, Some(_)) => "poll: GET reports the job ended, and it records that",
@@ -189,14 +192,14 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
             if unmoved && still && !(record.held && rules.respect_held) {
                 let seen = (record.absent, record.overdue) == (Noted::No, Noted::No);
                 broken = seen.then_some("a part is lost whose job is reported again");
-                (record.at, record.lost) = (At::Failed, true);
+                (record.at, record.lost) = (PartState::Failed, true);
             }
             vec![(Next { broken, ..Next::new("poll: FAILED, the job is lost", next) }, None)]
         }
         // `Ledger::fail`
         Act::Fail => {
             if unmoved && !(record.held && rules.respect_held) {
-                (record.at, record.rank) = (At::Failed, record.rank.max(ENDED));
+                (record.at, record.rank) = (PartState::Failed, record.rank.max(ENDED));
             }
             one("poll: FAILED, the completed job has ended otherwise", next)
         }
@@ -209,7 +212,8 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
             };
             let claimed = unmoved && free;
             if claimed {
-                (record.at, record.claimed, record.absent) = (At::Abandoning, true, Noted::No);
+                (record.at, record.claimed, record.absent) =
+                    (PartState::Abandoning, true, Noted::No);
                 record.ended_unsent += u8::from(ended);
             }
             vec![(
@@ -227,10 +231,11 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
             .collect(),
         // `Ledger::plan_again`
         Act::PlanAgain | Act::PlanUnclaimed => {
-            let from = if plan == Act::PlanAgain { At::Abandoning } else { At::Created };
+            let from =
+                if plan == Act::PlanAgain { PartState::Abandoning } else { PartState::Created };
             if own && record.at == from {
                 let replans = record.replans + u8::from(record.began && rules.replan_once);
-                *record = Record { at: At::Planned, replans, ..record.without_job() };
+                *record = Record { at: PartState::Planned, replans, ..record.without_job() };
             }
             one("poll: PLANNED, if ABANDONING stands", next)
         }

@@ -1,56 +1,36 @@
 //! The part's record (`shared/src/part/record.rs`), as far as it matters here.
 
-use moondrop_shared::part::PartState;
+pub(crate) use moondrop_shared::part::PartState;
 
-/// The part's state in the ledger, in the order of `PartState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum At {
-    Planned,
-    Created,
-    Abandoning,
-    Uploaded,
-    Completed,
-    Failed,
-    Collected,
-}
-
-impl At {
-    pub(crate) const ALL: [(At, PartState); 7] = [
-        (At::Planned, PartState::Planned),
-        (At::Created, PartState::Created),
-        (At::Abandoning, PartState::Abandoning),
-        (At::Uploaded, PartState::Uploaded),
-        (At::Completed, PartState::Completed),
-        (At::Failed, PartState::Failed),
-        (At::Collected, PartState::Collected),
-    ];
-
-    pub(crate) fn of(state: PartState) -> At {
-        At::ALL.into_iter().find(|(_, s)| *s == state).map_or(At::Planned, |(at, _)| at)
-    }
-
-    pub(crate) fn state(self) -> PartState {
-        At::ALL[self as usize].1
-    }
-
-    /// The arrows of the diagram in `shared/src/services/ledger/mod.rs`; of a part that is lost there is one
-    /// more.
-    pub(crate) fn may_become(self, next: At, lost: bool) -> bool {
-        match self {
-            At::Planned => matches!(next, At::Created | At::Failed),
-            At::Created => {
-                matches!(next, At::Uploaded | At::Abandoning | At::Completed | At::Failed)
-            }
-            At::Abandoning => {
-                matches!(next, At::Planned | At::Uploaded | At::Completed | At::Failed)
-            }
-            At::Uploaded => matches!(next, At::Abandoning | At::Completed | At::Failed),
-            At::Completed => matches!(next, At::Failed | At::Collected),
-            At::Failed => {
-                next == At::Collected || (lost && matches!(next, At::Uploaded | At::Abandoning))
-            }
-            At::Collected => false,
+/// The arrows of the diagram in `shared/src/services/ledger/mod.rs`; of a part that is lost there is one
+/// more.
+pub(crate) fn may_become(was: PartState, next: PartState, lost: bool) -> bool {
+    match was {
+        PartState::Planned => matches!(next, PartState::Created | PartState::Failed),
+        PartState::Created => {
+            matches!(
+                next,
+                PartState::Uploaded
+                    | PartState::Abandoning
+                    | PartState::Completed
+                    | PartState::Failed
+            )
         }
+        PartState::Abandoning => {
+            matches!(
+                next,
+                PartState::Planned | PartState::Uploaded | PartState::Completed | PartState::Failed
+            )
+        }
+        PartState::Uploaded => {
+            matches!(next, PartState::Abandoning | PartState::Completed | PartState::Failed)
+        }
+        PartState::Completed => matches!(next, PartState::Failed | PartState::Collected),
+        PartState::Failed => {
+            next == PartState::Collected
+                || (lost && matches!(next, PartState::Uploaded | PartState::Abandoning))
+        }
+        PartState::Collected => false,
     }
 }
 
@@ -78,7 +58,7 @@ pub(crate) const ENDED: u8 = 2;
 /// The part's record (`shared/src/part/record.rs`). Until it is COLLECTED it stands in the open index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Record {
-    pub(crate) at: At,
+    pub(crate) at: PartState,
     pub(crate) job: Option<u8>,
     pub(crate) rank: u8,
     /// `upload_began_at`.
@@ -104,7 +84,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) const FIRST: Record = Record {
-        at: At::Planned,
+        at: PartState::Planned,
         job: None,
         rank: 0,
         began: false,
@@ -148,10 +128,10 @@ impl Record {
         let Record { job, rank, began, repeat, lost, held, claimed, .. } = self;
         let kept = self.without_job();
         match self.at {
-            At::Planned => self,
-            At::Collected => Record { job, replans: 0, ended_unsent: 0, ..kept },
-            At::Failed if lost => Record { job, rank, began, repeat, lost, claimed, ..kept },
-            At::Failed => Record { job, rank, replans: 0, ended_unsent: 0, ..kept },
+            PartState::Planned => self,
+            PartState::Collected => Record { job, replans: 0, ended_unsent: 0, ..kept },
+            PartState::Failed if lost => Record { job, rank, began, repeat, lost, claimed, ..kept },
+            PartState::Failed => Record { job, rank, replans: 0, ended_unsent: 0, ..kept },
             // Of a job that has started it no longer matters how its upload went.
             _ if rank >= STARTED => {
                 let Record { absent, overdue, .. } = self;

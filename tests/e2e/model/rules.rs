@@ -1,7 +1,8 @@
 //! What is checked: the protocol, the worlds it is checked in, and what must hold.
 
 use crate::next::Next;
-use crate::state::{At, Phase, State, Submit};
+use crate::record::may_become;
+use crate::state::{PartState, Phase, State, Submit};
 
 /// What is done when a job's URL has run out and nothing was uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +199,7 @@ pub(crate) fn broken(scenario: &Scenario, old: &State, step: &Next) -> Option<&'
     }
     // The variants have arrows of their own.
     let drawn = rules.conditional && rules.expiry == Expiry::Claim;
-    let arrow = |was: At, at: At, lost: bool| was == at || was.may_become(at, lost);
+    let arrow = |was: PartState, at: PartState, lost: bool| was == at || may_become(was, at, lost);
     let drawn_so = match step.via {
         None => arrow(was, at, old.record.lost),
         Some(via) => arrow(was, via, old.record.lost) && arrow(via, at, false),
@@ -206,10 +207,10 @@ pub(crate) fn broken(scenario: &Scenario, old: &State, step: &Next) -> Option<&'
     if drawn && !drawn_so {
         return Some("the part's state moved backward");
     }
-    if old.record.held && at == At::Failed {
+    if old.record.held && at == PartState::Failed {
         return Some("a part failed whose results are kept");
     }
-    if at == At::Collected && !new.record.file {
+    if at == PartState::Collected && !new.record.file {
         return Some("the part is collected, and its rows are deleted");
     }
     None
@@ -220,5 +221,5 @@ pub(crate) fn is_over(state: &State) -> bool {
     let waits = state.jobs.iter().flatten().any(|job| job.phase == Phase::Initialized);
     let unrecorded =
         state.workers.iter().any(|w| matches!(w.step, Submit::Created | Submit::NotRecorded));
-    state.record.at == At::Collected && !waits && !unrecorded
+    state.record.at == PartState::Collected && !waits && !unrecorded
 }

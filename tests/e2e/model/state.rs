@@ -1,7 +1,7 @@
 //! What stands at one moment: the part's record, the API's jobs, and how far each invocation has
 //! come.
 
-pub(crate) use crate::record::{At, ENDED, Noted, RANKS, Record, Repeat, STARTED};
+pub(crate) use crate::record::{ENDED, Noted, PartState, RANKS, Record, Repeat, STARTED};
 
 /// Jobs that exist at once; one that is cancelled and that no one refers to makes room.
 pub(crate) const JOBS: usize = 3;
@@ -106,7 +106,7 @@ pub(crate) enum Act {
     Nothing,
     Record {
         rank: u8,
-        to: Option<At>,
+        to: Option<PartState>,
         cancelled: bool,
     },
     NoteAbsent,
@@ -158,7 +158,7 @@ pub(crate) enum Collect {
     Idle,
     /// It has read the part so, joined its rows and stored them under a key of its own.
     Joined {
-        was: At,
+        was: PartState,
         job: Option<u8>,
     },
     /// The API reports the job of a part that is lost.
@@ -194,7 +194,7 @@ impl State {
         self.jobs[id as usize].as_ref()
     }
 
-    pub(crate) fn is(&self, at: At, job: u8) -> bool {
+    pub(crate) fn is(&self, at: PartState, job: u8) -> bool {
         self.record.at == at && self.record.job == Some(job)
     }
 

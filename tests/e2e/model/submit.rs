@@ -3,7 +3,9 @@
 
 use crate::next::Next;
 use crate::rules::{Expiry, Mark, Scenario, World};
-use crate::state::{At, EXPIRED, Job, OLD, Phase, Record, Repeat, STARTED, State, Submit, Worker};
+use crate::state::{
+    EXPIRED, Job, OLD, PartState, Phase, Record, Repeat, STARTED, State, Submit, Worker,
+};
 use crate::surroundings::cancel;
 
 pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
@@ -29,7 +31,7 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
         // `Ledger::record_job`: refused, it is answered with the old item, in which another's job
         // stands, or none
         Submit::Created | Submit::CreatedAndSent => {
-            let free = state.record.at == At::Planned && state.record.job.is_none();
+            let free = state.record.at == PartState::Planned && state.record.job.is_none();
             if free || !rules.conditional {
                 record_job(&mut at, id);
                 out.push(Next::new("records its job: CREATED", idle(at)));
@@ -60,7 +62,7 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
         }
         // `Ledger::begin_upload`
         Submit::Read => {
-            let current = state.is(At::Created, id);
+            let current = state.is(PartState::Created, id);
             if current {
                 at.record.began |= rules.mark != Mark::None;
             }
@@ -78,8 +80,8 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
         Submit::Sending { .. } => send(scenario, state, me, out),
         // `Ledger::record_upload`; whether it was the one to record it does not matter
         Submit::Sent => {
-            if state.is(At::Created, id) {
-                at.record.at = At::Uploaded;
+            if state.is(PartState::Created, id) {
+                at.record.at = PartState::Uploaded;
             }
             out.push(Next::new("records the upload, if CREATED stands", idle(at)));
         }
@@ -107,7 +109,7 @@ fn begin(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
     let Record { at, job, rank, repeat, lease, .. } = state.record;
     let young = job.filter(|&id| state.job(id).is_some_and(|job| job.age < OLD));
     match (at, job) {
-        (At::Planned, _) => match lease {
+        (PartState::Planned, _) => match lease {
             Some(other) if other != me as u8 => {
                 next.record.lease = None;
                 out.push(Next::new("finds another's lease run out", next));
@@ -117,16 +119,18 @@ fn begin(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
                 create(world, &next, me, out);
             }
         },
-        (At::Created, Some(id)) if young.is_some() => {
+        (PartState::Created, Some(id)) if young.is_some() => {
             next.workers[me] = took(state, id, Submit::Read);
             out.push(Next::new("reads CREATED", next));
         }
-        (At::Created, Some(_)) if rules.expiry == Expiry::NewJob => {
-            next.record = Record { at: At::Planned, ..next.record.without_job() };
+        (PartState::Created, Some(_)) if rules.expiry == Expiry::NewJob => {
+            next.record = Record { at: PartState::Planned, ..next.record.without_job() };
             out.push(Next::new("finds the URL old: PLANNED again", next));
         }
         // `Ledger::begin_repeat`
-        (At::Uploaded, Some(id)) if young.is_some() && repeat == Repeat::Due && rank < STARTED => {
+        (PartState::Uploaded, Some(id))
+            if young.is_some() && repeat == Repeat::Due && rank < STARTED =>
+        {
             if rules.repeat_once {
                 next.record.repeat = Repeat::Began;
             }
@@ -152,14 +156,15 @@ fn create(world: &World, state: &State, me: usize, out: &mut Vec<Next>) {
     }
     if world.failures && state.record.job.is_none() {
         out.push(
-            Next::fault("is refused a job: FAILED", *state).then(|s| s.record.at = At::Failed),
+            Next::fault("is refused a job: FAILED", *state)
+                .then(|s| s.record.at = PartState::Failed),
         );
     }
 }
 
 fn record_job(state: &mut State, id: u8) {
     state.record =
-        Record { at: At::Created, job: Some(id), lease: None, ..state.record.without_job() };
+        Record { at: PartState::Created, job: Some(id), lease: None, ..state.record.without_job() };
     if let Some(job) = &mut state.jobs[id as usize] {
         job.recorded = true;
     }
@@ -193,10 +198,10 @@ fn send(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
     }
     if world.failures {
         // `Ledger::fail_unfed`, then `cancel`
-        let fails = state.is(At::Created, id) && (alone || !rules.fail_alone);
+        let fails = state.is(PartState::Created, id) && (alone || !rules.fail_alone);
         let has_rows = state.job(id).is_some_and(|job| job.has_rows);
         if fails {
-            left.record.at = At::Failed;
+            left.record.at = PartState::Failed;
             left.workers[me] = Worker { step: Submit::NotRecorded, ..sending };
         }
         let broken = (fails && has_rows).then_some("a part failed whose rows are with its job");

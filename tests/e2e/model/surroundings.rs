@@ -3,7 +3,7 @@
 use crate::next::Next;
 use crate::rules::{Scenario, World};
 use crate::state::{
-    At, DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, Phase, Poll, State, Worker,
+    DAY, EARLY_DAY, EXPIRED, Job, Noted, ORPHAN, OVERDUE, PartState, Phase, Poll, State, Worker,
 };
 
 /// What `BatchApi::cancel` may come to, whatever it is answered. A job that has not started is
@@ -72,7 +72,8 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
         later.record.overdue = Noted::ADay;
         out.push(Next::new("clock: a day after the overdue job was first asked for", later));
     }
-    if state.record.at == At::Abandoning && !state.record.began && !state.record.claimed_long {
+    if state.record.at == PartState::Abandoning && !state.record.began && !state.record.claimed_long
+    {
         later = *state;
         later.record.claimed_long = true;
         out.push(Next::new("clock: an hour after the claim", later));
@@ -148,8 +149,10 @@ fn older(scenario: &Scenario, state: &State, id: u8) -> Option<Next> {
 /// INITIALIZED, that is over 5 h old, and that is no part's.
 fn sweep(scenario: &Scenario, state: &State, id: u8) -> Vec<Next> {
     let (Scenario { rules, world }, record) = (scenario, state.record);
-    let waited_for = matches!(record.at, At::Created | At::Abandoning | At::Uploaded);
-    let alive = waited_for || (rules.sweep_spares_lost && record.at == At::Failed && record.lost);
+    let waited_for =
+        matches!(record.at, PartState::Created | PartState::Abandoning | PartState::Uploaded);
+    let alive =
+        waited_for || (rules.sweep_spares_lost && record.at == PartState::Failed && record.lost);
     let is_orphan = |job: &&Job| {
         let waiting = matches!(job.phase, Phase::Initialized | Phase::Started)
             && job.floor == Phase::Initialized;
