@@ -139,7 +139,7 @@ class Roles:
         # A bucket without versions, or an event that was put again by hand.
         self.drops.drop(UNVERSIONED, small(UNVERSIONED))
         # The refusal of a HEAD has no body, and so no words.
-        trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay(UNVERSIONED), "look the file up in S3: service error")
+        trial("submit", "ReadDrops", "s3:GetObject", lambda: self.replay(UNVERSIONED), "look up the file in S3: service error")
         # A rejected.csv of several pieces whose place is taken. Once the object there is gone, the drop continues.
         at = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
         taken = f"results/refused/{at:%Y-%m-%dT%H-%M-%SZ}/rejected.csv"

@@ -143,7 +143,7 @@ fn a_file_of_more_parts_than_a_drop_may_have_is_refused_at_the_row_beyond() {
 
 #[test]
 fn a_file_appended_to_itself_is_refused_once_too_many_ref_ids_are_doubled() {
-    let doubled = |n: usize| {
+    let duplicated = |n: usize| {
         let rows = (0..n).fold(String::new(), |rows, i| rows + &format!("{i},text,a\n"));
         format!("{HEADER}{rows}{rows}")
     };
@@ -152,8 +152,8 @@ fn a_file_appended_to_itself_is_refused_once_too_many_ref_ids_are_doubled() {
         file.as_bytes().chunks(MIB).try_for_each(|bytes| checker.push(bytes).map(drop))?;
         checker.finish().map(|(_, step)| step)
     };
-    assert!(matches!(first(doubled(MAX_DUPLICATED_REF_IDS)), Ok(Step::ReadAgain(_))));
-    let fault = first(doubled(MAX_DUPLICATED_REF_IDS + 1)).unwrap_err();
+    assert!(matches!(first(duplicated(MAX_DUPLICATED_REF_IDS)), Ok(Step::ReadAgain(_))));
+    let fault = first(duplicated(MAX_DUPLICATED_REF_IDS + 1)).unwrap_err();
     assert_eq!((fault.code, fault.line), (Code::Limit, 1), "{fault}");
     assert!(fault.message.contains("appended to itself"), "{fault}");
 }

@@ -123,9 +123,9 @@ fn headers_that_cannot_be_read_are_refused() {
         ("no header at all", b"1,text,secret\n2,text,b\n", Code::Header, 1, "the column `ref_id` is missing; a file needs `ref_id`, `type` and `content`, in any order"),
         ("a header of blanks", b"  \n1,text,a\n", Code::Header, 1, "the column `ref_id` is missing; a file needs `ref_id`, `type` and `content`, in any order"),
         ("other letters", b"ref_id,Type,content\n1,text,a\n", Code::Header, 1, "the column `type` is missing: names must be lower-case"),
-        ("a doubled column", b"ref_id,type,content,type\n1,text,a,text\n", Code::Header, 1, "the column `type` stands twice, as columns 2 and 4"),
-        ("a doubled extra column", b"ref_id,type,content,x,x\n1,text,a,b,c\n", Code::Header, 1, "columns 4 and 5 have the same name"),
-        ("doubled but for blanks", b"ref_id,type,content, type\n1,text,a,b\n", Code::Header, 1, "the column `type` stands twice, as columns 2 and 4"),
+        ("a duplicate column", b"ref_id,type,content,type\n1,text,a,text\n", Code::Header, 1, "the column `type` stands twice, as columns 2 and 4"),
+        ("a duplicate extra column", b"ref_id,type,content,x,x\n1,text,a,b,c\n", Code::Header, 1, "columns 4 and 5 have the same name"),
+        ("a duplicate but for blanks", b"ref_id,type,content, type\n1,text,a,b\n", Code::Header, 1, "the column `type` stands twice, as columns 2 and 4"),
         ("a column `labels`", b"ref_id,type,content,labels\n1,text,a,b\n", Code::Header, 1, "a column is named `labels`, which is a column of the results: rename it"),
         ("a column `error`", b"error,ref_id,type,content\nb,1,text,a\n", Code::Header, 1, "a column is named `error`, which is a column of the results: rename it"),
         ("a bad header under blank lines", b"\n\r\nref_id,content\n1,a\n", Code::Header, 3, "the column `type` is missing; a file needs `ref_id`, `type` and `content`, in any order"),
@@ -242,6 +242,6 @@ fn of_rows_with_one_ref_id_the_first_sound_one_is_kept() {
         ("two pairs, with a comma in one", b"ref_id,type,content\n\"a,b\",text,a\nc,text,b\nc,text,c\n\"a,b\",text,d\n", 4, &[(Code::RefId, 4, "c", "the `ref_id` stands on line 3 already; the first row with it is kept"), (Code::RefId, 5, "a,b", "the `ref_id` stands on line 2 already; the first row with it is kept")]),
         // These two have one and the same xxh3 hash.
         ("alike by hash alone", b"ref_id,type,content\nposacLa,text,a\nR1HAVng3,text,b\n", 2, &[]),
-        ("alike by hash, and one doubled", b"ref_id,type,content\nposacLa,text,a\nR1HAVng3,text,b\nposacLa,text,c\n", 3, &[(Code::RefId, 4, "posacLa", "the `ref_id` stands on line 2 already; the first row with it is kept")]),
+        ("alike by hash, and one duplicate", b"ref_id,type,content\nposacLa,text,a\nR1HAVng3,text,b\nposacLa,text,c\n", 3, &[(Code::RefId, 4, "posacLa", "the `ref_id` stands on line 2 already; the first row with it is kept")]),
     ]);
 }

@@ -74,7 +74,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn post() -> impl Strategy<Value = Post> {
-    // Few enough that some are doubled.
+    // Few enough that some are duplicates.
     let ref_id = prop_oneof![6 => "[a-z0-9]{3}", 2 => text(), 1 => "[ab]"];
     let kind = prop_oneof![8 => Just("text"), 1 => Just("image_url"), 1 => Just(" text "), 1 => Just("video")];
     let answer = select(vec![Reply::Labels, Reply::Labels, Reply::Error, Reply::Silence]);

@@ -1,4 +1,4 @@
-//! submit: deliveries doubled, at once, out of order, in batches, and out of time.
+//! submit: duplicate deliveries, at once, out of order, in batches, and out of time.
 
 use crate::MANY;
 use moondrop_local::aws::DROPS;
