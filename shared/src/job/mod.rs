@@ -5,11 +5,13 @@
 mod name;
 pub(crate) mod report;
 mod signed_url;
+mod signed_url_hosts;
 mod state;
 
 pub use name::JobName;
 pub use report::{Job, JobError, Reported};
 pub use signed_url::SignedUrl;
+pub use signed_url_hosts::SignedUrlHosts;
 pub use state::JobState;
 
 use jiff::SignedDuration;

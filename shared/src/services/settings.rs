@@ -1,6 +1,7 @@
 //! The settings of a deployment, read from the environment once, at cold start.
 
 use crate::drop::OnBadRows;
+use crate::job::SignedUrlHosts;
 use crate::plan::PartLimits;
 use crate::results::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use url::{Host, Url};
 pub const DEFAULT_API_URL: &str = "https://gateway.app.clavata.ai:8443";
 
 /// The default of `SIGNED_URL_HOSTS`: S3's hosts, to which such pre-signed URLs usually point, and
-/// the vendor's own.
-pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.ai";
+/// the vendor's own (`clavata.ai` serves the API, `moonbounce.io` is its site).
+pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.io";
 
 /// A setting that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +42,7 @@ pub struct Settings {
     /// `SIGNED_URL_HOSTS`: the hosts, with their subdomains, that pre-signed URLs may point to,
     /// separated by commas. Default [`DEFAULT_SIGNED_URL_HOSTS`]; loopback is also allowed if the
     /// API is on it.
-    pub signed_url_hosts: Vec<String>,
+    pub signed_url_hosts: SignedUrlHosts,
     /// `DEFAULT_POLICY`: the policy of drops whose key names none. Default none.
     pub default_policy: Option<String>,
     /// `POLICY_ALIASES`: a JSON object that maps folder names to policy ids. Default empty.
@@ -176,11 +177,8 @@ impl Settings {
             event_bus: needed("EVENT_BUS")?,
             api_key_secret: needed("API_KEY_SECRET")?,
             api_url,
-            signed_url_hosts: hosts
-                .split(',')
-                .map(|h| h.trim().trim_matches('.').to_lowercase())
-                .filter(|h| !h.is_empty())
-                .collect(),
+            signed_url_hosts: SignedUrlHosts::parse(&hosts)
+                .map_err(|problem| error("SIGNED_URL_HOSTS", problem))?,
             default_policy: optional("DEFAULT_POLICY"),
             policy_aliases,
             on_bad_rows,
@@ -294,6 +292,7 @@ mod tests {
             ("ROWS_PER_JOB", "0"),
             ("BYTES_PER_JOB", "lots"),
             ("UPLOADS_AT_ONCE", "65"),
+            ("SIGNED_URL_HOSTS", "amazonaws.com,co.uk"),
             ("POLICY_ALIASES", "[1]"),
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
