@@ -8,6 +8,9 @@ use std::fmt;
 /// The folder of the drops: `incoming/[<policy>/]<name>.csv`.
 pub const INCOMING: &str = "incoming/";
 
+/// The folder of the objects that tell Moondrop what to do: `control/<drop>.cancel`.
+pub const CONTROL: &str = "control/";
+
 /// The longest path of a drop that the keys of its results repeat, in bytes. S3 takes keys of at
 /// most 1,024 bytes (Amazon S3 User Guide, "Naming Amazon S3 objects"); a result's key adds a time
 /// and a name.
@@ -94,6 +97,15 @@ pub fn is_drop(key: &str) -> bool {
     key.strip_prefix(INCOMING).is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'))
 }
 
+/// The drop that the object with this key cancels: `control/<drop>.cancel`, with the drop's 32
+/// digits.
+#[must_use]
+pub fn cancelled_drop(key: &str) -> Option<DropId> {
+    let id = key.strip_prefix(CONTROL)?.strip_suffix(".cancel")?;
+    let is_id = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| DropId::from(id))
+}
+
 /// The policy that a drop's key names: its first folder under `incoming/`, if it has one.
 #[must_use]
 pub fn policy_folder(key: &str) -> Option<&str> {
@@ -158,9 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn only_a_whole_id_names_the_drop_that_is_cancelled() {
+        let id = DropId::of("b", "k", "v");
+        assert_eq!(cancelled_drop(&format!("control/{id}.cancel")), Some(id.clone()));
+        for key in [
+            format!("control/{}.cancel", id.short()),
+            format!("control/{id}.cancel.csv"),
+            format!("control/x/{id}.cancel"),
+            format!("incoming/{id}.cancel"),
+            format!("control/{}.cancel", id.as_str().to_uppercase()),
+        ] {
+            assert_eq!(cancelled_drop(&key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn folders_and_other_places_are_not_drops() {
         assert!(is_drop("incoming/posts.csv") && is_drop("incoming/p/x.xlsx"));
         assert!(!is_drop("incoming/") && !is_drop("incoming/p/") && !is_drop("other/posts.csv"));
+        assert!(!is_drop("control/0123456789abcdef0123456789abcdef.cancel"));
         assert_eq!(policy_folder("incoming/p/a/b.csv"), Some("p"));
         assert_eq!(policy_folder("incoming/b.csv"), None);
     }

@@ -113,6 +113,8 @@ codes! {
     ResultsContent = "E_RESULTS_CONTENT", Alone, "Action required: look at the kept results.";
     /// No row was evaluated.
     Nothing = "E_NOTHING", Alone, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
+    /// The user cancelled the drop.
+    Cancelled = "C_CANCELLED", Alone, "To have its other rows evaluated, drop the file again.";
     /// Another `results.csv` has the drop's key.
     Conflict = "E_CONFLICT", Alone, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
     /// A code that this release does not know: a newer one wrote it.
@@ -270,6 +272,29 @@ impl Problem {
             Code::Gone,
             "the file was overwritten or deleted before it was read; nothing was evaluated",
         )
+    }
+
+    /// The drop was cancelled before it was planned.
+    #[must_use]
+    pub fn cancelled_unplanned() -> Self {
+        Problem::new(Code::Cancelled, "the drop was cancelled before a row was sent")
+            .with_next_step("To have it evaluated, drop the file again.")
+    }
+
+    /// The drop was cancelled, and its jobs have not all ended.
+    #[must_use]
+    pub fn being_cancelled() -> Self {
+        Problem::new(Code::Cancelled, "the drop is being cancelled, on request").with_next_step(
+            "Moondrop cancels its jobs, and takes the results of those that cannot be cancelled. It ends within a day or so.",
+        )
+    }
+
+    /// The cancelled drop has ended, and so many rows were evaluated all the same.
+    #[must_use]
+    pub fn cancelled(evaluated: u64, rows: u64) -> Self {
+        let message =
+            format!("the drop was cancelled on request; {evaluated} of {rows} rows were evaluated");
+        Problem::new(Code::Cancelled, message)
     }
 
     #[must_use]

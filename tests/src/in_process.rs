@@ -92,6 +92,12 @@ impl InProcess {
         submit(&self.services, &[&dropped.message], DAY).await.is_empty()
     }
 
+    /// Has a drop cancelled: the user's request, delivered to submit.
+    pub async fn cancel(&self, id: &DropId) {
+        let request = self.request_cancel(id).await;
+        assert!(self.submit(&request).await, "{:?}", self.status(id).await);
+    }
+
     /// Ticks poll by another clock.
     pub async fn poll_at(&self, now: Timestamp) -> Result<()> {
         Box::pin(moondrop_poll::handle(&self.services, now, Deadline::after(DAY))).await

@@ -71,8 +71,13 @@ fn ended(
         (next.state, next.problem) = (DropState::Failed, Some(Problem::conflict()));
         return next;
     }
-    next.state = end_state(tally, parts);
     next.results_bytes = Some(written.bytes);
+    if drop.cancelled_at.is_some() {
+        let problem = Problem::cancelled(tally.rows.evaluated, tally.rows.total());
+        (next.state, next.problem) = (DropState::CompletedWithErrors, Some(problem));
+        return next;
+    }
+    next.state = end_state(tally, parts);
     next.problem = (next.state == DropState::Failed).then(|| nothing_evaluated(tally, parts));
     next
 }

@@ -89,6 +89,20 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
             }
             Ok(recorded.into())
         }
+        Action::CancelOnRequest => {
+            cancel(tick, part).await?;
+            Ok(ledger.note_cancel_sent(part, now).await?.into())
+        }
+        Action::FailCancelled => {
+            let recorded = ledger.fail_cancelled(part, now).await?;
+            if recorded.ours {
+                tracing::warn!(
+                    drop = %part.drop, part = number, job = part.job_id,
+                    "a part of a cancelled drop ends without results"
+                );
+            }
+            Ok(recorded.into())
+        }
         Action::Cancel => cancel(tick, part).await.map(|()| Applied::unchanged(part)),
         Action::PlanAgain => {
             let recorded = ledger.plan_again(part).await?;
@@ -106,7 +120,9 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
 }
 
 fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Option<&PartFailure>) {
-    let Some(failure) = failure.filter(|_| recorded.ours) else { return };
+    let Some(failure) = failure.filter(|failure| recorded.ours && !failure.cancelled) else {
+        return;
+    };
     let part = &recorded.record;
     let state = part.job_state.as_ref().map(JobState::as_str);
     tracing::error!(

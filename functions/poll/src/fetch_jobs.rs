@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{JobState, Reported};
-use moondrop_shared::part::decide::{JobAnswer, When, decide};
+use moondrop_shared::part::decide::{JobAnswer, decide};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::ledger::{Cursor, PollState, WRITES_AT_ONCE, Witness};
@@ -272,15 +272,7 @@ impl<'a> Stream<'a> {
     }
 
     fn begin_write(&mut self, i: usize, answer: &JobAnswer) {
-        let settings = &self.tick.services.settings;
-        let seconds =
-            |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-        let when = When {
-            now: self.tick.now,
-            poll_every: seconds(settings.poll_every),
-            lost_after: seconds(settings.lost_after),
-            started_at: self.state.started_at,
-        };
+        let when = self.tick.when(self.state.started_at);
         let part = self.parts[i].clone();
         let action = decide(&part, answer, &when);
         self.in_progress[WRITES] += 1;

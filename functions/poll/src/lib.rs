@@ -5,12 +5,13 @@
 //! lost or repeated before. If nothing is open, it makes no API call.
 //!
 //! ```text
-//! ledger ──▶ announce what has ended ──▶ fetch jobs ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, backlog, sweep, report
+//! ledger ──▶ cancel, announce what has ended ──▶ fetch jobs ─▶ decide ─▶ apply ─▶ announce (one stream) ──▶ recover, backlog, sweep, report
 //! ```
 
 mod announce;
 mod apply;
 mod backlog;
+mod cancel;
 mod context;
 mod fetch_jobs;
 mod queries;

@@ -9,7 +9,7 @@ use moondrop_shared::job::{UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::source::DropId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The ages at which an unfinished drop is a warning, and an alarm.
 const WARN_AFTER: SignedDuration = SignedDuration::from_hours(48);
@@ -55,6 +55,26 @@ pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Resu
         outcome = outcome.and(tick.services.ledger.heartbeat(drop, tick.now).await.map(|_| ()));
     }
     outcome
+}
+
+/// Removes from the open index the parts of drops that ended without them: a plan that was not
+/// recorded leaves some.
+pub(crate) async fn close_strays(tick: &Tick<'_>, parts: &[PartRecord]) -> Result<()> {
+    let strays = parts.iter().filter(|part| tick.drop_of(part).is_none());
+    let ids: HashSet<&DropId> = strays.map(|part| &part.drop).collect();
+    let ledger = &tick.services.ledger;
+    for id in ids {
+        // Read consistently: the index lags, and the drop may be open.
+        let drop = ledger.drop_record(id).await?;
+        if drop.is_none_or(|drop| !drop.state.is_final()) {
+            continue;
+        }
+        for part in parts.iter().filter(|part| part.drop == *id) {
+            tracing::info!(drop = %id, part = part.plan.number, "a part of an ended drop is closed");
+            ledger.close_part(part).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The event that makes a function resume the drop, if it is stalled.

@@ -2,7 +2,7 @@
 
 use crate::context::Tick;
 use crate::fetch_jobs::Fetched;
-use crate::{announce, backlog, fetch_jobs, recover, sweep};
+use crate::{announce, backlog, cancel, fetch_jobs, recover, sweep};
 use anyhow::Result;
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -32,10 +32,14 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
 
     // A failed step does not stop the others: ended parts are announced even if the API cannot be
     // called.
+    let (cancelled_drops, cancelled) = cancel::cancel_rest(&tick, &mut parts).await;
     let announced = announce_due(&tick, &parts).await;
     let Fetched { key, mut changed, outcome: fetched } =
         Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
+    let (overdue_drops, ended) = cancel::end_overdue(&tick, &mut parts, &tick.when(None)).await;
+    changed.extend(cancelled_drops.into_iter().chain(overdue_drops));
     let recovered = recover::recover_drops(&tick, &parts).await;
+    let closed = recover::close_strays(&tick, &parts).await;
     backlog::measure(&services.metrics, &backlog::read(&drops, &parts, now));
     backlog::warn(&parts, now);
     let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(&tick).await };
@@ -51,7 +55,9 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     } else {
         tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
     }
-    fetched.and(announced).and(recovered).and(swept).and(parts_refused).and(drops_refused)
+    let done =
+        fetched.and(announced).and(cancelled).and(ended).and(recovered).and(closed).and(swept);
+    done.and(parts_refused).and(drops_refused)
 }
 
 /// Announces the parts that ended before this tick and are due; returns the first failure.

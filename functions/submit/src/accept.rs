@@ -1,19 +1,39 @@
-//! Makes the first record of a drop from the event.
+//! Reads what a message announces: a drop, whose first record it makes, or the user's request to
+//! cancel one.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::drop::{DropRecord, Terms};
 use moondrop_shared::event::{ObjectCreated, ObjectCreatedDetail};
-use moondrop_shared::object_key::{is_drop, policy_folder};
+use moondrop_shared::object_key::{CONTROL, cancelled_drop, is_drop, policy_folder};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::s3::drops_bucket::is_gone;
-use moondrop_shared::source::Source;
+use moondrop_shared::source::{DropId, Source};
 
-/// The first record of the announced drop; `None` if the object is no drop, or is gone and its
-/// event does not identify it.
-pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropRecord>> {
+/// What a message announces.
+pub(crate) enum Announced {
+    /// A drop, by its first record.
+    Drop(Box<DropRecord>),
+    /// The request to cancel a drop.
+    Cancel(DropId),
+}
+
+/// Reads a message; `None` if its object is neither a drop nor a request, or is gone and its event
+/// does not identify it.
+pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Announced>> {
     let ObjectCreated { time, detail } = ObjectCreated::read(body)?;
-    if !is_drop(&detail.object.key) {
+    let key = &detail.object.key;
+    if let Some(drop_id) = cancelled_drop(key) {
+        return Ok(Some(Announced::Cancel(drop_id)));
+    }
+    if key.starts_with(CONTROL) {
+        tracing::error!(
+            key,
+            alarm = "unknown_control",
+            "the object is no request: cancel a drop with control/<drop>.cancel, where <drop> is the id in its status.json"
+        );
+    }
+    if !is_drop(key) {
         return Ok(None);
     }
     let Some(source) = source_of(services, detail).await? else { return Ok(None) };
@@ -23,7 +43,8 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<DropR
         limits: settings.limits,
         on_bad_rows: settings.on_bad_rows,
     };
-    Ok(Some(DropRecord::new(source, time, terms, Timestamp::now())))
+    let record = DropRecord::new(source, time, terms, Timestamp::now());
+    Ok(Some(Announced::Drop(Box::new(record))))
 }
 
 /// The object; asks S3 for what the event left out.

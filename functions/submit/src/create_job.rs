@@ -111,10 +111,8 @@ async fn not_created(
         ApiError::Invalid(message) => {
             let since = refusals.add_invalid(now);
             if now.duration_since(since).unsigned_abs() >= services.settings.confirm_after {
-                let failure = PartFailure {
-                    lost: false,
-                    reason: format!("the API refuses to create a job: {message}"),
-                };
+                let failure =
+                    PartFailure::failed(format!("the API refuses to create a job: {message}"));
                 if services.ledger.refuse_part(part, &failure, now).await?.ours {
                     count_failure(services, part, &failure);
                 }

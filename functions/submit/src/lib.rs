@@ -6,17 +6,19 @@
 //! with `Ok`. `Err` returns the drop to the queue: trying again may help.
 //!
 //! ```text
-//! accept ──▶ check ──▶ upload ─┬─▶ create_job ──▶ upload_part
-//!                              └─▶ …  (several parts at once)
+//! accept ─┬▶ check ──▶ upload ─┬─▶ create_job ──▶ upload_part
+//!         └▶ cancel            └─▶ …  (several parts at once)
 //! ```
 
 mod accept;
+mod cancel;
 mod check;
 mod create_job;
 mod outcome;
 mod upload;
 mod upload_part;
 
+use accept::Announced;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -95,12 +97,24 @@ pub async fn handle(services: &Services, messages: Messages, deadline: Deadline)
 }
 
 async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<()> {
-    let Some(new) = accept::read(services, body).await? else { return Ok(()) };
+    let new = match accept::read(services, body).await? {
+        None => return Ok(()),
+        Some(Announced::Drop(new)) => *new,
+        Some(Announced::Cancel(drop_id)) => {
+            let cancelled = cancel::request(services, &drop_id).await;
+            return cancelled.with_context(|| format!("cancel the drop {drop_id}"));
+        }
+    };
     let id = new.id.clone();
     tracing::Span::current().record("drop", display(&id));
     let mut drop = services.ledger.accept(new).await?;
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
+    }
+    if drop.cancelled_at.is_some() {
+        return cancel::cancel(services, drop)
+            .await
+            .with_context(|| format!("cancel the drop {id}"));
     }
     if drop.problem.is_some() {
         // This invocation tries again what the drop waited for. Reported before the heartbeat: a
@@ -122,6 +136,12 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     }
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
+    }
+    if drop.cancelled_at.is_some() {
+        // Cancelled while it was checked.
+        return cancel::cancel(services, drop)
+            .await
+            .with_context(|| format!("cancel the drop {id}"));
     }
     upload::upload(services, drop, deadline).await.with_context(|| format!("upload the drop {id}"))
 }

@@ -151,6 +151,11 @@ impl Uploader<'_> {
                 return Ok(PartOutcome::Left);
             }
             let outcome = match part.state {
+                // Cancelled since it was read.
+                PartState::Planned if part.cancelled_at.is_some() => {
+                    services.ledger.cancel_part(&part, Timestamp::now()).await?;
+                    PartOutcome::Done
+                }
                 PartState::Planned => {
                     match create_job(services, drop, &part, &self.refusals).await? {
                         JobOutcome::Recorded(recorded) => {

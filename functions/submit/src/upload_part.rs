@@ -60,9 +60,8 @@ pub(crate) async fn upload_part(
             Ok(PartOutcome::Done)
         }
         Err(TransferError::Source(error)) if is_gone(&error) => {
-            let reason =
-                "the file was overwritten or deleted before these rows were sent".to_owned();
-            let failure = PartFailure { lost: false, reason };
+            let reason = "the file was overwritten or deleted before these rows were sent";
+            let failure = PartFailure::failed(reason);
             if services.ledger.fail_unsent(&begun, &failure, Timestamp::now()).await?.ours {
                 count_failure(services, part, &failure);
                 cancel(services, part, job).await;

@@ -126,6 +126,9 @@ pub struct DropRecord {
     /// [`Problem::create_invalid`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Timestamp>,
+    /// When the user asked for it to be cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_at: Option<Timestamp>,
     /// When each stage was reached.
     #[serde(default)]
     pub times: Times,
@@ -157,6 +160,7 @@ impl DropRecord {
             problem: None,
             refused_since: None,
             invalid_since: None,
+            cancelled_at: None,
             times: Times { accepted_at: Some(now), ..Times::default() },
             active_at: now,
             results_bytes: None,

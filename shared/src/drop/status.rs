@@ -30,6 +30,9 @@ pub struct Status {
     /// Its state: `checking`, `uploading`, `evaluating`, `completed`, `completed_with_errors`,
     /// `rejected`, `failed`.
     pub state: DropState,
+    /// When the user asked for it to be cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_at: Option<Timestamp>,
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -164,6 +167,7 @@ impl Status {
             }
         }
         let total = plan.map(|p| p.rows);
+        let is_being_cancelled = drop.cancelled_at.is_some() && !drop.state.is_final();
         if drop.state == DropState::Rejected {
             tally.rows.rejected = plan.map_or(0, |p| p.rejected);
         }
@@ -174,7 +178,12 @@ impl Status {
             dropped_at: drop.dropped_at,
             policy: drop.policy.clone(),
             state: drop.state,
-            problem: drop.problem.clone().or_else(|| parts.iter().find_map(PartRecord::problem)),
+            cancelled_at: drop.cancelled_at,
+            problem: drop
+                .problem
+                .clone()
+                .or_else(|| is_being_cancelled.then(Problem::being_cancelled))
+                .or_else(|| parts.iter().find_map(PartRecord::problem)),
             rows: Rows {
                 total,
                 checked: total.unwrap_or(checked),

@@ -129,6 +129,9 @@ pub struct JobFailed {
     pub lost: bool,
     /// For people to read; it is in the `error` of every row.
     pub reason: String,
+    /// Whether the user cancelled the drop.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
 }
 
 /// An event about a part that waits for the user.
@@ -217,6 +220,7 @@ impl JobFailed {
             job_state: part.job_state.as_ref().map(|state| state.as_str().to_owned()),
             lost: failure.lost,
             reason: failure.reason.clone(),
+            cancelled: failure.cancelled,
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! [`set_problem`] records what a drop waits for, and [`try_report`] reports it. [`conclude`] and
 //! [`conclude_if_ended`] end a drop whose state is final; any function may come first.
-//! [`PartSource`] opens a part again to upload or join it.
+//! [`cancel_parts`] cancels the parts of a drop. [`PartSource`] opens a part again to upload or join it.
 
+mod cancel;
 mod conclude;
 mod part_source;
 mod report;
 mod set_problem;
 
+pub use cancel::{cancel_parts, is_to_be_cancelled};
 pub use conclude::{conclude, conclude_if_ended};
 pub use part_source::{PartSource, header};
 pub use report::{report, report_check, try_report};

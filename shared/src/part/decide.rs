@@ -16,11 +16,15 @@
 //! | no answer that counts | claimed half an hour after the URL expired | | planned again after 1 h | | |
 //! | not reported in 35 days | | FAILED, lost | | FAILED, lost | FAILED, lost |
 //!
+//! A part that the user cancelled is decided like any other, and then by `cancelled`: it gets no
+//! other job, its job is cancelled, and after a day it ends in any case.
+//!
 //! A claim is safe: nothing is uploaded to the job of a claimed part, and a part to which nothing
 //! was sent is claimed only on the condition that no upload began (`Ledger::abandon`).
 
 use crate::job::{Job, JobState, OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use crate::part::{NotStarted, PartFailure, PartRecord, PartState};
+use cancelled::Cancelled;
 use jiff::{SignedDuration, Timestamp};
 
 /// The age from which a job to which nothing was sent is given up: half an hour after its upload
@@ -43,6 +47,10 @@ pub const ENDED_UNSENT: u32 = 2;
 pub const REPLANS: u32 = 1;
 /// How long after the first answer without it an overdue job is lost.
 pub const OVERDUE_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// How long after the user's request a cancelled part waits for its job to end.
+pub const CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// How long after it asked the API to cancel such a job, poll asks again.
+const CANCEL_REPEATED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// One absence adds at most this many intervals of poll: missed ticks are no absence.
 const MOST_INTERVALS: i32 = 4;
 
@@ -103,6 +111,10 @@ pub enum Action {
     Repeat(NotStarted),
     /// The job of a COMPLETED part failed or was cancelled before its results were fetched.
     Fail(JobFailure),
+    /// The user cancelled the part: ask the API to cancel its job.
+    CancelOnRequest,
+    /// The user cancelled the part, and it ends: nothing was sent, or a day has passed.
+    FailCancelled,
 }
 
 /// A job's new state, and the part's.
@@ -127,10 +139,14 @@ pub struct JobFailure {
 
 /// Decides about a part from the answer about its job.
 pub fn decide(part: &PartRecord, answer: &JobAnswer, when: &When) -> Action {
-    match answer {
+    let action = match answer {
         JobAnswer::Job(job) => reported(part, job, when),
         JobAnswer::Absent => absent(part, when),
         JobAnswer::Nothing => unanswered(part, when),
+    };
+    match part.cancelled_at {
+        Some(at) => cancelled::decide(&Cancelled { part, answer, at, now: when.now }, action),
+        None => action,
     }
 }
 
@@ -283,7 +299,7 @@ fn overdue(part: &PartRecord, when: &When) -> Option<Action> {
 }
 
 fn lost(reason: String) -> PartFailure {
-    PartFailure { lost: true, reason }
+    PartFailure::lost(reason)
 }
 
 fn age(since: Option<Timestamp>, when: &When) -> SignedDuration {
@@ -319,7 +335,7 @@ fn failure(job: &Job) -> PartFailure {
     let what =
         if job.state == JobState::Error { "the job failed" } else { "the job was cancelled" };
     let reason = message.map_or_else(|| what.to_owned(), |message| format!("{what}: {message}"));
-    PartFailure { lost: false, reason }
+    PartFailure::failed(reason)
 }
 
 fn record(job: &Job, state: Option<PartState>, failure: Option<PartFailure>) -> Action {
@@ -341,6 +357,8 @@ fn still_reported(part: &PartRecord, job: &Job) -> Action {
         () => Action::Nothing,
     }
 }
+
+mod cancelled;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,29 @@ pub struct PartFailure {
     pub lost: bool,
     /// For people to read: it is in the `error` of every row.
     pub reason: String,
+    /// The user cancelled the drop: nothing went wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
+}
+
+impl PartFailure {
+    /// A failure that is no loss.
+    #[must_use]
+    pub fn failed(reason: impl Into<String>) -> Self {
+        PartFailure { lost: false, reason: reason.into(), cancelled: false }
+    }
+
+    /// The job is lost.
+    #[must_use]
+    pub fn lost(reason: impl Into<String>) -> Self {
+        PartFailure { lost: true, ..PartFailure::failed(reason) }
+    }
+
+    /// The user cancelled the drop.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        PartFailure { cancelled: true, ..PartFailure::failed("cancelled on request") }
+    }
 }
 
 /// A job that has its rows and does not start.
@@ -127,6 +150,12 @@ pub struct PartRecord {
     /// How many of its jobs ended before anything was sent to them.
     #[serde(default)]
     pub ended_unsent: u32,
+    /// When the user cancelled it: it gets no other job and no other upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_at: Option<Timestamp>,
+    /// When the API was last asked to cancel its job, on the user's request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_sent_at: Option<Timestamp>,
     /// Its job has rows and does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<NotStarted>,
@@ -192,6 +221,14 @@ impl PartRecord {
             || self.job_rank >= JobState::Queued.rank()
     }
 
+    /// Whether it waits for its rows to be sent, and no upload to its job can have begun.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        let waits =
+            matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
+        waits && !self.may_be_sent()
+    }
+
     /// Whether its rows are to be uploaded once more, and that has not begun.
     #[must_use]
     pub fn is_to_be_repeated(&self) -> bool {
@@ -219,6 +256,8 @@ impl PartRecord {
             abandoned_at: None,
             replans: 0,
             ended_unsent: 0,
+            cancelled_at: None,
+            cancel_sent_at: None,
             not_started: None,
             job_state: None,
             job_rank: 0,

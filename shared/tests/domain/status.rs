@@ -41,6 +41,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         problem: None,
         refused_since: None,
         invalid_since: None,
+        cancelled_at: None,
         times: Times::default(),
         active_at: Timestamp::UNIX_EPOCH,
         results_bytes: None,
@@ -112,7 +113,7 @@ fn a_finished_drop_names_its_results_and_has_nothing_pending() {
     let mut meta = meta(DropState::CompletedWithErrors, Some((8, 0)));
     meta.results_bytes = Some(321);
     let mut failed = part(1, 8, 8, Some(Outcomes { failed: 8, ..Outcomes::default() }));
-    failed.failure = Some(PartFailure { lost: false, reason: "the job was cancelled".to_owned() });
+    failed.failure = Some(PartFailure::failed("the job was cancelled"));
     let seen = status(&meta, &[failed], 0);
     assert_eq!((&seen["rows"]["failed"], &seen["rows"]["pending"]), (&json!(8), &json!(0)));
     assert_eq!(seen["files"]["results"], "results/posts/1970-01-01T00-00-00Z/results.csv");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The parts of the drop.
 pub(crate) const PARTS: usize = 3;
-const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
+pub(crate) const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
 /// Harnesses used side by side: much of a case is waiting.
 const STAGES: usize = 6;
 /// Cases on one harness: its servers remember every one of them.
@@ -22,7 +22,7 @@ const CASES_A_STAGE: usize = 20;
 /// the rest it is done at once.
 const JOB_TIME: Duration = Duration::from_millis(120);
 
-const SOURCE: &str = "note,ref_id,type,content\n\
+pub(crate) const SOURCE: &str = "note,ref_id,type,content\n\
     a,r1,text,buy cheap pills\n\
     b,r2,video,x\n\
     c,r3,text,\"two\nlines, \"\"quoted\"\"\"\n\

@@ -6,6 +6,7 @@
 //! `MOONDROP_CRASH_CASES=all` and `MOONDROP_SCHEDULES=1000` are the long soak, and `MOONDROP_SEED`
 //! is one schedule again.
 
+mod cancelled;
 mod case;
 mod every;
 mod schedules;

@@ -3,6 +3,7 @@
 
 mod absent;
 mod asking;
+mod cancelled;
 mod clocks;
 mod collect;
 mod collect_bytes;

@@ -22,12 +22,23 @@ pub(crate) enum View {
     Nothing,
 }
 
+/// What poll knows of a part's job when it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Seen {
+    pub(crate) view: View,
+    /// The job's age.
+    pub(crate) age: u8,
+    /// Within the hour, the API was asked to cancel the job of a cancelled part.
+    pub(crate) cancel_sent: bool,
+}
+
 /// `decide` itself, and what the variants make of it.
-pub(crate) fn plan(scenario: &Scenario, was: &Record, view: View, age: u8) -> Act {
+pub(crate) fn plan(scenario: &Scenario, was: &Record, seen: Seen) -> Act {
     let Scenario { rules, world } = scenario;
+    let view = seen.view;
     // A replan that is not counted.
     let known = if rules.replan_once { *was } else { Record { replans: 0, ..*was } };
-    let plan = decided(world, &known, view, age);
+    let plan = decided(world, &known, seen);
     let unclaimed = matches!(rules.expiry, Expiry::CancelUnclaimed | Expiry::CancelAndForget);
     match (plan, view) {
         (_, View::Absent) if !rules.hold_absent && was.at == PartState::Abandoning => {
@@ -46,12 +57,12 @@ pub(crate) fn plan(scenario: &Scenario, was: &Record, view: View, age: u8) -> Ac
     }
 }
 
-fn decided(world: &World, was: &Record, view: View, age: u8) -> Act {
-    type Key = (bool, Record, View, u8);
+fn decided(world: &World, was: &Record, seen: Seen) -> Act {
+    type Key = (bool, Record, Seen);
     thread_local!(static KNOWN: RefCell<HashMap<Key, Act>> = RefCell::default());
-    let key = (world.repeats, Record { job: None, ..*was }, view, age);
+    let key = (world.repeats, Record { job: None, ..*was }, seen);
     KNOWN.with_borrow_mut(|known| {
-        *known.entry(key).or_insert_with(|| ask_the_code(world, was, view, age))
+        *known.entry(key).or_insert_with(|| ask_the_code(world, was, seen))
     })
 }
 
@@ -92,6 +103,10 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
         } else {
             ago(1).filter(|_| was.at == PartState::Abandoning)
         },
+        cancelled_at: match (was.cancelled, was.cancelled_long) {
+            (_, true) => ago(24 * 60 + 1),
+            (cancelled, false) => ago(10).filter(|_| cancelled),
+        },
         replans: u32::from(was.replans),
         ended_unsent: u32::from(was.ended_unsent),
         absent_at,
@@ -105,7 +120,8 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
     }
 }
 
-fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
+fn ask_the_code(world: &World, was: &Record, seen: Seen) -> Act {
+    let Seen { view, age, cancel_sent } = seen;
     // A day after the first upload began: where that is what counts, it counts as the whole day.
     let now = at([210, 230, 250, 280, 330, 28 * 60 + 1, 28 * 60 + 1, 40 * 24 * 60][age as usize]);
     let job = |phase: Phase| Job {
@@ -131,6 +147,7 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
     let (poll_every, lost_after) = (SignedDuration::from_mins(5), SignedDuration::from_hours(24));
     let when = When { now, poll_every, lost_after, started_at: world.repeats.then_some(now) };
     let mut part = part(was, now);
+    part.cancel_sent_at = cancel_sent.then_some(now);
     let mut decided = decide(&part, &answer, &when);
     // What is only reported to people: it is recorded once, and what follows is decided in the next
     // tick.
@@ -151,7 +168,8 @@ fn ask_the_code(world: &World, was: &Record, view: View, age: u8) -> Act {
         Action::Lose(_) => Act::Lose,
         Action::Fail(_) => Act::Fail,
         Action::Abandon { ended } => Act::Abandon { ended },
-        Action::Cancel => Act::Cancel,
+        Action::Cancel | Action::CancelOnRequest => Act::Cancel,
+        Action::FailCancelled => Act::FailCancelled,
         Action::PlanAgain => Act::PlanAgain,
         Action::Repeat(_) => Act::Repeat,
     }

@@ -158,3 +158,24 @@ fn failing_a_part_whose_results_are_kept_is_unsafe() {
     let world = World { bad_results: true, ..World::PLAIN };
     assert_unsafe("failing what is kept", rules, world, "a part failed whose results are kept");
 }
+
+#[test]
+fn a_job_or_an_upload_for_a_part_that_was_cancelled_is_unsafe() {
+    let rules = Rules { heed_cancel: false, ..Rules::ALL };
+    let world = World { cancels: true, ..World::PLAIN };
+    for broken in [
+        "a cancelled part got a job",
+        "an upload began to a cancelled part",
+        "a cancelled part was planned again",
+    ] {
+        assert_unsafe("not heeding the mark", rules, world, broken);
+    }
+}
+
+#[test]
+fn failing_a_cancelled_part_whose_upload_has_begun_since_is_unsafe() {
+    let rules = Rules { cancel_checks_mark: false, ..Rules::ALL };
+    let world = World { cancels: true, ..World::PLAIN };
+    let broken = "a part failed whose rows are with its job";
+    assert_unsafe("a cancel that does not look for the mark", rules, world, broken);
+}

@@ -69,6 +69,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod cancel;
 mod collect;
 mod decided;
 mod left_out;
@@ -155,6 +156,23 @@ fn the_protocol_is_safe_and_never_stuck_when_results_cannot_be_used() {
 }
 
 #[test]
+fn the_protocol_is_safe_and_never_stuck_when_the_user_cancels() {
+    assert_safe("cancelled", World { cancels: true, ..World::PLAIN }, 200_000);
+}
+
+#[test]
+fn the_protocol_is_safe_and_never_stuck_when_the_user_cancels_and_the_api_does_not() {
+    let world = World { cancels: true, refuses: true, starts: false, ..World::PLAIN };
+    assert_safe("cancelled, no cancels, and nothing starts", world, 50_000);
+}
+
+#[test]
+fn the_protocol_is_safe_and_never_stuck_when_the_user_cancels_and_results_cannot_be_used() {
+    let world = World { cancels: true, bad_results: true, lost_writes: true, ..World::PLAIN };
+    assert_safe("cancelled, bad results", world, 300_000);
+}
+
+#[test]
 fn the_protocol_is_safe_and_never_stuck_when_invocations_stall() {
     assert_safe("stalls", World { stalls: true, ..World::PLAIN }, 200_000);
 }
@@ -202,6 +220,12 @@ mod soak {
     }
 
     #[test]
+    fn the_protocol_is_safe_and_never_stuck_when_the_user_cancels_and_jobs_fail() {
+        let world = World { cancels: true, failures: true, ..World::PLAIN };
+        assert_safe("cancelled, failing", world, 1_000_000);
+    }
+
+    #[test]
     fn the_protocol_is_safe_and_never_stuck_with_two_polls_at_once_and_no_trust_in_time() {
         let world = World { polls_overlap: true, ..World::TIMELESS };
         assert_safe("overlapping, no trust in time", world, 3_000_000);
@@ -213,14 +237,15 @@ mod soak {
 fn the_times_the_model_stands_on_are_the_codes() {
     use moondrop_shared::job::{OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
     use moondrop_shared::part::decide::{
-        ENDED_UNSENT, GIVEN_UP_AFTER, NEVER_STARTED_AFTER, OVERDUE_PATIENCE, REPLANS,
-        UNSENT_CANCEL_PATIENCE,
+        CANCEL_PATIENCE, ENDED_UNSENT, GIVEN_UP_AFTER, NEVER_STARTED_AFTER, OVERDUE_PATIENCE,
+        REPLANS, UNSENT_CANCEL_PATIENCE,
     };
     assert_eq!(OVERDUE_AFTER.as_hours(), 35 * 24);
     assert_eq!((UPLOAD_URL_LIFE.as_secs(), UPLOAD_URL_USED_FOR.as_mins()), (4 * 3600, 3 * 60 + 45));
     assert_eq!((GIVEN_UP_AFTER.as_mins(), NEVER_STARTED_AFTER.as_hours()), (4 * 60 + 30, 4 + 24));
     assert_eq!((UNSENT_CANCEL_PATIENCE.as_hours(), OVERDUE_PATIENCE.as_hours()), (1, 24));
     assert_eq!((ENDED_UNSENT, REPLANS), (2, 1));
+    assert_eq!(CANCEL_PATIENCE.as_hours(), 24);
     let upload = include_str!("../../../functions/submit/src/upload_part.rs");
     assert!(upload.contains("UPLOAD_URL_USED_FOR"));
     let sweep = include_str!("../../../functions/poll/src/sweep.rs");

@@ -1,7 +1,7 @@
 //! The steps of a tick of poll: `open_parts`, `ask`, `decide` (the real one), and the write that
 //! follows.
 
-use crate::decided::{View, plan};
+use crate::decided::{Seen, View, plan};
 use crate::next::Next;
 use crate::rules::{Omits, Scenario, World};
 use crate::state::{
@@ -77,6 +77,7 @@ fn read(world: &World, state: &State) -> Option<(Record, u8)> {
         PartState::Completed => world.lost_jobs || world.bad_results || world.omits == Omits::Day,
         _ => false,
     };
+    let asked = asked || (record.at == PartState::Completed && record.cancelled_long);
     let job = record.job.filter(|_| asked)?;
     Some((record.seen(), state.job(job).map_or(0, |job| job.age)))
 }
@@ -89,14 +90,21 @@ fn ask_and_write(
 ) -> Vec<(Next, Option<Act>)> {
     let job = was.job.and_then(|job| state.job(job));
     let exists = job.is_some_and(|job| job.phase != Phase::Gone);
+    let mut views = views(&scenario.world, job);
+    if was.cancelled_long && !views.contains(&View::Nothing) {
+        // Without any answer, a cancelled part ends as well.
+        views.push(View::Nothing);
+    }
     let mut all = Vec::new();
-    for view in views(&scenario.world, job) {
+    for view in views {
         let left_out = exists && !matches!(view, View::Reported(_));
-        let plan = plan(scenario, was, view, since);
-        all.extend(apply(scenario, state, plan, was).into_iter().map(|(mut next, then)| {
-            next.fault |= left_out;
-            (next, then)
-        }));
+        for cancel_sent in [false, true].into_iter().take(1 + usize::from(was.cancelled)) {
+            let plan = plan(scenario, was, Seen { view, age: since, cancel_sent });
+            all.extend(apply(scenario, state, plan, was).into_iter().map(|(mut next, then)| {
+                next.fault |= left_out;
+                (next, then)
+            }));
+        }
     }
     all
 }
@@ -146,8 +154,10 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
                 // That a cancel stops a job which has started after all, only the lag's limit
                 // excludes.
                 let by_us = truth.is_some_and(|job| job.by_us && (!job.started || world.in_time));
-                broken = (cancelled && record.at == PartState::Failed && !over && by_us)
-                    .then_some("a part failed by our own cancel");
+                let asked_for = record.cancelled;
+                broken =
+                    (cancelled && record.at == PartState::Failed && !over && by_us && !asked_for)
+                        .then_some("a part failed by our own cancel");
             }
             let what = match (cancelled, to) {
                 (true, _) => "poll: GET reports CANCELLED, and it records that",
@@ -233,11 +243,20 @@ fn apply(scenario: &Scenario, state: &State, plan: Act, was: &Record) -> Vec<(Ne
         Act::PlanAgain | Act::PlanUnclaimed => {
             let from =
                 if plan == Act::PlanAgain { PartState::Abandoning } else { PartState::Created };
-            if own && record.at == from {
+            let heeds = !record.cancelled || !rules.heed_cancel;
+            if own && record.at == from && heeds {
                 let replans = record.replans + u8::from(record.began && rules.replan_once);
                 *record = Record { at: PartState::Planned, replans, ..record.without_job() };
             }
             one("poll: PLANNED, if ABANDONING stands", next)
+        }
+        // `Ledger::fail_cancelled`
+        Act::FailCancelled => {
+            let unsent = !was.is_unsent() || record.is_unsent();
+            if unmoved && unsent && !(record.held && rules.respect_held) {
+                record.at = PartState::Failed;
+            }
+            one("poll: FAILED, the part was cancelled", next)
         }
         // `Ledger::note_repeat_due`
         Act::Repeat => {

@@ -74,6 +74,9 @@ pub(crate) struct Record {
     pub(crate) ended_unsent: u8,
     /// `failure.lost`.
     pub(crate) lost: bool,
+    /// `cancelled_at`; and whether it is over a day ago.
+    pub(crate) cancelled: bool,
+    pub(crate) cancelled_long: bool,
     /// It names results that are kept.
     pub(crate) held: bool,
     /// Whether the work file it names is there.
@@ -96,6 +99,8 @@ impl Record {
         replans: 0,
         ended_unsent: 0,
         lost: false,
+        cancelled: false,
+        cancelled_long: false,
         held: false,
         file: false,
         lease: None,
@@ -103,8 +108,28 @@ impl Record {
 
     /// Without a job and all that was noted of it.
     pub(crate) fn without_job(self) -> Record {
-        let Record { at, replans, ended_unsent, file, lease, .. } = self;
-        Record { at, replans, ended_unsent, file, lease, ..Record::FIRST }
+        let Record { at, replans, ended_unsent, cancelled, cancelled_long, .. } = self;
+        let Record { file, lease, .. } = self;
+        Record {
+            at,
+            replans,
+            ended_unsent,
+            cancelled,
+            cancelled_long,
+            file,
+            lease,
+            ..Record::FIRST
+        }
+    }
+
+    /// Nothing was sent to its job: `!PartRecord::may_be_sent`.
+    pub(crate) fn is_unsent(&self) -> bool {
+        !self.began && self.rank < STARTED
+    }
+
+    /// Nothing but the store of its rows can follow.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.at == PartState::Collected || (self.at == PartState::Failed && !self.lost)
     }
 
     /// What poll keeps of it: what `decide` and the conditions read.
@@ -126,7 +151,10 @@ impl Record {
     /// Without what is not read of such a record.
     pub(crate) fn tidy(self) -> Record {
         let Record { job, rank, began, repeat, lost, held, claimed, .. } = self;
-        let kept = self.without_job();
+        let mut kept = self.without_job();
+        if self.has_ended() {
+            (kept.cancelled, kept.cancelled_long) = (false, false);
+        }
         match self.at {
             PartState::Planned => self,
             PartState::Collected => Record { job, replans: 0, ended_unsent: 0, ..kept },

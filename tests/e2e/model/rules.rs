@@ -72,6 +72,11 @@ pub(crate) struct Rules {
     pub(crate) sweep_spares_lost: bool,
     /// A part whose results are kept is neither lost nor failed.
     pub(crate) respect_held: bool,
+    /// A cancelled part gets no job, no upload and no other plan: it has a mark of its own, which is
+    /// in the conditions of those writes.
+    pub(crate) heed_cancel: bool,
+    /// A cancelled part fails at once only if no upload has begun since it was read.
+    pub(crate) cancel_checks_mark: bool,
 }
 
 impl Rules {
@@ -95,6 +100,8 @@ impl Rules {
         restore_claim: true,
         sweep_spares_lost: true,
         respect_held: true,
+        heed_cancel: true,
+        cancel_checks_mark: true,
     };
 }
 
@@ -136,6 +143,8 @@ pub(crate) struct World {
     pub(crate) failures: bool,
     /// The API forgets a job for good.
     pub(crate) lost_jobs: bool,
+    /// The user cancels the drop, at any time.
+    pub(crate) cancels: bool,
     /// A job's results cannot be used, and are kept; or the API takes them back.
     pub(crate) bad_results: bool,
     /// It counts as broken what a cancel does that stops a started job: the rows are evaluated by
@@ -157,6 +166,7 @@ impl World {
         lost_writes: false,
         failures: false,
         lost_jobs: false,
+        cancels: false,
         bad_results: false,
         in_time: true,
     };
@@ -196,6 +206,12 @@ pub(crate) fn broken(scenario: &Scenario, old: &State, step: &Next) -> Option<&'
     }
     if new.jobs.iter().flatten().any(|job| job.repeats > 1) {
         return Some("an upload was repeated twice");
+    }
+    if old.record.cancelled && matches!(was, PartState::Abandoning) && at == PartState::Planned {
+        return Some("a cancelled part was planned again");
+    }
+    if old.record.cancelled && (was, at) == (PartState::Planned, PartState::Created) {
+        return Some("a cancelled part got a job");
     }
     // The variants have arrows of their own.
     let drawn = rules.conditional && rules.expiry == Expiry::Claim;

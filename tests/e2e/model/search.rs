@@ -3,7 +3,7 @@
 use crate::next::Next;
 use crate::rules::{Scenario, broken, is_over};
 use crate::state::State;
-use crate::{collect, poll, submit, surroundings};
+use crate::{cancel, collect, poll, submit, surroundings};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 
@@ -136,6 +136,7 @@ fn all_steps(scenario: &Scenario, state: &State, out: &mut Vec<Next>) {
     }
     poll::steps(scenario, state, out);
     collect::steps(scenario, state, out);
+    cancel::steps(scenario, state, out);
     surroundings::steps(scenario, state, out);
 }
 

@@ -119,6 +119,7 @@ pub(crate) enum Act {
     },
     Cancel,
     PlanAgain,
+    FailCancelled,
     Repeat,
     /// Only in the variants without the claim.
     CancelUnclaimed,
@@ -178,6 +179,8 @@ pub(crate) struct State {
     pub(crate) collect: Collect,
     /// Jobs that ever started; two is too many.
     pub(crate) started: u8,
+    /// `cancelled_at` of the drop.
+    pub(crate) requested: bool,
 }
 
 impl State {
@@ -188,6 +191,7 @@ impl State {
         poll: Poll::Idle,
         collect: Collect::Idle,
         started: 0,
+        requested: false,
     };
 
     pub(crate) fn job(&self, id: u8) -> Option<&Job> {
@@ -203,6 +207,7 @@ impl State {
     /// at once.
     pub(crate) fn tidy(&mut self, stalls: bool, for_trace: bool) {
         self.record = self.record.tidy();
+        self.requested &= !self.record.has_ended();
         if stalls {
             self.workers.iter_mut().for_each(|worker| worker.since = 0);
         }

@@ -31,7 +31,8 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
         // `Ledger::record_job`: refused, it is answered with the old item, in which another's job
         // stands, or none
         Submit::Created | Submit::CreatedAndSent => {
-            let free = state.record.at == PartState::Planned && state.record.job.is_none();
+            let heeds = !state.record.cancelled || !rules.heed_cancel;
+            let free = state.record.at == PartState::Planned && state.record.job.is_none() && heeds;
             if free || !rules.conditional {
                 record_job(&mut at, id);
                 out.push(Next::new("records its job: CREATED", idle(at)));
@@ -62,17 +63,18 @@ pub(crate) fn steps(scenario: &Scenario, state: &State, me: usize, out: &mut Vec
         }
         // `Ledger::begin_upload`
         Submit::Read => {
-            let current = state.is(PartState::Created, id);
+            let heeds = !state.record.cancelled || !rules.heed_cancel;
+            let current = state.is(PartState::Created, id) && heeds;
             if current {
                 at.record.began |= rules.mark != Mark::None;
             }
             if current || rules.mark != Mark::Conditional {
                 let alone = !state.record.began;
                 at.workers.iter_mut().filter(|w| w.job == Some(id)).for_each(no_longer_alone);
-                out.push(Next::new(
-                    "records that its upload begins",
-                    go(at, Submit::Sending { alone }),
-                ));
+                let broken = (current && at.record.cancelled)
+                    .then_some("an upload began to a cancelled part");
+                let begins = go(at, Submit::Sending { alone });
+                out.push(Next { broken, ..Next::new("records that its upload begins", begins) });
             } else {
                 out.push(Next::new("may not begin its upload", idle(at)));
             }
@@ -106,7 +108,10 @@ fn no_longer_alone(worker: &mut Worker) {
 fn begin(scenario: &Scenario, state: &State, me: usize, out: &mut Vec<Next>) {
     let Scenario { rules, world } = scenario;
     let mut next = *state;
-    let Record { at, job, rank, repeat, lease, .. } = state.record;
+    let Record { at, job, rank, repeat, lease, cancelled, .. } = state.record;
+    if cancelled {
+        return;
+    }
     let young = job.filter(|&id| state.job(id).is_some_and(|job| job.age < OLD));
     match (at, job) {
         (PartState::Planned, _) => match lease {

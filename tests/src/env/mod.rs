@@ -108,6 +108,14 @@ impl<S: Servers> Env<S> {
         Dropped { id: announced(&message).id(), message }
     }
 
+    /// Asks for a drop to be cancelled, as a user does.
+    pub async fn request_cancel(&self, id: &DropId) -> Dropped {
+        let key = format!("control/{id}.cancel");
+        self.put_object(DROPS, &key, "").await;
+        let message = self.aws().announcement(DROPS, &key).await.unwrap().to_string();
+        Dropped { id: id.clone(), message }
+    }
+
     pub async fn put_object(&self, bucket: &str, key: &str, body: impl Into<Vec<u8>>) {
         let put = self.aws().s3().put_object().bucket(bucket).key(key);
         put.body(ByteStream::from(body.into())).send().await.unwrap();

@@ -65,7 +65,7 @@ impl Ledger {
     }
 
     /// Writes a drop's state, plan, problem, times and size from `drop`, if its recorded state is
-    /// still `was`.
+    /// still `was`. A cancelled drop is not planned any more.
     pub async fn move_drop(
         &self,
         drop: &DropRecord,
@@ -90,7 +90,28 @@ impl Ledger {
             | DropState::Rejected
             | DropState::Failed => "ended_by",
         };
-        self.update(update.by(writer).only_if("#state = :was").value(":was", &was)?).await
+        let condition = match drop.state {
+            DropState::Uploading => "#state = :was AND attribute_not_exists(#cancelled_at)",
+            _ => "#state = :was",
+        };
+        self.update(update.by(writer).only_if(condition).value(":was", &was)?).await
+    }
+
+    /// Records the user's request to cancel a drop that has not ended; the first request's time is
+    /// kept. `None` if the ledger has no such drop.
+    pub async fn request_cancel(
+        &self,
+        drop_id: &DropId,
+        now: Timestamp,
+    ) -> Result<Option<DropRecord>> {
+        let update = Update::of(drop_id, META).set_once("cancelled_at", &now)?;
+        let update = update
+            .only_if("#state = :checking OR #state = :uploading OR #state = :evaluating")
+            .value(":checking", &DropState::Checking)?
+            .value(":uploading", &DropState::Uploading)?
+            .value(":evaluating", &DropState::Evaluating)?;
+        let (_, item) = self.write(update).await?;
+        if item.is_empty() { Ok(None) } else { read(item).map(Some) }
     }
 
     /// Removes a drop, whose end is reported, from the open index.

@@ -42,7 +42,7 @@ impl Buses {
             rule(
                 DEFAULT_BUS,
                 json!({"source": ["aws.s3"], "detail-type": ["Object Created"],
-                       "detail": {"bucket": {"name": [DROPS]}, "object": {"key": [{"prefix": "incoming/"}]}}}),
+                       "detail": {"bucket": {"name": [DROPS]}, "object": {"key": [{"prefix": "incoming/"}, {"prefix": "control/"}]}}}),
                 Target::Submit(submit.clone()),
             ),
             rule(

@@ -1,6 +1,7 @@
 //! A part's transitions, by the function that makes them. Each has a condition, and returns the
 //! current record.
 
+mod cancel;
 mod collect;
 mod poll;
 mod submit;

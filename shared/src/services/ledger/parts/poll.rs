@@ -139,7 +139,8 @@ impl Ledger {
         self.update(if_unchanged(update, part)?).await
     }
 
-    /// ABANDONING → PLANNED: the job is cancelled, or will get no rows; the part gets another.
+    /// ABANDONING → PLANNED: the job is cancelled, or will get no rows; the part, which is not
+    /// cancelled, gets another.
     pub async fn plan_again(&self, part: &PartRecord) -> Written {
         let update = remove_all(update_part(part), &JOB_ATTRIBUTES)
             .set("state", &PartState::Planned)?
@@ -149,6 +150,7 @@ impl Ledger {
             if part.may_be_sent() { update.set("replans", &(part.replans + 1))? } else { update };
         let update =
             update.by("planned_again_by").and_still("state", Some(&PartState::Abandoning))?;
+        let update = update.and_still("cancelled_at", None::<&Timestamp>)?;
         self.update(update.and_still("job_id", part.job_id.as_ref())?).await
     }
 

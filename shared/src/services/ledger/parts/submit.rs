@@ -37,7 +37,8 @@ pub struct BegunUpload {
 }
 
 impl Ledger {
-    /// PLANNED → CREATED: records the job and its upload URL, if the part is PLANNED without a job.
+    /// PLANNED → CREATED: records the job and its upload URL, if the part is PLANNED without a job
+    /// and is not cancelled.
     /// The current record decides whether the job is the part's, never the answer to the write.
     ///
     /// # Errors
@@ -50,20 +51,22 @@ impl Ledger {
             .set("upload_url", &job.upload_url)?
             .set("created_at", &job.created_at)?
             .set("job_rank", &0)?;
-        let update =
-            update.by("created_by").only_if("#state = :planned AND attribute_not_exists(#job_id)");
+        let update = update.by("created_by").only_if(
+            "#state = :planned AND attribute_not_exists(#job_id) AND attribute_not_exists(#cancelled_at)",
+        );
         let Recorded { record, .. } =
             self.update::<PartRecord>(update.value(":planned", &PartState::Planned)?).await?;
         Ok(Recorded { ours: record.job_id.as_deref() == Some(&job.id), record })
     }
 
     /// Records that an upload to the part's job begins, before its first byte, if the part is
-    /// CREATED with that job. Otherwise nothing may be sent. The time of the first upload is kept.
+    /// CREATED with that job and is not cancelled. Otherwise nothing may be sent. The time of the first upload is kept.
     pub async fn begin_upload(&self, part: &PartRecord, now: Timestamp) -> Result<Upload> {
         let update = update_part(part).set_once("upload_began_at", &now)?.by("upload_began_by");
         let update = update
             .and_still("state", Some(&PartState::Created))?
-            .and_still("job_id", part.job_id.as_ref())?;
+            .and_still("job_id", part.job_id.as_ref())?
+            .and_still("cancelled_at", None::<&Timestamp>)?;
         let (begun, item) = self.write(update).await?;
         let by =
             item.get("upload_began_by").and_then(|by| by.as_s().ok()).cloned().unwrap_or_default();
@@ -90,15 +93,16 @@ impl Ledger {
         .await
     }
 
-    /// Records that the one repeat of a part's upload begins, if its job has not started and no
-    /// repeat began before.
+    /// Records that the one repeat of a part's upload begins, if its job has not started, no repeat
+    /// began before, and the part is not cancelled.
     pub async fn begin_repeat(&self, part: &PartRecord, now: Timestamp) -> Written {
         let update = update_part(part).set("repeat_began_at", &now)?.by("repeat_began_by");
         let update =
             update.only_if("attribute_not_exists(#repeat_began_at) AND #job_rank < :started");
         let update = update
             .value(":started", &JobState::Queued.rank())?
-            .and_still("state", Some(&PartState::Uploaded))?;
+            .and_still("state", Some(&PartState::Uploaded))?
+            .and_still("cancelled_at", None::<&Timestamp>)?;
         self.update(update.and_still("job_id", part.job_id.as_ref())?).await
     }
 

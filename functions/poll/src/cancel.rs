@@ -1,0 +1,59 @@
+//! Cancelled drops: cancels the parts that submit did not get to, and ends those that have waited for
+//! a day.
+
+use crate::apply::{Applied, apply};
+use crate::context::Tick;
+use anyhow::Result;
+use moondrop_shared::lifecycle::{cancel_parts, is_to_be_cancelled};
+use moondrop_shared::part::PartRecord;
+use moondrop_shared::part::decide::{Action, JobAnswer, When, decide};
+use moondrop_shared::source::DropId;
+use std::collections::BTreeSet;
+
+/// Cancels the parts of cancelled drops that are not cancelled yet: the request may have come while
+/// a part was planned again, or its submit may have died.
+pub(crate) async fn cancel_rest(
+    tick: &Tick<'_>,
+    parts: &mut [PartRecord],
+) -> (BTreeSet<DropId>, Result<()>) {
+    let due: Vec<PartRecord> = parts
+        .iter()
+        .filter(|part| is_to_be_cancelled(part))
+        .filter(|part| tick.drop_of(part).is_some_and(|drop| drop.cancelled_at.is_some()))
+        .cloned()
+        .collect();
+    let (cancelled, outcome) = cancel_parts(tick.services, due, tick.now).await;
+    let changed = cancelled.iter().map(|part| part.drop.clone()).collect();
+    for now in cancelled {
+        let same =
+            |part: &&mut PartRecord| part.drop == now.drop && part.plan.number == now.plan.number;
+        if let Some(part) = parts.iter_mut().find(same) {
+            *part = now;
+        }
+    }
+    (changed, outcome)
+}
+
+/// Ends the parts that were cancelled over a day ago and still have no end, also without an answer
+/// of the API: it may never give one.
+pub(crate) async fn end_overdue(
+    tick: &Tick<'_>,
+    parts: &mut [PartRecord],
+    when: &When,
+) -> (BTreeSet<DropId>, Result<()>) {
+    let (mut changed, mut outcome) = (BTreeSet::new(), Ok(()));
+    for part in parts.iter_mut().filter(|part| part.cancelled_at.is_some()) {
+        let action = decide(part, &JobAnswer::Nothing, when);
+        if action != Action::FailCancelled || tick.deadline.is_near() {
+            continue;
+        }
+        match apply(tick, part, action).await {
+            Ok(Applied { part: now, .. }) => {
+                *part = now;
+                changed.insert(part.drop.clone());
+            }
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+    }
+    (changed, outcome)
+}

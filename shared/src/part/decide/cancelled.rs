@@ -1,0 +1,69 @@
+//! What a part's cancellation changes of a decision.
+
+use super::{Action, CANCEL_PATIENCE, CANCEL_REPEATED_AFTER, JobAnswer, JobChange};
+use crate::job::JobState;
+use crate::part::{PartFailure, PartRecord, PartState};
+use jiff::Timestamp;
+
+/// A part that the user cancelled, and the answer about its job.
+#[derive(Clone, Copy)]
+pub(super) struct Cancelled<'a> {
+    pub(super) part: &'a PartRecord,
+    pub(super) answer: &'a JobAnswer,
+    /// When it was cancelled.
+    pub(super) at: Timestamp,
+    pub(super) now: Timestamp,
+}
+
+/// The decision about a cancelled part that would get `action` if it was not.
+///
+/// Results that come all the same are taken. Otherwise the part fails: at once if nothing was sent,
+/// when its job has ended, or after a day. Held results stay held.
+pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
+    let Cancelled { part, answer, at, now } = *cancelled;
+    let is_open = part.state.has_open_job();
+    if is_open && !part.may_be_sent() {
+        return Action::FailCancelled;
+    }
+    let may_fail = is_open || (part.state == PartState::Completed && part.held.is_none());
+    // Results that have just come are collected in peace.
+    let since = part.ended_at.filter(|_| !is_open).map_or(at, |ended| ended.max(at));
+    let is_over = now.duration_since(since) >= CANCEL_PATIENCE;
+    let is_cancel_due =
+        part.cancel_sent_at.is_none_or(|at| now.duration_since(at) >= CANCEL_REPEATED_AFTER);
+    let replaces = matches!(action, Action::PlanAgain | Action::Abandon { .. });
+    match (action, ended(answer)) {
+        (Action::Record(JobChange { job, failure: Some(_), .. }), _) => fail(job),
+        // Its job has ended, and would be replaced.
+        (_, Some(job)) if replaces => fail(job),
+        (action @ Action::Fail(_), _) => action,
+        (action @ Action::Record(JobChange { state: Some(PartState::Completed), .. }), _) => action,
+        _ if is_over && may_fail => Action::FailCancelled,
+        _ if is_open && is_cancel_due => Action::CancelOnRequest,
+        // No other job, and no other upload.
+        (
+            Action::PlanAgain
+            | Action::Abandon { .. }
+            | Action::Cancel
+            | Action::Repeat(_)
+            | Action::NoteNotStarted(_),
+            _,
+        ) => Action::Nothing,
+        (action, _) => action,
+    }
+}
+
+/// The state of a job that is reported to have ended without results.
+fn ended(answer: &JobAnswer) -> Option<JobState> {
+    match answer {
+        JobAnswer::Job(job) if matches!(job.state, JobState::Cancelled | JobState::Error) => {
+            Some(job.state.clone())
+        }
+        JobAnswer::Job(_) | JobAnswer::Absent | JobAnswer::Nothing => None,
+    }
+}
+
+fn fail(job: JobState) -> Action {
+    let (state, failure) = (Some(PartState::Failed), Some(PartFailure::cancelled()));
+    Action::Record(JobChange { job, state, failure })
+}
