@@ -49,6 +49,12 @@ impl ObjectKey {
         ObjectKey(format!("{folder}/status.json"))
     }
 
+    /// `parts.json`: every part of a drop that has more of them than `status.json` lists.
+    #[must_use]
+    pub fn parts(folder: &str) -> Self {
+        ObjectKey(format!("{folder}/parts.json"))
+    }
+
     /// A part's joined rows, until the drop is published. Each attempt writes an object of its own,
     /// whose key has the attempt's time; the ledger says which one counts.
     #[must_use]

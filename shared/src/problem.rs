@@ -3,15 +3,19 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a problem stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a problem stops. The order is that of gravity, the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
-    /// Nothing else than what has it.
-    Alone,
-    /// All uploads of the drop in this invocation: the cause stops them all.
-    StopsUploads,
     /// As `StopsUploads`, until the user changes the key or a setting.
     NeedsUser,
+    /// What has it, until someone acts.
+    Waits,
+    /// All uploads of the drop in this invocation: the cause stops them all.
+    StopsUploads,
+    /// Nothing else than what has it.
+    Alone,
+    /// Nothing.
+    Remark,
 }
 
 macro_rules! codes {
@@ -80,7 +84,7 @@ codes! {
     /// The file could not be checked for now.
     Check = "E_CHECK", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// The file needs more memory or time than submit has.
-    CheckSize = "E_CHECK_SIZE", Alone, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
+    CheckSize = "E_CHECK_SIZE", Waits, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
     /// The API does not accept the key, or the key has no right to do this; or the key cannot be
     /// read from its secret.
     ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within minutes.";
@@ -97,26 +101,28 @@ codes! {
     /// A part of the file could not be read or recorded.
     Part = "E_PART", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// A job has its rows and does not start.
-    NotStarted = "E_NOT_STARTED", Alone, "Action required: ask the API's support about the job. Moondrop waits.";
+    NotStarted = "E_NOT_STARTED", Waits, "Action required: ask the API's support about the job. Moondrop waits.";
     /// Results could not be fetched, read or stored.
     Results = "E_RESULTS", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of collect.";
     /// The results of a job need more memory than collect has.
-    ResultsSize = "E_RESULTS_SIZE", Alone, "Action required: give collect more memory; half of it is for results. Then the drop continues by itself.";
+    ResultsSize = "E_RESULTS_SIZE", Waits, "Action required: give collect more memory; half of it is for results. Then the drop continues by itself.";
     /// A job's results are not well-formed, or lack a column.
-    ResultsUnreadable = "E_RESULTS_UNREADABLE", Alone, "Action required: look at the kept results.";
+    ResultsUnreadable = "E_RESULTS_UNREADABLE", Waits, "Action required: look at the kept results.";
     /// Rows have neither labels nor error, and neither a setting nor the other rows say what that
     /// means.
-    BlankLabels = "E_BLANK_LABELS", Alone, "Action required: look at the kept results.";
+    BlankLabels = "E_BLANK_LABELS", Waits, "Action required: look at the kept results.";
     /// No row of the part is answered.
-    ResultsUnrelated = "E_RESULTS_UNRELATED", Alone, "Action required: look at the kept results.";
+    ResultsUnrelated = "E_RESULTS_UNRELATED", Waits, "Action required: look at the kept results.";
     /// The texts that came back are not those that were sent.
-    ResultsContent = "E_RESULTS_CONTENT", Alone, "Action required: look at the kept results.";
+    ResultsContent = "E_RESULTS_CONTENT", Waits, "Action required: look at the kept results.";
     /// No row was evaluated.
     Nothing = "E_NOTHING", Alone, "Each row of results.csv says why. When the cause is fixed, drop the file again.";
     /// The user cancelled the drop.
-    Cancelled = "C_CANCELLED", Alone, "To have its other rows evaluated, drop the file again.";
+    Cancelled = "C_CANCELLED", Remark, "To have its other rows evaluated, drop the file again.";
     /// Another `results.csv` has the drop's key.
-    Conflict = "E_CONFLICT", Alone, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
+    Conflict = "E_CONFLICT", Waits, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
+    /// The rows were judged by different versions of the policy.
+    MixedVersions = "W_MIXED_VERSIONS", Remark, "If that matters, drop the file again: the API judges each job by the version that is active when it starts.";
     /// A code that this release does not know: a newer one wrote it.
     Unknown = "E_UNKNOWN", Alone, "See the documentation of the release that wrote this record.";
 }
@@ -125,6 +131,12 @@ impl Code {
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         Code::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+
+    /// Where it stands among other problems: the gravest has the smallest number.
+    #[must_use]
+    pub fn gravity(self) -> u8 {
+        self.effect() as u8
     }
 
     /// Whether its cause stops the uploads of all parts: the key, the network, a limit, a refusal,
@@ -297,9 +309,33 @@ impl Problem {
         Problem::new(Code::Cancelled, message)
     }
 
+    /// The API starts no job: `job` is one that has had its rows for long.
+    #[must_use]
+    pub fn nothing_starts(job: &str) -> Self {
+        let message = format!(
+            "the API starts no job of this stack: job {job} has had its rows for over an hour, and no other has started since"
+        );
+        Problem::new(Code::NotStarted, message)
+    }
+
+    /// The jobs were judged by so many versions of the policy.
+    #[must_use]
+    pub fn mixed_versions(versions: usize) -> Self {
+        let message = format!("the rows were judged by {versions} versions of the policy");
+        Problem::new(Code::MixedVersions, message)
+    }
+
     #[must_use]
     pub fn results_failed() -> Self {
         Problem::new(Code::Results, "results could not be fetched, read or stored")
+    }
+
+    #[must_use]
+    pub fn publish_failed() -> Self {
+        Problem::new(
+            Code::Results,
+            "all rows are collected, and results.csv could not be put together or stored",
+        )
     }
 
     /// Results that cannot be used, seen for the first time.

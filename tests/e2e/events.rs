@@ -70,6 +70,7 @@ async fn a_drop_is_announced_when_it_is_accepted_and_when_it_is_done() {
     expected["state"] = json!("completed_with_errors");
     expected["rows"]["evaluated"] = json!(3);
     expected["files"]["results"] = json!(format!("{folder}results.csv"));
+    expected["policy_versions"] = json!(["hate-v1"]);
     expected["ended_at"] = status["times"]["ended_at"].clone();
     assert!(expected["ended_at"].is_string());
     assert_eq!(completed, expected);

@@ -65,7 +65,7 @@ async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable)
     );
     let attempt = FailedAttempt {
         retry_at: collector.next_try(now).max(since + collector.confirm_after()),
-        problem: Problem::results_unconfirmed(part.plan.number, error),
+        problem: Some(Problem::results_unconfirmed(part.plan.number, error)),
         unconfirmed: Some(Unconfirmed { digest: unusable.digest, since, first }),
     };
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())

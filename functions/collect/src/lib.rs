@@ -23,9 +23,13 @@ use anyhow::{Context, Result};
 use collector::Collector;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
+use moondrop_shared::drop::DropProblem;
+use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
-use moondrop_shared::lifecycle::{conclude_if_ended, set_problem, try_report};
+use moondrop_shared::lifecycle::{
+    DueReport, Seen, conclude_if_ended, note_stack_problem, set_drop_problem, try_report,
+};
 use moondrop_shared::part::PartState;
 use moondrop_shared::problem::Problem;
 use moondrop_shared::results::ResultsTooLarge;
@@ -66,7 +70,7 @@ pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
     let JobEndedDetail { drop: drop_id, part } = &ended.detail;
     let span = tracing::error_span!("part", drop = %drop_id, part, job = Empty);
     let processed = async {
-        let processed = process(services, drop_id, *part).await;
+        let processed = Box::pin(process(services, drop_id, *part)).await;
         if let Err(error) = &processed {
             // Lambda gets the error too, but does not log it.
             tracing::error!(
@@ -99,14 +103,18 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         return Ok(());
     }
     if part.state.is_collectable() {
-        let collector = Collector { services, drop: &drop, part: &part };
+        let due = DueReport::begin(services, drop_id).await?;
+        let (collector, began) =
+            (Collector { services, drop: &drop, part: &part }, Timestamp::now());
         let collected = part::collect(&collector).await;
         let collected =
             collected.with_context(|| format!("collect part {number} of the drop {drop_id}"));
-        if let Err(error) = &collected {
-            record_failure(&collector, error).await?;
+        match &collected {
+            Err(error) => record_failure(&collector, error).await?,
+            Ok(true) if part.asks_api() => note_accepted(services, began).await,
+            Ok(_) => {}
         }
-        try_report(services, &drop).await;
+        due.make(services, &drop).await;
         if !matches!(collected, Ok(true)) {
             return Ok(());
         }
@@ -119,8 +127,10 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     }
     let published = publish::publish_if_last(services, &drop).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
-    if let Err(error) = &published {
-        if let Err(error) = set_problem(services, &drop, Some(problem(error))).await {
+    if published.is_err() {
+        let problem = Some(Problem::publish_failed());
+        let recorded = set_drop_problem(services, &drop, DropProblem::Publish, problem).await;
+        if let Err(error) = recorded {
             tracing::warn!(
                 drop = %drop_id, error = describe(&error),
                 "the drop's problem was not recorded"
@@ -129,6 +139,13 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         try_report(services, &drop).await;
     }
     published
+}
+
+/// Results were fetched from the API: it accepts the key, and keeps them at an allowed host.
+async fn note_accepted(services: &Services, began: Timestamp) {
+    for cause in [StackCause::Key, StackCause::ResultsHost] {
+        note_stack_problem(services, Seen { cause, problem: None, began }).await;
+    }
 }
 
 /// The record alone controls the retries of a part, so this failure is not returned to Lambda.
@@ -141,21 +158,36 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
         "the part is not collected; it is tried again"
     );
     services.metrics.count(Metric::CollectAttemptsFailed, 1);
-    let attempt =
-        FailedAttempt { retry_at, problem: problem(cause), unconfirmed: part.unconfirmed.clone() };
+    let problem = match of_stack(cause) {
+        Some((cause, problem)) => {
+            let (problem, began) = (Some(problem), Timestamp::now());
+            note_stack_problem(services, Seen { cause, problem, began }).await;
+            None
+        }
+        None => Some(of_part(cause)),
+    };
+    let attempt = FailedAttempt { retry_at, problem, unconfirmed: part.unconfirmed.clone() };
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 
-fn problem(error: &anyhow::Error) -> Problem {
-    if let Some(ResultsTooLarge(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        return Problem::results_too_large(*limit);
-    }
+/// The problem of the stack that a failure comes from.
+fn of_stack(error: &anyhow::Error) -> Option<(StackCause, Problem)> {
     if let Some(TransferError::Host(host)) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        return Problem::host_refused("keeps the results at", host);
+        let problem = Problem::host_refused("keeps the results at", host);
+        return Some((StackCause::ResultsHost, problem));
     }
     match error.chain().find_map(|cause| cause.downcast_ref()) {
-        Some(ApiError::Key | ApiError::NotPermitted(_)) => Problem::key_refused(),
-        Some(ApiError::NoKey(_)) => Problem::no_key(),
-        _ => Problem::results_failed(),
+        Some(ApiError::Key | ApiError::NotPermitted(_)) => {
+            Some((StackCause::Key, Problem::key_refused()))
+        }
+        Some(ApiError::NoKey(_)) => Some((StackCause::Key, Problem::no_key())),
+        _ => None,
+    }
+}
+
+fn of_part(error: &anyhow::Error) -> Problem {
+    match error.chain().find_map(|cause| cause.downcast_ref()) {
+        Some(ResultsTooLarge(limit)) => Problem::results_too_large(*limit),
+        None => Problem::results_failed(),
     }
 }

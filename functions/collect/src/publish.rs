@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use moondrop_shared::drop::problems::policy_versions;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::lifecycle::{conclude_if_ended, header};
@@ -72,6 +73,7 @@ fn ended(
         return next;
     }
     next.results_bytes = Some(written.bytes);
+    next.policy_versions = policy_versions(parts);
     if drop.cancelled_at.is_some() {
         let problem = Problem::cancelled(tally.rows.evaluated, tally.rows.total());
         (next.state, next.problem) = (DropState::CompletedWithErrors, Some(problem));

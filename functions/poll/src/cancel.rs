@@ -22,8 +22,14 @@ pub(crate) async fn cancel_rest(
         .filter(|part| tick.drop_of(part).is_some_and(|drop| drop.cancelled_at.is_some()))
         .cloned()
         .collect();
+    let drops: BTreeSet<DropId> = due.iter().map(|part| part.drop.clone()).collect();
+    for drop_id in &drops {
+        let begun = tick.services.ledger.begin_report(drop_id, tick.report_name).await;
+        if begun.is_err() {
+            return (BTreeSet::new(), begun);
+        }
+    }
     let (cancelled, outcome) = cancel_parts(tick.services, due, tick.now).await;
-    let changed = cancelled.iter().map(|part| part.drop.clone()).collect();
     for now in cancelled {
         let same =
             |part: &&mut PartRecord| part.drop == now.drop && part.plan.number == now.plan.number;
@@ -31,7 +37,7 @@ pub(crate) async fn cancel_rest(
             *part = now;
         }
     }
-    (changed, outcome)
+    (drops, outcome)
 }
 
 /// Ends the parts that were cancelled over a day ago and still have no end, also without an answer
@@ -46,6 +52,10 @@ pub(crate) async fn end_overdue(
         let action = decide(part, &JobAnswer::Nothing, when);
         if action != Action::FailCancelled || tick.deadline.is_near() {
             continue;
+        }
+        let begun = tick.services.ledger.begin_report(&part.drop, tick.report_name).await;
+        if begun.is_err() {
+            return (changed, outcome.and(begun));
         }
         match apply(tick, part, action).await {
             Ok(Applied { part: now, .. }) => {

@@ -13,6 +13,11 @@ pub(crate) struct Tick<'a> {
     pub(crate) services: &'a Services,
     /// The open drops, as they were when the tick began.
     pub(crate) drops: &'a [DropRecord],
+    /// The name that this tick's reports are due under.
+    pub(crate) report_name: &'a str,
+    /// When the invocation began, by the clock.
+    pub(crate) began: Timestamp,
+    /// The time that the tick decides by.
     pub(crate) now: Timestamp,
     pub(crate) deadline: Deadline,
 }

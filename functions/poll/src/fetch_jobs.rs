@@ -6,6 +6,7 @@
 use crate::announce;
 use crate::apply::{Applied, apply};
 use crate::context::Tick;
+use crate::fetched::{Count, Fetched};
 use crate::queries::{JobQueries, Outcome, Request};
 use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
@@ -14,11 +15,11 @@ use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{JobState, Reported};
-use moondrop_shared::part::decide::{JobAnswer, decide};
+use moondrop_shared::part::decide::{Action, JobAnswer, decide};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::batch_api::transfer::TransferError;
 use moondrop_shared::services::ledger::{Cursor, PollState, WRITES_AT_ONCE, Witness};
-use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::source::DropId;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -36,18 +37,6 @@ const ASKED_AGAIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// up.
 const FOR_THE_REST: Duration = Duration::from_secs(15);
 
-/// The outcome of the stream.
-#[derive(Debug)]
-pub(crate) struct Fetched {
-    /// Whether the API accepted the key, or why not; `None` if no call was made, or calls failed
-    /// for another reason.
-    pub(crate) key: Option<Result<(), ApiError>>,
-    /// The drops whose parts changed in a way that status.json shows.
-    pub(crate) changed: BTreeSet<DropId>,
-    /// The first failure.
-    pub(crate) outcome: Result<()>,
-}
-
 enum Done {
     Answered(Request, Result<Reported, ApiError>),
     Applied(usize, Result<Box<Applied>>),
@@ -59,6 +48,9 @@ struct Stream<'a> {
     tick: Tick<'a>,
     parts: &'a mut Vec<PartRecord>,
     changed: BTreeSet<DropId>,
+    /// The drops whose report is recorded as due.
+    due: BTreeSet<DropId>,
+    hosts: Option<Result<(), String>>,
     state: PollState,
     by_job: HashMap<String, usize>,
     /// The parts whose jobs are asked for, in order: first those whose jobs are reported, then
@@ -89,12 +81,12 @@ pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> 
     let ledger = &tick.services.ledger;
     let state = match ledger.poll_state().await {
         Ok(state) => state,
-        Err(error) => return Fetched { key: None, changed: BTreeSet::new(), outcome: Err(error) },
+        Err(error) => return Fetched::nothing(Err(error)),
     };
     let mut stream = Stream::new(*tick, parts, state);
     let asked = stream.unrecorded.len();
     if asked == 0 {
-        return Fetched { key: None, changed: BTreeSet::new(), outcome: Ok(()) };
+        return Fetched::nothing(Ok(()));
     }
     let mut queries = stream.queries();
     let time = tick.deadline.left_before(FOR_THE_REST);
@@ -105,41 +97,16 @@ pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> 
     stream.remember(&outcome);
     let saved = ledger.save_poll_state(&stream.state).await;
     let count = Count { asked, recorded: asked - stream.unrecorded.len() };
-    let (changed, written) = (stream.changed, stream.outcome.and(saved));
+    let (mut changed, hosts) = (stream.changed, stream.hosts);
+    changed.append(&mut stream.due);
+    let written = stream.outcome.and(saved);
     let key = match &outcome.failure {
         Some(ApiError::Key) => Some(Err(ApiError::Key)),
         Some(ApiError::NoKey(error)) => Some(Err(ApiError::NoKey(anyhow!("{error:#}")))),
         _ if outcome.reported => Some(Ok(())),
         _ => None,
     };
-    Fetched { key, changed, outcome: count.summarize(tick, outcome, written) }
-}
-
-/// How many jobs are open, and for how many of them an answer was recorded.
-struct Count {
-    asked: usize,
-    recorded: usize,
-}
-
-impl Count {
-    /// The outcome of the queries, as the tick reports it; `written` is that of the writes.
-    fn summarize(&self, tick: &Tick<'_>, outcome: Outcome, written: Result<()>) -> Result<()> {
-        let Count { asked, recorded } = *self;
-        let none_reported = !outcome.reported && outcome.left_out > 0;
-        tick.services.metrics.count(Metric::NoJobReported, u64::from(none_reported));
-        if none_reported {
-            let error = format!("the API reports none of {asked} jobs: another account's key?");
-            tracing::error!(alarm = "no_job_reported", error, "no job is taken for absent");
-            return Err(anyhow!(error));
-        }
-        let failure = outcome.failure.map_or(written, |error| Err(error.into()));
-        let count = format!("{recorded} of {asked} jobs asked");
-        match failure {
-            failure if recorded == asked => failure,
-            Err(error) => Err(error.context(count)),
-            Ok(()) => Err(anyhow!("{count}; the next tick begins with the others")),
-        }
-    }
+    Fetched { key, hosts, changed, outcome: count.summarize(tick, outcome, written) }
 }
 
 impl<'a> Stream<'a> {
@@ -166,6 +133,8 @@ impl<'a> Stream<'a> {
         Stream {
             tick,
             changed: BTreeSet::new(),
+            due: BTreeSet::new(),
+            hosts: None,
             state,
             by_job,
             unasked: order.iter().flatten().copied().collect(),
@@ -220,12 +189,29 @@ impl<'a> Stream<'a> {
         for (job, answer) in answers {
             let Some(&i) = self.by_job.get(&job) else { continue };
             self.unasked.remove(&i);
+            self.check_host(&answer);
             match &answer {
                 JobAnswer::Job(job) if job.state == JobState::Initialized => {
                     self.waiting.push((i, answer))
                 }
                 _ => self.to_apply.push_back((i, answer)),
             }
+        }
+    }
+
+    /// Checks the host of a completed job's results as soon as the API names it: a day before they
+    /// may be collected.
+    fn check_host(&mut self, answer: &JobAnswer) {
+        let JobAnswer::Job(job) = answer else { return };
+        let Some(url) = &job.output_file_url else { return };
+        match self.tick.services.transfer.check(url) {
+            Err(TransferError::Host(host)) if !matches!(self.hosts, Some(Err(_))) => {
+                self.hosts = Some(Err(host));
+            }
+            Ok(()) => {
+                self.hosts.get_or_insert(Ok(()));
+            }
+            Err(_) => {}
         }
     }
 
@@ -275,10 +261,17 @@ impl<'a> Stream<'a> {
         let when = self.tick.when(self.state.started_at);
         let part = self.parts[i].clone();
         let action = decide(&part, answer, &when);
+        let is_due = action != Action::Nothing && self.due.insert(part.drop.clone());
         self.in_progress[WRITES] += 1;
         let tick = self.tick;
         self.work.push(
             async move {
+                if is_due
+                    && let Err(error) =
+                        tick.services.ledger.begin_report(&part.drop, tick.report_name).await
+                {
+                    return Done::Applied(i, Err(error));
+                }
                 let applied = Box::pin(apply(&tick, &part, action)).await;
                 Done::Applied(i, applied.map(Box::new))
             }

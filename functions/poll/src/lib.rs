@@ -14,8 +14,11 @@ mod backlog;
 mod cancel;
 mod context;
 mod fetch_jobs;
+mod fetched;
 mod queries;
 mod recover;
+mod report;
+mod stack;
 mod sweep;
 mod tick;
 

@@ -5,9 +5,9 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
 use moondrop_shared::lifecycle::{
-    cancel_parts, conclude_if_ended, is_to_be_cancelled, set_problem, try_report,
+    DueReport, cancel_parts, conclude_if_ended, is_to_be_cancelled, set_drop_problem,
 };
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
@@ -38,12 +38,13 @@ pub(crate) async fn cancel(services: &Services, mut drop: DropRecord) -> Result<
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
+    let due = DueReport::begin(services, &drop.id).await?;
     // What stopped its uploads does not matter any more.
-    let drop = set_problem(services, &drop, None).await?;
+    let drop = set_drop_problem(services, &drop, DropProblem::Create, None).await?;
     let mut parts = services.ledger.parts(&drop.id).await?;
     parts.retain(is_to_be_cancelled);
     let (_, outcome) = cancel_parts(services, parts, Timestamp::now()).await;
-    try_report(services, &drop).await;
+    due.make(services, &drop).await;
     outcome
 }
 

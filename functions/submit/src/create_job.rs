@@ -1,9 +1,10 @@
 //! Creates a job for a part, and interprets the API's refusals.
 
-use crate::outcome::{PartOutcome, cancel, count_failure};
+use crate::outcome::{Cause, PartOutcome, cancel, count_failure};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::JobName;
 use moondrop_shared::part::{PartFailure, PartRecord};
@@ -107,7 +108,7 @@ async fn not_created(
     error: ApiError,
 ) -> Result<PartOutcome> {
     let now = Timestamp::now();
-    let problem = match &error {
+    let cause = match &error {
         ApiError::Invalid(message) => {
             let since = refusals.add_invalid(now);
             if now.duration_since(since).unsigned_abs() >= services.settings.confirm_after {
@@ -118,17 +119,19 @@ async fn not_created(
                 }
                 return Ok(PartOutcome::Done);
             }
-            Problem::create_invalid(message)
+            Cause::Create(Problem::create_invalid(message))
         }
         ApiError::Refused(message) | ApiError::NotFound(message) => {
             refusals.add(now);
-            Problem::create_refused(message)
+            Cause::Create(Problem::create_refused(message))
         }
-        ApiError::Key | ApiError::NotPermitted(_) => Problem::key_refused(),
-        ApiError::NoKey(_) => Problem::no_key(),
-        ApiError::Busy { .. } => Problem::api_busy(),
+        ApiError::Key | ApiError::NotPermitted(_) => {
+            Cause::Stack(StackCause::Key, Problem::key_refused())
+        }
+        ApiError::NoKey(_) => Cause::Stack(StackCause::Key, Problem::no_key()),
+        ApiError::Busy { .. } => Cause::Create(Problem::api_busy()),
         ApiError::Unreachable(_) | ApiError::Unclear(_) | ApiError::Unknown(_) => {
-            Problem::api_unclear()
+            Cause::Create(Problem::api_unclear())
         }
     };
     let error = describe(&error.into());
@@ -136,5 +139,5 @@ async fn not_created(
         drop = %part.drop, part = part.plan.number, error,
         "no job was created, or none we know of"
     );
-    Ok(PartOutcome::Later(problem))
+    Ok(PartOutcome::Later(cause))
 }

@@ -22,9 +22,9 @@ use accept::Announced;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::{DropProblem, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::{conclude_if_ended, set_problem, try_report};
+use moondrop_shared::lifecycle::{conclude_if_ended, set_drop_problem, try_report};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::logs;
@@ -116,19 +116,14 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
             .await
             .with_context(|| format!("cancel the drop {id}"));
     }
-    if drop.problem.is_some() {
-        // This invocation tries again what the drop waited for. Reported before the heartbeat: a
-        // problem that is still in status.json after it is of this invocation.
-        drop = set_problem(services, &drop, None).await?;
-        try_report(services, &drop).await;
-    }
     drop = services.ledger.heartbeat(&drop, Timestamp::now()).await?.record;
     if drop.state == DropState::Checking {
         try_report(services, &drop).await;
         drop = match check::check_and_plan(services, &drop, deadline).await {
             Ok(drop) => drop,
             Err(error) => {
-                drop = set_problem(services, &drop, Some(check::problem(&error))).await?;
+                let problem = Some(check::problem(&error));
+                drop = set_drop_problem(services, &drop, DropProblem::Check, problem).await?;
                 try_report(services, &drop).await;
                 return Err(error.context(format!("check the drop {id}")));
             }

@@ -1,5 +1,6 @@
 //! The outcome of a part in one invocation.
 
+use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::part::{PartFailure, PartRecord};
 use moondrop_shared::problem::Problem;
@@ -16,7 +17,26 @@ pub(crate) enum PartOutcome {
     /// It was not uploaded: the time was over, or another part's problem stopped the uploads.
     Left,
     /// It was not uploaded, for this reason; trying again may help.
-    Later(Problem),
+    Later(Cause),
+}
+
+/// Why a part was not uploaded, by what has the problem.
+#[derive(Debug, Clone)]
+pub(crate) enum Cause {
+    /// The part alone.
+    Part(Problem),
+    /// The drop: the API creates no job for it.
+    Create(Problem),
+    /// The whole stack.
+    Stack(StackCause, Problem),
+}
+
+impl Cause {
+    pub(crate) fn problem(&self) -> &Problem {
+        match self {
+            Cause::Part(problem) | Cause::Create(problem) | Cause::Stack(_, problem) => problem,
+        }
+    }
 }
 
 /// Reports a part that ended without its rows being sent. Counted once: only one attempt ends it.

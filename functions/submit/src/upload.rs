@@ -6,14 +6,17 @@
 //! to the recorded URL.
 
 use crate::create_job::{JobOutcome, Refusals, Since, create_job};
-use crate::outcome::PartOutcome;
+use crate::outcome::{Cause, PartOutcome};
 use crate::upload_part::{repeat_part, upload_part};
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use moondrop_shared::drop::{DropRecord, DropState};
+use moondrop_shared::drop::stack::StackCause;
+use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::{header, set_problem, try_report};
+use moondrop_shared::lifecycle::{
+    DueReport, Seen, header, note_stack_problem, set_drop_problem, try_report,
+};
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
@@ -37,6 +40,7 @@ pub(crate) async fn upload(
     drop: DropRecord,
     deadline: Deadline,
 ) -> Result<()> {
+    let due = DueReport::begin(services, &drop.id).await?;
     let mut pending = services.ledger.parts(&drop.id).await?;
     pending.retain(is_pending);
     // Read once before any job is created: with a record that was changed, none is.
@@ -45,6 +49,7 @@ pub(crate) async fn upload(
         // Before the first create: the sweep finds a job whose id never reached us.
         services.ledger.schedule_sweep(&drop.id, Timestamp::now() + SWEEP_AFTER).await?;
     }
+    let began = Timestamp::now();
     let uploader = Uploader {
         services,
         drop: &drop,
@@ -60,11 +65,13 @@ pub(crate) async fn upload(
         // No part waits for a job any more: the refused ones have ended.
         uploader.refusals.clear();
     }
-    let since = uploader.refusals.since();
-    record(services, &drop, since, &progress).await?;
-    match progress.problem {
+    note_stack_problems(services, &progress, began).await;
+    let recorded = record(services, &drop, uploader.refusals.since(), &progress).await?;
+    due.make(services, &recorded).await;
+    match progress.causes.first() {
         _ if progress.left == 0 => Ok(()),
-        Some(Problem { code, message, .. }) => {
+        Some(cause) => {
+            let Problem { code, message, .. } = cause.problem();
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
         }
         None => bail!(
@@ -86,22 +93,53 @@ struct Progress {
     left: usize,
     /// Parts that wait for poll.
     waiting: usize,
-    /// Why the first of the parts that are left was not uploaded.
-    problem: Option<Problem>,
+    /// Why parts that are left were not uploaded, the first one first; those of parts alone stand
+    /// in their records.
+    causes: Vec<Cause>,
+    /// Parts that got a job, or rows, in this invocation.
+    created: usize,
+    uploaded: usize,
 }
 
 impl Progress {
-    fn add(&mut self, outcome: PartOutcome) {
-        match outcome {
+    fn add(&mut self, part: Uploaded) {
+        self.created += usize::from(part.created);
+        self.uploaded += usize::from(part.uploaded);
+        match part.outcome {
             PartOutcome::Done => {}
             PartOutcome::Waits => self.waiting += 1,
             PartOutcome::Left => self.left += 1,
-            PartOutcome::Later(problem) => {
+            PartOutcome::Later(cause) => {
                 self.left += 1;
-                self.problem.get_or_insert(problem);
+                self.causes.push(cause);
             }
         }
     }
+
+    /// The first problem of a cause of the stack.
+    fn of_stack(&self, wanted: StackCause) -> Option<Problem> {
+        self.causes.iter().find_map(|cause| match cause {
+            Cause::Stack(cause, problem) if *cause == wanted => Some(problem.clone()),
+            _ => None,
+        })
+    }
+
+    /// The first problem of creating jobs.
+    fn of_create(&self) -> Option<Problem> {
+        self.causes.iter().find_map(|cause| match cause {
+            Cause::Create(problem) => Some(problem.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// What became of a part in this invocation.
+struct Uploaded {
+    outcome: PartOutcome,
+    /// The API created a job for it.
+    created: bool,
+    /// Its rows were uploaded.
+    uploaded: bool,
 }
 
 /// The uploads of one drop in one invocation.
@@ -126,55 +164,81 @@ impl Uploader<'_> {
         progress
     }
 
-    /// Stops before Lambda would kill the invocation, so that it still reports its progress. The
-    /// sweep finds a job that was being created at that moment.
-    async fn upload_in_time(&self, part: PartRecord) -> PartOutcome {
+    async fn upload_in_time(&self, part: PartRecord) -> Uploaded {
         let span = tracing::error_span!("part", part = part.plan.number);
-        let upload = async {
-            match tokio::time::timeout(self.deadline.last_moment(), self.upload(part)).await {
-                Ok(Ok(outcome)) => outcome,
+        Box::pin(self.upload(part).instrument(span)).await
+    }
+
+    /// Takes a part as far as it gets.
+    async fn upload(&self, mut part: PartRecord) -> Uploaded {
+        let mut done = Uploaded { outcome: PartOutcome::Left, created: false, uploaded: false };
+        while !self.deadline.is_near() && !self.stop.load(Ordering::Relaxed) {
+            let state = part.state;
+            // Stops before Lambda would kill the invocation, so that it still reports its progress.
+            // The sweep finds a job that was being created at that moment.
+            let step = tokio::time::timeout(self.deadline.last_moment(), self.step(&part)).await;
+            match step {
+                Err(_) => return done,
+                Ok(Ok(Step::Goes(next))) => {
+                    part = *next;
+                    done.created |= state == PartState::Planned;
+                    continue;
+                }
+                Ok(Ok(Step::Ends(outcome))) => {
+                    done.uploaded =
+                        state == PartState::Created && matches!(outcome, PartOutcome::Done);
+                    done.outcome = outcome;
+                }
                 // A failed part does not affect the others.
                 Ok(Err(error)) => {
                     tracing::warn!(error = describe(&error), "a part could not be uploaded");
-                    PartOutcome::Later(Problem::part_failed())
+                    done.outcome = PartOutcome::Later(Cause::Part(Problem::part_failed()));
                 }
-                Err(_) => PartOutcome::Left,
             }
-        };
-        Box::pin(upload.instrument(span)).await
+            if let PartOutcome::Later(cause) = &done.outcome {
+                self.stopped(&part, cause).await;
+            }
+            return done;
+        }
+        done
     }
 
-    async fn upload(&self, mut part: PartRecord) -> Result<PartOutcome> {
+    async fn step(&self, part: &PartRecord) -> Result<Step> {
         let Uploader { services, drop, .. } = self;
-        loop {
-            if self.deadline.is_near() || self.stop.load(Ordering::Relaxed) {
-                return Ok(PartOutcome::Left);
+        let outcome = match part.state {
+            // Cancelled since it was read.
+            PartState::Planned if part.cancelled_at.is_some() => {
+                services.ledger.cancel_part(part, Timestamp::now()).await?;
+                PartOutcome::Done
             }
-            let outcome = match part.state {
-                // Cancelled since it was read.
-                PartState::Planned if part.cancelled_at.is_some() => {
-                    services.ledger.cancel_part(&part, Timestamp::now()).await?;
-                    PartOutcome::Done
-                }
-                PartState::Planned => {
-                    match create_job(services, drop, &part, &self.refusals).await? {
-                        JobOutcome::Recorded(recorded) => {
-                            part = *recorded;
-                            continue;
-                        }
-                        JobOutcome::None(outcome) => outcome,
-                    }
-                }
-                PartState::Created => upload_part(services, drop, &part).await?,
-                PartState::Uploaded => repeat_part(services, drop, &part).await?,
-                _ => PartOutcome::Done,
-            };
-            if matches!(&outcome, PartOutcome::Later(problem) if problem.code.stops_uploads()) {
-                self.stop.store(true, Ordering::Relaxed);
-            }
-            return Ok(outcome);
+            PartState::Planned => match create_job(services, drop, part, &self.refusals).await? {
+                JobOutcome::Recorded(recorded) => return Ok(Step::Goes(recorded)),
+                JobOutcome::None(outcome) => outcome,
+            },
+            PartState::Created => upload_part(services, drop, part).await?,
+            PartState::Uploaded => repeat_part(services, drop, part).await?,
+            _ => PartOutcome::Done,
+        };
+        Ok(Step::Ends(outcome))
+    }
+
+    /// Records what stopped a part, or stops the others if it stops them all.
+    async fn stopped(&self, part: &PartRecord, cause: &Cause) {
+        if cause.problem().code.stops_uploads() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        let Cause::Part(problem) = cause else { return };
+        if let Err(error) = self.services.ledger.set_part_problem(part, problem).await {
+            tracing::warn!(error = describe(&error), "the part's problem was not recorded");
         }
     }
+}
+
+/// One step of a part.
+enum Step {
+    /// It has a job now, in this record.
+    Goes(Box<PartRecord>),
+    Ends(PartOutcome),
 }
 
 /// Marks the drop as active and reports its progress, again and again, in parallel with the
@@ -197,32 +261,47 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
     }
 }
 
-/// Records and reports the outcome of the uploads.
+/// Records what the uploads show of the stack: that it was refused, or that it was accepted. What
+/// was not tried shows nothing.
+async fn note_stack_problems(services: &Services, progress: &Progress, began: Timestamp) {
+    let shown =
+        [(StackCause::Key, progress.created > 0), (StackCause::UploadHost, progress.uploaded > 0)];
+    for (cause, is_accepted) in shown {
+        let problem = progress.of_stack(cause);
+        if problem.is_some() || is_accepted {
+            note_stack_problem(services, Seen { cause, problem, began }).await;
+        }
+    }
+}
+
+/// Records the outcome of the uploads.
 async fn record(
     services: &Services,
     drop: &DropRecord,
     since: Since,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<DropRecord> {
     let now = Timestamp::now();
-    let mut next = DropRecord { active_at: now, problem: progress.problem.clone(), ..drop.clone() };
+    let mut next = DropRecord { active_at: now, ..drop.clone() };
     (next.refused_since, next.invalid_since) = (since.refused, since.invalid);
     if since != Since::of(drop) {
         services.ledger.set_refusals(&next).await?;
     }
-    let recorded =
-        if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
-            next.state = DropState::Evaluating;
-            next.times.uploaded_at = Some(now);
-            services.ledger.move_drop(&next, DropState::Uploading).await?.record
-        } else {
-            let active = services.ledger.heartbeat(&next, now).await?;
-            // A drop that moved on is another attempt's: what stopped this one is not its problem.
-            match active.ours {
-                true => set_problem(services, &active.record, next.problem).await?,
-                false => active.record,
-            }
-        };
-    try_report(services, &recorded).await;
-    Ok(())
+    if progress.left == 0 && progress.waiting == 0 && drop.state == DropState::Uploading {
+        next.state = DropState::Evaluating;
+        next.times.uploaded_at = Some(now);
+        return Ok(services.ledger.move_drop(&next, DropState::Uploading).await?.record);
+    }
+    let active = services.ledger.heartbeat(&next, now).await?;
+    // A drop that moved on is another attempt's: what stopped this one is not its problem.
+    let problem = match progress.of_create() {
+        Some(problem) => Some(problem),
+        None if progress.created > 0 || progress.left == 0 => None,
+        // No job was asked for.
+        None => return Ok(active.record),
+    };
+    match active.ours {
+        true => set_drop_problem(services, &active.record, DropProblem::Create, problem).await,
+        false => Ok(active.record),
+    }
 }

@@ -1,10 +1,11 @@
 //! Uploads a part's rows to its job.
 
-use crate::outcome::{PartOutcome, cancel, count_failure};
+use crate::outcome::{Cause, PartOutcome, cancel, count_failure};
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{SignedUrl, UPLOAD_URL_USED_FOR};
 use moondrop_shared::lifecycle::PartSource;
@@ -33,7 +34,8 @@ pub(crate) async fn upload_part(
         return Ok(PartOutcome::Waits);
     }
     if let Err(TransferError::Host(host)) = services.transfer.check(url) {
-        return Ok(PartOutcome::Later(Problem::host_refused("wants the rows uploaded to", &host)));
+        let problem = Problem::host_refused("wants the rows uploaded to", &host);
+        return Ok(PartOutcome::Later(Cause::Stack(StackCause::UploadHost, problem)));
     }
     // Read before the beginning is recorded: a part that cannot be read must not look as if it was
     // sent.
@@ -78,7 +80,7 @@ pub(crate) async fn upload_part(
         Err(error) => {
             let error = describe(&error.into());
             tracing::warn!(drop = %drop.id, part = number, job, error, "the upload failed");
-            Ok(PartOutcome::Later(Problem::upload_failed()))
+            Ok(PartOutcome::Later(Cause::Part(Problem::upload_failed())))
         }
     }
 }

@@ -1,8 +1,10 @@
-//! A drop: its record, and its `status.json`.
+//! A drop: its record, its problems, and its `status.json`.
 
 #![warn(missing_docs)]
 
+pub mod problems;
 mod record;
+pub mod stack;
 pub mod status;
 
-pub use record::{DropRecord, DropState, OnBadRows, Plan, Terms, Times};
+pub use record::{DropProblem, DropRecord, DropState, OnBadRows, Plan, Terms, Times};

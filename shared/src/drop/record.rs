@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use crate::source::{DropId, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The state of a drop. The last four are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,9 +117,25 @@ pub struct DropRecord {
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// Why it was refused or given up, or what it waits for.
+    /// Why it ended otherwise than as `completed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// [`DropProblem::Check`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_problem: Option<Problem>,
+    /// [`DropProblem::Create`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_problem: Option<Problem>,
+    /// [`DropProblem::Publish`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_problem: Option<Problem>,
+    /// The versions of the policy by which its rows were judged, once published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy_versions: Vec<String>,
+    /// The functions that are to report a change in `status.json`, each by a name of its own: what
+    /// one that died did not report, poll reports.
+    #[serde(default, skip_serializing)]
+    pub reports_due: BTreeSet<String>,
     /// Since when the API has refused to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
@@ -158,6 +175,11 @@ impl DropRecord {
             state: DropState::Checking,
             plan: None,
             problem: None,
+            check_problem: None,
+            create_problem: None,
+            publish_problem: None,
+            policy_versions: Vec::new(),
+            reports_due: BTreeSet::new(),
             refused_since: None,
             invalid_since: None,
             cancelled_at: None,
@@ -192,11 +214,44 @@ impl DropRecord {
         ObjectKey::status(&self.folder)
     }
 
+    /// The key of `parts.json`.
+    #[must_use]
+    pub fn parts_key(&self) -> ObjectKey {
+        ObjectKey::parts(&self.folder)
+    }
+
+    /// Whether the user cancelled it, and it has not ended.
+    #[must_use]
+    pub fn is_being_cancelled(&self) -> bool {
+        self.cancelled_at.is_some() && !self.state.is_final()
+    }
+
+    /// The problem of one kind that it waits for.
+    #[must_use]
+    pub fn waits_for(&self, kind: DropProblem) -> Option<&Problem> {
+        match kind {
+            DropProblem::Check => self.check_problem.as_ref(),
+            DropProblem::Create => self.create_problem.as_ref(),
+            DropProblem::Publish => self.publish_problem.as_ref(),
+        }
+    }
+
     /// Whether its end is recorded, but not yet reported and announced.
     #[must_use]
     pub fn is_to_be_concluded(&self) -> bool {
         self.state.is_final() && self.closed_at.is_none()
     }
+}
+
+/// The kinds of problems that a drop waits for. Each is set and removed by one step only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropProblem {
+    /// Its file could not be checked.
+    Check,
+    /// The API creates no job for it.
+    Create,
+    /// Its results could not be published.
+    Publish,
 }
 
 /// The settings that a drop keeps from when it is accepted.

@@ -1,6 +1,8 @@
 //! `status.json`: the state of a drop, for people and programs. It is always written from the
 //! ledger, so the two never disagree. Within a version ([`STATUS_SCHEMA`]), fields are only added.
 
+use crate::drop::problems::{MOST_PROBLEMS, OwnedProblem, policy_versions, problems};
+use crate::drop::stack::StackProblems;
 use crate::drop::{DropRecord, DropState, Times};
 use crate::object_key::ObjectKey;
 use crate::part::{PartRecord, PartState};
@@ -13,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// The name and version of the format.
 pub const STATUS_SCHEMA: &str = "moondrop.status/2";
+/// The most parts that `status.json` lists.
+pub const MOST_PARTS: usize = 1_000;
 
 /// The state of a drop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,9 +37,19 @@ pub struct Status {
     /// When the user asked for it to be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_at: Option<Timestamp>,
-    /// What is wrong, why, and what happens next; absent while all is well.
+    /// The first of `problems`; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// What is wrong with the drop, its parts and the stack, gravest first: at most
+    /// [`MOST_PROBLEMS`].
+    #[serde(default)]
+    pub problems: Vec<OwnedProblem>,
+    /// How many problems there are.
+    #[serde(default)]
+    pub problem_count: u64,
+    /// The versions of the policy by which rows were judged, as far as the API reports them.
+    #[serde(default)]
+    pub policy_versions: Vec<String>,
     /// Rows by outcome. `total` is `null` until the file is checked; `pending` have no outcome yet.
     pub rows: Rows,
     /// What is unusual in the API's results.
@@ -45,7 +59,7 @@ pub struct Status {
     pub labels: BTreeMap<String, LabelCount>,
     /// Parts by state.
     pub parts_by_state: BTreeMap<String, u64>,
-    /// Each part and its job.
+    /// Each part and its job; of more than [`MOST_PARTS`] the first ones, and all in `parts.json`.
     pub parts: Vec<PartStatus>,
     /// The objects of the results bucket that exist.
     pub files: Files,
@@ -110,6 +124,15 @@ pub struct PartStatus {
     /// The state of its job, as last reported by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
+    /// The id of the policy that the job names; `null` if the API does not report it.
+    #[serde(default)]
+    pub policy_id: Option<String>,
+    /// The version of the policy that judged the job; `null` if the API does not report it.
+    #[serde(default)]
+    pub policy_version: Option<String>,
+    /// When the API last changed the job's record; `null` if it does not report that.
+    #[serde(default)]
+    pub job_updated_at: Option<Timestamp>,
     /// Why it has no results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -136,6 +159,9 @@ pub struct Files {
     /// `rejected.csv`, if a row or the file was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<ObjectKey>,
+    /// `parts.json`, if there are more than [`MOST_PARTS`] parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<ObjectKey>,
     /// This file.
     pub status: ObjectKey,
 }
@@ -152,25 +178,34 @@ pub struct Sizes {
     pub results: Option<u64>,
 }
 
+/// What a status is made of: the ledger's records at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The drop.
+    pub drop: &'a DropRecord,
+    /// All its parts, in order.
+    pub parts: &'a [PartRecord],
+    /// The problems of the stack.
+    pub stack: &'a StackProblems,
+    /// The number of rows checked so far, while the file is being checked.
+    pub checked: u64,
+    /// The moment.
+    pub now: Timestamp,
+}
+
 impl Status {
-    /// The status of a drop from its records. `checked` is the number of rows checked so far, while
-    /// the file is being checked.
+    /// The status of a drop from its records.
     #[must_use]
-    pub fn of(drop: &DropRecord, parts: &[PartRecord], checked: u64, now: Timestamp) -> Self {
-        let plan = drop.plan.as_ref();
-        let mut tally = Tally::default();
+    pub fn of(snapshot: &Snapshot<'_>) -> Self {
+        let Snapshot { drop, parts, stack, checked, now } = *snapshot;
+        let (tally, total) = (tally_of(drop, parts), drop.plan.as_ref().map(|plan| plan.rows));
         let mut parts_by_state = BTreeMap::new();
         for part in parts {
             *parts_by_state.entry(part.state.as_str().to_owned()).or_default() += 1;
-            if let Some(collected) = &part.collected {
-                tally.add(&collected.tally);
-            }
         }
-        let total = plan.map(|p| p.rows);
-        let is_being_cancelled = drop.cancelled_at.is_some() && !drop.state.is_final();
-        if drop.state == DropState::Rejected {
-            tally.rows.rejected = plan.map_or(0, |p| p.rejected);
-        }
+        let mut problems = problems(drop, parts, stack);
+        let problem_count = problems.len() as u64;
+        problems.truncate(MOST_PROBLEMS);
         Status {
             schema: STATUS_SCHEMA.to_owned(),
             drop: drop.id.to_string(),
@@ -179,11 +214,10 @@ impl Status {
             policy: drop.policy.clone(),
             state: drop.state,
             cancelled_at: drop.cancelled_at,
-            problem: drop
-                .problem
-                .clone()
-                .or_else(|| is_being_cancelled.then(Problem::being_cancelled))
-                .or_else(|| parts.iter().find_map(PartRecord::problem)),
+            problem: problems.first().map(|first| first.problem.clone()),
+            problems,
+            problem_count,
+            policy_versions: policy_versions(parts),
             rows: Rows {
                 total,
                 checked: total.unwrap_or(checked),
@@ -204,7 +238,7 @@ impl Status {
             },
             labels: tally.labels,
             parts_by_state,
-            parts: parts.iter().map(PartStatus::of).collect(),
+            parts: parts.iter().take(MOST_PARTS).map(PartStatus::of).collect(),
             files: Files::of(drop),
             times: drop.times.clone(),
             sizes: Sizes {
@@ -217,13 +251,57 @@ impl Status {
     }
 }
 
+/// The counts of a drop's rows: those of its collected parts, and the rejected rows of the others,
+/// which are known since the check.
+fn tally_of(drop: &DropRecord, parts: &[PartRecord]) -> Tally {
+    let mut tally = Tally::default();
+    for part in parts {
+        match &part.collected {
+            Some(collected) => tally.add(&collected.tally),
+            None => tally.rows.rejected += part.plan.rows - part.plan.accepted,
+        }
+    }
+    if drop.state == DropState::Rejected || drop.plan.is_none() {
+        tally.rows.rejected = drop.plan.as_ref().map_or(0, |plan| plan.rejected);
+    }
+    tally
+}
+
+/// `parts.json`: every part of a drop that has more than [`MOST_PARTS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsFile {
+    /// [`STATUS_SCHEMA`].
+    pub schema: String,
+    /// The drop's identity.
+    pub drop: String,
+    /// Each part and its job, as in `status.json`.
+    pub parts: Vec<PartStatus>,
+    /// When this was written.
+    pub updated_at: Timestamp,
+}
+
+impl PartsFile {
+    /// The parts of a drop from their records.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot<'_>) -> Self {
+        PartsFile {
+            schema: STATUS_SCHEMA.to_owned(),
+            drop: snapshot.drop.id.to_string(),
+            parts: snapshot.parts.iter().map(PartStatus::of).collect(),
+            updated_at: snapshot.now,
+        }
+    }
+}
+
 impl Files {
     /// The files of a drop that exist.
     #[must_use]
     pub fn of(drop: &DropRecord) -> Self {
         let has_rejections =
             drop.state == DropState::Rejected || drop.plan.as_ref().is_some_and(|p| p.rejected > 0);
+        let parts = drop.plan.as_ref().map_or(0, |plan| plan.parts as usize);
         Files {
+            parts: (parts > MOST_PARTS).then(|| drop.parts_key()),
             results: drop.results_bytes.map(|_| drop.results_key()),
             rejected: has_rejections.then(|| drop.rejected_key()),
             status: drop.status_key(),
@@ -241,6 +319,9 @@ impl PartStatus {
             rejected: part.plan.rows - part.plan.accepted,
             job: part.job_id.clone(),
             job_state: part.job_state.as_ref().map(|s| s.as_str().to_owned()),
+            policy_id: part.provenance.as_ref().and_then(|p| p.policy_id.clone()),
+            policy_version: part.provenance.as_ref().and_then(|p| p.policy_version.clone()),
+            job_updated_at: part.provenance.as_ref().and_then(|p| p.updated_at),
             reason: part.failure.as_ref().map(|f| f.reason.clone()),
             problem: part.problem(),
             held: part

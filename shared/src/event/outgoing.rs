@@ -1,6 +1,7 @@
 //! The events that Moondrop puts on its bus.
 
 use super::ObjectCreatedDetail;
+use crate::drop::problems::mixed_versions;
 use crate::drop::status::Files;
 use crate::drop::{DropRecord, DropState};
 use crate::object_key::ObjectKey;
@@ -67,6 +68,10 @@ pub struct DropEvent {
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// The versions of the policy by which its rows were judged, as far as the API reports them;
+    /// absent until it is published.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_versions: Vec<String>,
     /// Its rows.
     pub rows: EventRows,
     /// Its files.
@@ -200,7 +205,8 @@ impl DropEvent {
             ended_at: drop.times.ended_at,
             policy: drop.policy.clone(),
             state: drop.state,
-            problem: drop.problem.clone(),
+            problem: drop.problem.clone().or_else(|| mixed_versions(drop, &[])),
+            policy_versions: drop.policy_versions.clone(),
             rows: EventRows { total: drop.plan.as_ref().map(|plan| plan.rows), outcomes },
             files: EventFiles {
                 bucket: results_bucket.to_owned(),

@@ -9,7 +9,7 @@ mod signed_url_hosts;
 mod state;
 
 pub use name::JobName;
-pub use report::{Job, JobError, Reported};
+pub use report::{Job, JobError, Provenance, Reported};
 pub use signed_url::SignedUrl;
 pub use signed_url_hosts::SignedUrlHosts;
 pub use state::JobState;

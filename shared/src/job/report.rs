@@ -3,7 +3,7 @@
 
 use super::{JobState, SignedUrl};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// A job as the API reports it. Proto3 JSON may have `null` for any field, `""` for an absent URL,
@@ -24,12 +24,55 @@ pub struct Job {
     /// `None` also for a value that is no time.
     #[serde(default, deserialize_with = "read_time")]
     pub created_at: Option<Timestamp>,
+    /// See [`Provenance::policy_id`].
+    #[serde(default, deserialize_with = "read_string")]
+    pub policy_id: String,
+    /// See [`Provenance::policy_version`].
+    #[serde(default, deserialize_with = "read_string")]
+    pub policy_version_id: String,
+    /// `None` also for a value that is no time.
+    #[serde(default, deserialize_with = "read_time")]
+    pub updated_at: Option<Timestamp>,
     /// Why it failed.
     #[serde(default, deserialize_with = "optional_error")]
     pub error: Option<JobError>,
     /// Where its results are, once it is completed; each GET gives a new URL.
     #[serde(default, deserialize_with = "optional_url")]
     pub output_file_url: Option<SignedUrl>,
+}
+
+/// By what a job was judged, as the API reports it. What the API leaves out is `None`: it is never
+/// guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The policy's id.
+    pub policy_id: Option<String>,
+    /// The id of the version of the policy that was active when the job started.
+    pub policy_version: Option<String>,
+    /// When the API last changed the job's record.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// The longest id that is kept, in bytes.
+const LONGEST_ID: usize = 128;
+
+impl Job {
+    /// By what it was judged; `None` if the API reports nothing of it.
+    #[must_use]
+    pub fn provenance(&self) -> Option<Provenance> {
+        let id = |text: &str| {
+            let is_id = (1..=LONGEST_ID).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_graphic());
+            (is_id && !text.contains("://")).then(|| text.to_owned())
+        };
+        let reported = Provenance {
+            policy_id: id(&self.policy_id),
+            policy_version: id(&self.policy_version_id),
+            updated_at: self.updated_at,
+        };
+        (reported != Provenance::default()).then_some(reported)
+    }
 }
 
 /// An error in a job's record or in an answer. Proto3 JSON may have an empty one, which is read as

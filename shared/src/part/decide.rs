@@ -22,6 +22,12 @@
 //! A claim is safe: nothing is uploaded to the job of a claimed part, and a part to which nothing
 //! was sent is claimed only on the condition that no upload began (`Ledger::abandon`).
 
+mod action;
+mod cancelled;
+
+pub use action::{Action, JobAnswer, JobChange, JobFailure, When};
+pub use cancelled::CANCEL_PATIENCE;
+
 use crate::job::{Job, JobState, OVERDUE_AFTER, UPLOAD_URL_LIFE, UPLOAD_URL_USED_FOR};
 use crate::part::{NotStarted, PartFailure, PartRecord, PartState};
 use cancelled::Cancelled;
@@ -47,95 +53,8 @@ pub const ENDED_UNSENT: u32 = 2;
 pub const REPLANS: u32 = 1;
 /// How long after the first answer without it an overdue job is lost.
 pub const OVERDUE_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
-/// How long after the user's request a cancelled part waits for its job to end.
-pub const CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
-/// How long after it asked the API to cancel such a job, poll asks again.
-const CANCEL_REPEATED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// One absence adds at most this many intervals of poll: missed ticks are no absence.
 const MOST_INTERVALS: i32 = 4;
-
-/// The API's answer about a job in one tick.
-#[derive(Debug, Clone)]
-pub enum JobAnswer {
-    /// The API reports the job.
-    Job(Box<Job>),
-    /// The API left it out of an answer that counts: the request was for it alone or with the
-    /// witness, and the API reported at least one job of ours in the tick.
-    Absent,
-    /// The API gave no answer that counts.
-    Nothing,
-}
-
-/// The times that a decision depends on.
-#[derive(Debug, Clone, Copy)]
-pub struct When {
-    /// The tick's time.
-    pub now: Timestamp,
-    /// The time from one tick to the next.
-    pub poll_every: SignedDuration,
-    /// How long a job has to be absent to be lost.
-    pub lost_after: SignedDuration,
-    /// When a job of the stack was last seen to have started.
-    pub started_at: Option<Timestamp>,
-}
-
-/// What to do about a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Do nothing.
-    Nothing,
-    /// Record the job's state and the part's.
-    Record(JobChange),
-    /// Record a job's state that changes nothing: an unknown one, or the known one after it.
-    NoteState(JobState),
-    /// Record for how many seconds in total the job has been absent.
-    NoteAbsent(u64),
-    /// Record that the job is reported again.
-    NoteReported,
-    /// Record that the API did not report a job at an age at which it no longer has to keep it.
-    NoteOverdue,
-    /// The job is lost: its rows end as missing.
-    Lose(PartFailure),
-    /// Claim the part in order to cancel its job.
-    Abandon {
-        /// The job has ended by itself, with nothing sent to it.
-        ended: bool,
-    },
-    /// The part is claimed: cancel its job.
-    Cancel,
-    /// The claimed job will get no rows, or is cancelled: the part gets another.
-    PlanAgain,
-    /// The job has its rows and does not start: record and report that.
-    NoteNotStarted(NotStarted),
-    /// As [`Action::NoteNotStarted`], and upload its rows once more.
-    Repeat(NotStarted),
-    /// The job of a COMPLETED part failed or was cancelled before its results were fetched.
-    Fail(JobFailure),
-    /// The user cancelled the part: ask the API to cancel its job.
-    CancelOnRequest,
-    /// The user cancelled the part, and it ends: nothing was sent, or a day has passed.
-    FailCancelled,
-}
-
-/// A job's new state, and the part's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobChange {
-    /// The job's state.
-    pub job: JobState,
-    /// The part's new state, if it changes.
-    pub state: Option<PartState>,
-    /// Why the part fails, if it does.
-    pub failure: Option<PartFailure>,
-}
-
-/// A job that ended without results.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobFailure {
-    /// The job's state.
-    pub job: JobState,
-    /// Why the part fails.
-    pub failure: PartFailure,
-}
 
 /// Decides about a part from the answer about its job.
 pub fn decide(part: &PartRecord, answer: &JobAnswer, when: &When) -> Action {
@@ -184,7 +103,7 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
             Action::Abandon { ended: true }
         }
         (JobState::Error | JobState::Cancelled, _) if further => {
-            record(job, Some(PartState::Failed), Some(failure(job)))
+            Action::record(job, Some(PartState::Failed), Some(failure(job)))
         }
         // Reported again: end the absence before anything else, or the next one would be added to
         // it.
@@ -209,13 +128,15 @@ fn reported(part: &PartRecord, job: &Job, when: &When) -> Action {
         }
         // Without a URL for its results, a job is not completed yet.
         (JobState::Completed, _) if job.output_file_url.is_none() => still_reported(part, job),
-        (JobState::Completed, _) if further => record(job, Some(PartState::Completed), None),
+        (JobState::Completed, _) if further => {
+            Action::record(job, Some(PartState::Completed), None)
+        }
         // It has started, although the record says that nothing was sent, or that it is being given
         // up: the upload took effect.
         (state, PartState::Created | PartState::Abandoning) if state.is_started() && further => {
-            record(job, Some(PartState::Uploaded), None)
+            Action::record(job, Some(PartState::Uploaded), None)
         }
-        _ if further => record(job, None, None),
+        _ if further => Action::record(job, None, None),
         _ => still_reported(part, job),
     }
 }
@@ -241,7 +162,7 @@ fn not_started(part: &PartRecord, job: &Job, when: &When) -> Action {
         () if waited >= NOT_STARTED_AFTER && part.not_started != Some(problem) => {
             Action::NoteNotStarted(problem)
         }
-        () if job.state.rank() > part.job_rank => record(job, None, None),
+        () if job.state.rank() > part.job_rank => Action::record(job, None, None),
         () => still_reported(part, job),
     }
 }
@@ -338,10 +259,6 @@ fn failure(job: &Job) -> PartFailure {
     PartFailure::failed(reason)
 }
 
-fn record(job: &Job, state: Option<PartState>, failure: Option<PartFailure>) -> Action {
-    Action::Record(JobChange { job: job.state.clone(), state, failure })
-}
-
 /// The job is reported, and is no further along than recorded.
 fn still_reported(part: &PartRecord, job: &Job) -> Action {
     let unknown = |state: &JobState| matches!(state, JobState::Unknown(_));
@@ -357,8 +274,6 @@ fn still_reported(part: &PartRecord, job: &Job) -> Action {
         () => Action::Nothing,
     }
 }
-
-mod cancelled;
 
 #[cfg(test)]
 mod tests;

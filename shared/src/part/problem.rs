@@ -14,7 +14,10 @@ impl PartRecord {
                 .as_ref()
                 .map(|held| held_results(self, held))
                 .or_else(|| self.problem.clone()),
-            _ => self.not_started.map(|problem| not_started(self, problem)),
+            _ => self
+                .not_started
+                .map(|problem| not_started(self, problem))
+                .or_else(|| self.problem.clone()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::PartState;
 use crate::form::SCHEMA;
-use crate::job::{JobState, SignedUrl};
+use crate::job::{JobState, Provenance, SignedUrl};
 use crate::object_key::ObjectKey;
 use crate::plan::PlannedPart;
 use crate::problem::{Code, Problem};
@@ -186,9 +186,12 @@ pub struct PartRecord {
     /// When collect tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// Why collect failed last.
+    /// Why submit could not send its rows, or why collect failed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// What the API reports of its job beside the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// Results that cannot be used, seen once. They are held only if the same bytes come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<Unconfirmed>,
@@ -227,6 +230,12 @@ impl PartRecord {
         let waits =
             matches!(self.state, PartState::Planned | PartState::Created | PartState::Abandoning);
         waits && !self.may_be_sent()
+    }
+
+    /// Whether collecting it fetches results from the API.
+    #[must_use]
+    pub fn asks_api(&self) -> bool {
+        self.state == PartState::Completed && self.job_id.is_some() && self.held.is_none()
     }
 
     /// Whether its rows are to be uploaded once more, and that has not begun.
@@ -269,6 +278,7 @@ impl PartRecord {
             attempts: 0,
             retry_at: None,
             problem: None,
+            provenance: None,
             unconfirmed: None,
             held: None,
             failure: None,

@@ -1,7 +1,8 @@
 //! `status.json`: what a user sees of a drop at each stage, made from the ledger's records alone.
 
 use jiff::Timestamp;
-use moondrop_shared::drop::status::Status;
+use moondrop_shared::drop::stack::StackProblems;
+use moondrop_shared::drop::status::{Snapshot, Status};
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan, Times};
 use moondrop_shared::form::SCHEMA;
 use moondrop_shared::job::SignedUrl;
@@ -39,6 +40,11 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
             rejected,
         }),
         problem: None,
+        check_problem: None,
+        create_problem: None,
+        publish_problem: None,
+        policy_versions: Vec::new(),
+        reports_due: std::collections::BTreeSet::new(),
         refused_since: None,
         invalid_since: None,
         cancelled_at: None,
@@ -73,7 +79,12 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
 }
 
 fn status(meta: &DropRecord, parts: &[PartRecord], checked: u64) -> Value {
-    serde_json::to_value(Status::of(meta, parts, checked, Timestamp::UNIX_EPOCH)).unwrap()
+    serde_json::to_value(written(meta, parts, checked)).unwrap()
+}
+
+fn written(drop: &DropRecord, parts: &[PartRecord], checked: u64) -> Status {
+    let (stack, now) = (&StackProblems::default(), Timestamp::UNIX_EPOCH);
+    Status::of(&Snapshot { drop, parts, stack, checked, now })
 }
 
 #[test]
@@ -150,12 +161,8 @@ fn a_signed_address_never_stands_in_a_status() {
 #[test]
 fn a_status_reads_back_as_it_was_written() {
     let outcomes = Outcomes { evaluated: 8, ..Outcomes::default() };
-    let seen = Status::of(
-        &meta(DropState::Completed, Some((8, 0))),
-        &[part(1, 8, 8, Some(outcomes))],
-        0,
-        Timestamp::UNIX_EPOCH,
-    );
+    let seen =
+        written(&meta(DropState::Completed, Some((8, 0))), &[part(1, 8, 8, Some(outcomes))], 0);
     assert_eq!(
         serde_json::from_str::<Status>(&serde_json::to_string(&seen).unwrap()).unwrap(),
         seen

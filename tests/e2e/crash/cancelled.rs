@@ -94,7 +94,7 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
         let (expected, _) = undisturbed().await;
         let stage = CrashHarness::start(&crate::case::SETTINGS, Duration::from_secs(60)).await;
         stage.plan.arm(&[]);
-        let broken = process(&stage, "cancelled").await;
+        let broken = Box::pin(process(&stage, "cancelled")).await;
         assert!(broken.is_empty(), "{broken:#?} {:#?}", stage.plan.steps());
         (expected, stage.plan.count())
     });
@@ -107,7 +107,7 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
     let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
     let ran = run(cases, &expected, async |stage, name, case, _| {
         stage.plan.arm(&[*case]);
-        process(stage, name).await
+        Box::pin(process(stage, name)).await
     });
     println!("{requests} requests, {} of {} cases, {:.0?}", ran.len(), all.len(), begun.elapsed());
     let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();

@@ -158,10 +158,10 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     let error = world.poll_at(Timestamp::now()).await.unwrap_err();
     assert!(format!("{error:#}").contains("does not let the API key do this"), "{error:#}");
     assert_eq!(completed(&world.states(&dropped.id).await), 39);
-    assert_eq!(world.record(&dropped.id).await.problem, None, "the key is good for the others");
+    assert_eq!(world.problem(&dropped.id).await, None, "the key is good for the others");
     // Alone, with a witness that the key may read.
     world.poll_at(Timestamp::now()).await.unwrap_err();
-    assert_eq!(world.record(&dropped.id).await.problem, None);
+    assert_eq!(world.problem(&dropped.id).await, None);
     assert!(world.parts(&dropped.id).await.iter().all(|part| part.absent_at.is_none()));
 
     let (world, dropped) = fed(40).await;
@@ -174,7 +174,7 @@ async fn a_403_for_one_job_is_that_jobs_and_for_the_witness_too_the_keys() {
     // all of them would be 80.
     let calls = world.api.count(Call::Get) - before;
     assert!(calls <= 16, "the witness tells soon: {calls}");
-    let problem = world.record(&dropped.id).await.problem.expect("the key or its rights");
+    let problem = world.status(&dropped.id).await.problem.expect("the key or its rights");
     assert!(
         problem.code.as_str() == "E_API_KEY" && problem.message.contains("or the key has no right"),
         "{problem:?}"

@@ -42,8 +42,11 @@ pub(crate) async fn held(results: &str) -> (InProcess, Dropped, HeldResults) {
     doubtful.since -= jiff::SignedDuration::from_mins(11);
     let part = world.parts(&dropped.id).await.remove(0);
     let problem = part.problem.clone().expect("its record says why");
-    let attempt =
-        FailedAttempt { retry_at: Timestamp::now(), problem, unconfirmed: Some(doubtful) };
+    let attempt = FailedAttempt {
+        retry_at: Timestamp::now(),
+        problem: Some(problem),
+        unconfirmed: Some(doubtful),
+    };
     assert!(world.services.ledger.record_attempt(&part, &attempt).await.unwrap().ours);
     world.collect(&dropped.id, 1).await.unwrap();
     let part = world.parts(&dropped.id).await.remove(0);
@@ -188,8 +191,11 @@ async fn results_that_come_otherwise_each_time_are_held_after_a_day() {
     let (mut doubtful, problem) =
         (part.unconfirmed.clone().unwrap(), part.problem.clone().unwrap());
     doubtful.first -= jiff::SignedDuration::from_hours(25);
-    let attempt =
-        FailedAttempt { retry_at: Timestamp::now(), problem, unconfirmed: Some(doubtful) };
+    let attempt = FailedAttempt {
+        retry_at: Timestamp::now(),
+        problem: Some(problem),
+        unconfirmed: Some(doubtful),
+    };
     assert!(world.services.ledger.record_attempt(&part, &attempt).await.unwrap().ours);
     world.api.change("job-1", |job| job.results = Some(with("r1,text,[],y").into_bytes()));
     world.collect(&dropped.id, 1).await.unwrap();

@@ -13,6 +13,7 @@ mod lost_answers;
 mod not_started;
 mod poll_answers;
 mod poll_recovers;
+mod problems;
 mod secrets;
 mod source;
 mod submit_create;

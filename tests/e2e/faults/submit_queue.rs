@@ -3,6 +3,7 @@
 use crate::MANY;
 use moondrop_local::aws::DROPS;
 use moondrop_shared::drop::DropState;
+use moondrop_shared::drop::status::PartsFile;
 use moondrop_shared::part::PartState;
 use moondrop_tests::env::DAY;
 use moondrop_tests::fake_batch_api::{Answer, Call};
@@ -203,8 +204,10 @@ async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it()
     // Bad rows have to be listed, and cannot be.
     let dropped =
         world.drop_file("incoming/posts.csv", "ref_id,type,content\n1,text,a\n2,video,b\n").await;
-    let told =
-        async || world.record(&dropped.id).await.problem.map(|problem| problem.code.to_string());
+    let told = async || {
+        let record = world.record(&dropped.id).await;
+        record.check_problem.map(|problem| problem.code.to_string())
+    };
     let without = world.cold_with("RESULTS_BUCKET", "no-such-bucket");
     assert_eq!(submit(&without, &[&dropped.message], DAY).await, ["0"]);
     assert_eq!(told().await.as_deref(), Some("E_CHECK"));
@@ -282,7 +285,10 @@ async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
         "no gap and no overlap"
     );
     let status = world.status(&dropped.id).await;
-    assert_eq!((status.parts.len(), status.rows.total), (many, Some(many as u64)));
+    assert_eq!((status.parts.len(), status.rows.total), (1_000, Some(many as u64)));
+    let parts = world.read(status.files.parts.expect("the key of parts.json").as_str()).await;
+    let all: PartsFile = serde_json::from_slice(&parts.unwrap()).unwrap();
+    assert_eq!((all.parts.len(), &all.parts[..1_000]), (many, &status.parts[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

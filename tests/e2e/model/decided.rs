@@ -135,6 +135,9 @@ fn ask_the_code(world: &World, was: &Record, seen: Seen) -> Act {
             Phase::Cancelled | Phase::Gone => JobState::Cancelled,
         },
         created_at: None,
+        policy_id: String::new(),
+        policy_version_id: String::new(),
+        updated_at: None,
         error: None,
         output_file_url: (phase == Phase::Completed)
             .then(|| SignedUrl::new("https://example.org/results".to_owned())),

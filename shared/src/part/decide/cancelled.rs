@@ -1,9 +1,14 @@
 //! What a part's cancellation changes of a decision.
 
-use super::{Action, CANCEL_PATIENCE, CANCEL_REPEATED_AFTER, JobAnswer, JobChange};
-use crate::job::JobState;
+use super::action::{Action, JobAnswer, JobChange};
+use crate::job::{Job, JobState};
 use crate::part::{PartFailure, PartRecord, PartState};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// How long after the user's request a cancelled part waits for its job to end.
+pub const CANCEL_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// How long after it asked the API to cancel such a job, poll asks again.
+const CANCEL_REPEATED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// A part that the user cancelled, and the answer about its job.
 #[derive(Clone, Copy)]
@@ -33,7 +38,7 @@ pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
         part.cancel_sent_at.is_none_or(|at| now.duration_since(at) >= CANCEL_REPEATED_AFTER);
     let replaces = matches!(action, Action::PlanAgain | Action::Abandon { .. });
     match (action, ended(answer)) {
-        (Action::Record(JobChange { job, failure: Some(_), .. }), _) => fail(job),
+        (Action::Record(JobChange { failure: Some(_), .. }), Some(job)) => fail(job),
         // Its job has ended, and would be replaced.
         (_, Some(job)) if replaces => fail(job),
         (action @ Action::Fail(_), _) => action,
@@ -53,17 +58,16 @@ pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
     }
 }
 
-/// The state of a job that is reported to have ended without results.
-fn ended(answer: &JobAnswer) -> Option<JobState> {
+/// A job that is reported to have ended without results.
+fn ended(answer: &JobAnswer) -> Option<&Job> {
     match answer {
         JobAnswer::Job(job) if matches!(job.state, JobState::Cancelled | JobState::Error) => {
-            Some(job.state.clone())
+            Some(job)
         }
         JobAnswer::Job(_) | JobAnswer::Absent | JobAnswer::Nothing => None,
     }
 }
 
-fn fail(job: JobState) -> Action {
-    let (state, failure) = (Some(PartState::Failed), Some(PartFailure::cancelled()));
-    Action::Record(JobChange { job, state, failure })
+fn fail(job: &Job) -> Action {
+    Action::record(job, Some(PartState::Failed), Some(PartFailure::cancelled()))
 }

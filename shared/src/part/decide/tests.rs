@@ -323,7 +323,12 @@ fn a_job_not_reported_in_35_days_is_lost_after_requests_on_two_days() {
     ));
     assert_eq!(
         decided(&part, "QUEUED", 41 * DAY),
-        Action::Record(JobChange { job: JobState::Queued, state: None, failure: None })
+        Action::Record(JobChange {
+            job: JobState::Queued,
+            state: None,
+            failure: None,
+            provenance: None
+        })
     );
 }
 

@@ -4,7 +4,7 @@ use super::item::{Item, keyed, open, part_key, read, text};
 use super::update::Update;
 use super::write::condition_held;
 use super::{Ledger, META, Recorded, WRITES_AT_ONCE};
-use crate::drop::{DropRecord, DropState};
+use crate::drop::{DropProblem, DropRecord, DropState};
 use crate::part::PartRecord;
 use crate::problem::Problem;
 use crate::source::DropId;
@@ -81,6 +81,17 @@ impl Ledger {
             update = update.set("results_bytes", bytes)?;
         }
         update = update.put("problem", drop.problem.as_ref())?;
+        // What a step that is done waited for, it waits for no more.
+        let done: &[DropProblem] = match drop.state {
+            DropState::Checking => &[],
+            DropState::Uploading => &[DropProblem::Check],
+            DropState::Evaluating => &[DropProblem::Check, DropProblem::Create],
+            _ => &[DropProblem::Check, DropProblem::Create, DropProblem::Publish],
+        };
+        update = done.iter().fold(update, |update, kind| update.remove(attribute(*kind)));
+        if !drop.policy_versions.is_empty() {
+            update = update.set("policy_versions", &drop.policy_versions)?;
+        }
         let writer = match drop.state {
             DropState::Checking => "accepted_by",
             DropState::Uploading => "planned_by",
@@ -132,14 +143,15 @@ impl Ledger {
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Records what a drop waits for, or that it no longer waits, if it is still in the state of
-    /// `drop`.
-    pub async fn set_problem(
+    /// Records what a drop waits for, or that it no longer waits for that, if it is still in the
+    /// state of `drop`.
+    pub async fn set_drop_problem(
         &self,
         drop: &DropRecord,
+        kind: DropProblem,
         problem: Option<&Problem>,
     ) -> Result<Recorded<DropRecord>> {
-        let update = Update::of(&drop.id, META).put("problem", problem)?;
+        let update = Update::of(&drop.id, META).put(attribute(kind), problem)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
@@ -154,5 +166,14 @@ impl Ledger {
                 .only_if("attribute_exists(pk)"),
         )
         .await
+    }
+}
+
+/// The attribute of a problem.
+fn attribute(kind: DropProblem) -> &'static str {
+    match kind {
+        DropProblem::Check => "check_problem",
+        DropProblem::Create => "create_problem",
+        DropProblem::Publish => "publish_problem",
     }
 }

@@ -25,6 +25,8 @@ mod item;
 mod parts;
 mod poll_state;
 mod read;
+mod reports;
+mod stack;
 mod sweeps;
 mod update;
 mod write;
@@ -36,6 +38,7 @@ use writers::Writers;
 pub use parts::{BegunUpload, CreatedJob, FailedAttempt, Upload};
 pub use poll_state::{Cursor, PollState, Witness};
 pub use read::Open;
+pub use reports::reports_since;
 pub use sweeps::Sweep;
 pub use write::Recorded;
 

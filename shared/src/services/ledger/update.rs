@@ -3,6 +3,7 @@
 use super::item::{Item, drop_key};
 use crate::source::DropId;
 use anyhow::Result;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -13,6 +14,8 @@ pub(super) struct Update {
     pub(super) sk: String,
     sets: Vec<(&'static str, bool)>,
     removes: Vec<&'static str>,
+    /// Sets of strings that get or lose members: the clause's word, and the attribute.
+    members: Vec<(&'static str, &'static str)>,
     pub(super) condition: String,
     pub(super) values: Item,
     /// The attribute for the writer of this transition; see [`super::writers`].
@@ -30,6 +33,7 @@ impl Update {
             sk: sk.to_owned(),
             sets: Vec::new(),
             removes: Vec::new(),
+            members: Vec::new(),
             condition: String::new(),
             values: Item::new(),
             writer: None,
@@ -95,6 +99,23 @@ impl Update {
         self
     }
 
+    /// Adds members to a set of strings, which comes to be with the first one.
+    pub(super) fn add(self, name: &'static str, members: &[String]) -> Self {
+        self.change_members(("ADD", name), members)
+    }
+
+    /// Takes members out of a set of strings, which ends with the last one.
+    pub(super) fn delete(self, name: &'static str, members: &[String]) -> Self {
+        self.change_members(("DELETE", name), members)
+    }
+
+    fn change_members(mut self, clause: (&'static str, &'static str), members: &[String]) -> Self {
+        let set = AttributeValue::Ss(members.to_vec());
+        self.values.insert(format!(":members_{}", clause.1), set);
+        self.members.push(clause);
+        self
+    }
+
     pub(super) fn only_if(mut self, condition: &str) -> Self {
         condition.clone_into(&mut self.condition);
         self
@@ -114,7 +135,12 @@ impl Update {
             true => String::new(),
             false => format!("{keyword} {} ", parts.join(", ")),
         };
-        clause("SET", sets) + &clause("REMOVE", removes)
+        let members: String = self
+            .members
+            .iter()
+            .map(|(word, name)| format!("{word} #{name} :members_{name} "))
+            .collect();
+        clause("SET", sets) + &clause("REMOVE", removes) + &members
     }
 
     pub(super) fn names(&self) -> HashMap<String, String> {
@@ -126,6 +152,7 @@ impl Update {
             .iter()
             .map(|(name, _)| *name)
             .chain(self.removes.iter().copied())
+            .chain(self.members.iter().map(|(_, name)| *name))
             .chain(in_condition);
         all.map(|name| (format!("#{name}"), name.to_owned())).collect()
     }

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 pub struct FailedAttempt {
     /// When collect is to try again.
     pub retry_at: Timestamp,
-    pub problem: Problem,
+    /// What the part waits for; `None` if that is a problem of the stack.
+    pub problem: Option<Problem>,
     /// The results, if the attempt failed because they cannot be used.
     pub unconfirmed: Option<Unconfirmed>,
 }
@@ -35,7 +36,7 @@ impl Ledger {
             .set("attempts", &part.attempts.saturating_add(1))?
             .set("retry_at", &attempt.retry_at)?;
         let update = update
-            .set("problem", &attempt.problem)?
+            .put("problem", attempt.problem.as_ref())?
             .put("unconfirmed", attempt.unconfirmed.as_ref())?;
         self.update(if_unchanged(update, part)?).await
     }

@@ -20,7 +20,7 @@ pub use submit::{BegunUpload, CreatedJob, Upload};
 type Written = Result<Recorded<PartRecord>>;
 
 /// The attributes about a part's job, beside its id, URL and time. A new job starts without them.
-const JOB_ATTRIBUTES: [&str; 15] = [
+const JOB_ATTRIBUTES: [&str; 16] = [
     "job_state",
     "upload_began_at",
     "uploaded_at",
@@ -35,6 +35,7 @@ const JOB_ATTRIBUTES: [&str; 15] = [
     "announced_at",
     "retry_at",
     "problem",
+    "provenance",
     "attempts",
 ];
 /// The attributes about the absence of a part's job.
@@ -60,5 +61,5 @@ fn fail(part: &PartRecord, failure: &PartFailure, now: Timestamp) -> Result<Upda
         .set("state", &PartState::Failed)?
         .set("failure", failure)?
         .set("ended_at", &now)?;
-    Ok(update.remove("upload_url").by("failed_by"))
+    Ok(update.remove("upload_url").remove("problem").by("failed_by"))
 }

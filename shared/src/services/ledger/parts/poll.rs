@@ -31,7 +31,11 @@ impl Ledger {
             .set("job_state", job)?
             .set("job_rank", &job.rank())?;
         if job.is_started() {
-            update = update.remove("upload_url").remove("not_started");
+            // Submit's problem as well: the job has its rows.
+            update = update.remove("upload_url").remove("not_started").remove("problem");
+        }
+        if let Some(provenance) = &change.provenance {
+            update = update.set("provenance", provenance)?;
         }
         update = match change.state {
             Some(PartState::Failed) | None => update,

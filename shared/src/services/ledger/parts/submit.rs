@@ -1,9 +1,10 @@
 //! The transitions that submit makes: it records a job, uploads the rows, or fails a part whose rows
 //! were not sent.
 
-use super::{JOB_ATTRIBUTES, Written, fail, remove_all, update_part};
+use super::{JOB_ATTRIBUTES, Written, fail, if_unchanged, remove_all, update_part};
 use crate::job::{JobState, SignedUrl};
 use crate::part::{PartFailure, PartRecord, PartState};
+use crate::problem::Problem;
 use crate::services::ledger::item::read;
 use crate::services::ledger::{Ledger, Recorded};
 use anyhow::Result;
@@ -84,6 +85,7 @@ impl Ledger {
         let update = update_part(part)
             .set("state", &PartState::Uploaded)?
             .set("uploaded_at", &now)?
+            .remove("problem")
             .by("uploaded_by");
         self.update(
             update
@@ -91,6 +93,11 @@ impl Ledger {
                 .and_still("job_id", part.job_id.as_ref())?,
         )
         .await
+    }
+
+    /// Records why submit could not send a part's rows. Sending them removes it.
+    pub async fn set_part_problem(&self, part: &PartRecord, problem: &Problem) -> Written {
+        self.update(if_unchanged(update_part(part).set("problem", problem)?, part)?).await
     }
 
     /// Records that the one repeat of a part's upload begins, if its job has not started, no repeat
