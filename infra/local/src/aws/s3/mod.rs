@@ -1,7 +1,8 @@
-//! S3: the protocol, the objects as files, which keys can be kept as files, and a lock for each
-//! object.
+//! S3: the protocol, the objects as files, which keys can be kept as files, what listings say, and
+//! a lock for each object.
 
 mod keys;
+mod listings;
 mod locks;
 mod objects;
 mod protocol;

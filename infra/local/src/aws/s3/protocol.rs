@@ -1,5 +1,6 @@
 //! S3's protocol, in front of the objects.
 
+use super::listings::escape_controls;
 use super::objects::Objects;
 use crate::aws::names::{ACCESS_KEY, SECRET_KEY};
 use axum::Router;
@@ -26,7 +27,13 @@ pub(crate) fn router(objects: Objects) -> Router {
             let call = calls
                 .spawn(async move { service.call(request.map(s3s::Body::http_body_unsync)).await });
             match call.await {
-                Ok(Ok(response)) => response.map(Body::new),
+                Ok(Ok(response)) => response.map(|body| {
+                    // Objects are streams; only what S3 itself says is here at once.
+                    match body.bytes().and_then(|answer| escape_controls(&answer)) {
+                        Some(escaped) => Body::from(escaped),
+                        None => Body::new(body),
+                    }
+                }),
                 failed => {
                     tracing::error!(
                         error = ?failed.map(|answer| answer.map(|_| ())),
@@ -122,14 +129,14 @@ impl S3 for Objects {
         &self,
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
-        self.files().list_objects(request).await
+        self.list(request).await
     }
 
     async fn list_objects_v2(
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        self.files().list_objects_v2(request).await
+        self.list_v2(request).await
     }
 
     async fn delete_objects(

@@ -3,6 +3,7 @@
 mod dynamodb;
 mod failures;
 mod flow;
+mod listings;
 mod objects;
 mod simulated_function;
 
