@@ -1,6 +1,6 @@
 //! Uploading a file into the drops bucket, once.
 
-use crate::aws::DROPS;
+use crate::aws::{DROPS, longest_drop};
 use crate::exit::UsageError;
 use crate::local_stack::LocalStack;
 use anyhow::{Context, Result};
@@ -15,11 +15,6 @@ use std::path::Path;
 
 /// The metadata of an uploaded file, by which the same file is recognised when it is given again.
 const SHA256: &str = "moondrop-sha256";
-/// The longest path below `incoming/` whose results' keys the local S3 can keep: its longest key
-/// for a multipart upload has 126 bytes, and the results' key is this long and `results/`, a time,
-/// perhaps eight digits, and `/results.csv`.
-const LONGEST_PATH: usize =
-    126 - "results/".len() - "/2026-11-23T18-12-00Z-01234567".len() - "/results.csv".len();
 
 /// What became of a file that was to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +50,16 @@ pub fn key_for(path: &Path, policy: Option<&str>) -> Result<String> {
 /// # Errors
 /// `UsageError` if the local S3 could not keep its results' keys.
 pub fn key_below(path: &str) -> Result<String> {
-    if path.len() > LONGEST_PATH {
-        let bytes = path.len();
+    let key = format!("{INCOMING}{path}");
+    let limit = longest_drop(&key);
+    if key.len() > limit {
+        let (bytes, limit) = (path.len(), limit - INCOMING.len());
         let problem = format!(
-            "{path} has {bytes} bytes, with its policy; the local store keeps names of up to {LONGEST_PATH}"
+            "{path} has {bytes} bytes, with its policy; the local S3 keeps the results of names of up to {limit}"
         );
         return Err(UsageError(problem).into());
     }
-    Ok(format!("{INCOMING}{path}"))
+    Ok(key)
 }
 
 /// Uploads a file, unless a run before has: then the object is announced again, so that whatever is

@@ -29,3 +29,4 @@ pub use emulator::AwsEmulator;
 pub use endpoints::Endpoints;
 pub use lambda::{Counts, Function};
 pub use names::{ACCESS_KEY, ACCOUNT, BUS, DROPS, INDEX, REGION, RESULTS, SECRET_KEY, TABLE};
+pub(crate) use s3::longest_drop;

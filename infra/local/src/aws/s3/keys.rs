@@ -1,7 +1,11 @@
 //! Which object keys can be kept as files.
 
+use crate::aws::names::{DROPS, RESULTS};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use moondrop_shared::object_key::{INCOMING, ObjectKey, is_drop, results_folder, second_folder};
+use moondrop_shared::source::DropId;
 use s3s::{S3Result, s3_error};
 use std::path::Path;
 
@@ -41,6 +45,34 @@ pub(crate) fn check(root: &Path, bucket: &str, key: &str, multipart: bool) -> S3
         ));
     }
     Ok(())
+}
+
+/// Refuses a drop whose results could not be kept: it would be evaluated, and paid for, in vain.
+pub(crate) fn check_drop(bucket: &str, key: &str) -> S3Result<()> {
+    let limit = longest_drop(key);
+    if bucket == DROPS && is_drop(key) && key.len() > limit {
+        return Err(s3_error!(
+            KeyTooLongError,
+            "The key has {} bytes; the local S3 keeps the results of drops with keys of up to {limit} bytes",
+            key.len()
+        ));
+    }
+    Ok(())
+}
+
+/// The longest key of a drop that ends as this one does, in bytes: the keys of its results repeat
+/// its path without `.csv`, and add a time, perhaps eight digits, and a name. They are written by
+/// multipart uploads.
+pub(crate) fn longest_drop(key: &str) -> usize {
+    // What a key adds depends on its ending only. Where it is so long that it is cut in the keys of
+    // its results, its ending stands for it.
+    let ending = key.floor_char_boundary(key.len().saturating_sub(FILE_NAME_LIMIT));
+    let key = if ending == 0 { key.to_owned() } else { format!("{INCOMING}{}", &key[ending..]) };
+    let folder = results_folder(&key, Timestamp::UNIX_EPOCH);
+    let folder = second_folder(&folder, &DropId::of(DROPS, &key, ""));
+    let names = [ObjectKey::results(&folder), ObjectKey::rejected(&folder)];
+    let longest_result = names.iter().map(|name| name.as_str().len()).max().unwrap_or_default();
+    (key.len() + longest(RESULTS, true)).saturating_sub(longest_result)
 }
 
 /// Where `s3s-fs` keeps what belongs to an object: its `metadata` (attributes) or `internal` (ETag
@@ -88,6 +120,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_drops_key_is_as_long_as_the_keys_of_its_results_allow() {
+        let key = |bytes: usize, end: &str| {
+            format!("{INCOMING}{}{end}", "k".repeat(bytes - INCOMING.len() - end.len()))
+        };
+        for (end, limit) in [(".csv", 90), (".CSV", 90), (".txt", 86), ("", 86)] {
+            for bytes in [20, limit, limit + 1, 125, 300, 1024, 2000] {
+                let key = key(bytes, end);
+                assert_eq!(longest_drop(&key), limit, "{bytes} {end}");
+                assert_eq!(check_drop(DROPS, &key).is_ok(), bytes <= limit, "{bytes} {end}");
+            }
+            let folder = results_folder(&key(limit, end), Timestamp::now());
+            let rejected = ObjectKey::rejected(&second_folder(&folder, &DropId::from("01234567")));
+            assert_eq!(rejected.as_str().len(), longest(RESULTS, true), "{end}");
+        }
+        let other = format!("control/{}", "k".repeat(130));
+        assert!(check_drop(DROPS, &other).is_ok() && check_drop(RESULTS, &key(125, "")).is_ok());
     }
 
     #[test]

@@ -7,5 +7,6 @@ mod locks;
 mod objects;
 mod protocol;
 
+pub(crate) use keys::longest_drop;
 pub(super) use objects::Objects;
 pub(super) use protocol::router;

@@ -157,6 +157,7 @@ impl Objects {
         if !self.0.root.join(bucket).is_dir() {
             return Err(s3_error!(NoSuchBucket));
         }
+        keys::check_drop(bucket, key)?;
         keys::check(&self.0.root, bucket, key, multipart)
     }
 }

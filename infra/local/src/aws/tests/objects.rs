@@ -4,6 +4,8 @@ use super::*;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures_util::future::join_all;
+use moondrop_shared::object_key::{ObjectKey, results_folder, second_folder};
+use moondrop_shared::source::DropId;
 use std::collections::BTreeMap;
 use tokio::io::AsyncWriteExt;
 
@@ -191,6 +193,40 @@ async fn keys_are_kept_as_they_are_or_refused() {
     }
     let error = s3.put_object().bucket("nowhere").key("k").send().await.unwrap_err();
     assert_eq!(error.code(), Some("NoSuchBucket"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_drop_whose_results_could_not_be_kept_is_refused_however_it_is_put() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = servers(dir.path()).await;
+    let s3 = stack.s3();
+    put(&stack, "source", "a").await;
+    let named = |folder: &str, bytes: usize| format!("{folder}{}.csv", "n".repeat(bytes - 4));
+    for name in [82, 125, 140, 154] {
+        let key = named("incoming/", name);
+        let refused = |code: Option<&str>, message: Option<&str>| {
+            assert_eq!(code, Some("KeyTooLongError"), "{name}");
+            assert!(message.unwrap().contains("up to 90 bytes"), "{name}: {message:?}");
+        };
+        let put = s3.put_object().bucket(DROPS).key(&key).send().await.unwrap_err();
+        refused(put.code(), put.message());
+        let copy = s3.copy_object().bucket(DROPS).key(&key).copy_source("drops/source");
+        let copy = copy.send().await.unwrap_err();
+        refused(copy.code(), copy.message());
+        let upload = s3.create_multipart_upload().bucket(DROPS).key(&key).send().await.unwrap_err();
+        refused(upload.code(), upload.message());
+    }
+    // What fits: a drop with the longest of names, and what is no drop.
+    for key in [named("incoming/", 81), named("control/", 154), named("incoming-not/", 145)] {
+        put(&stack, &key, "kept").await;
+        assert_eq!(get(&stack, &key).await, b"kept");
+    }
+    // The longest of its results' keys, as it is written when there is much to write.
+    let folder = results_folder(&named("incoming/", 81), jiff::Timestamp::now());
+    let rejected = ObjectKey::rejected(&second_folder(&folder, &DropId::from("01234567")));
+    let upload = s3.create_multipart_upload().bucket(RESULTS).key(rejected.as_str());
+    upload.send().await.unwrap();
     stack.stop().await;
 }
 
