@@ -1,6 +1,7 @@
 //! The command line, as a user meets it: exit codes, what is printed, what is left in the folders.
 
 use crate::BINARY;
+use crate::inbox::Up;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
 use moondrop_tests::POSTS;
 use moondrop_tests::files::{find_all, find_one};
@@ -9,8 +10,8 @@ use moondrop_tests::rows::{assert_all_rows, good_file};
 use secrecy::SecretString;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const QUICK: [&str; 4] = ["--job-time", "300ms", "--poll-every", "50ms"];
@@ -83,8 +84,17 @@ fn bad_rows_hold_the_file_back_where_the_option_says_so() {
 
 #[test]
 fn what_cannot_be_done_gives_exit_code_2_and_says_why() {
-    let dir = folder_with(&[("a/x.csv", &good_file(1)), ("b/x.csv", &good_file(1))]);
-    let cases: [(&[&str], &str); 9] = [
+    let long = format!("{}.csv", "n".repeat(78));
+    let dir = folder_with(&[
+        ("a/x.csv", &good_file(1)),
+        ("b/x.csv", &good_file(1)),
+        (&long, &good_file(1)),
+    ]);
+    let cases: [(&[&str], &str); 10] = [
+        (
+            &["run", &long],
+            "has 82 bytes, with its policy; the local S3 keeps the results of names of up to 81",
+        ),
         (&["run"], "FILE"),
         (&["run", "absent.csv"], "absent.csv"),
         (&["run", "a"], "a is not a file"),
@@ -149,10 +159,9 @@ fn a_finished_file_is_a_new_drop_if_bytes_or_policy_changed_or_with_again() {
 #[test]
 fn two_runs_do_not_share_a_state_folder() {
     let dir = folder_with(&[("posts.csv", &good_file(3))]);
-    let mut up = start_up(dir.path());
+    let up = Up::start(dir.path(), &[]);
     let (code, _, err) = run(dir.path(), &["posts.csv"]);
-    up.0.kill().unwrap();
-    up.0.wait().unwrap();
+    drop(up);
     assert_eq!(code, 1);
     assert!(err.contains(".moondrop"), "{err}");
 }
@@ -231,52 +240,6 @@ async fn another_batch_api_is_used_with_its_key_and_a_wrong_key_is_named() {
         "no word of the sandbox where it was not used"
     );
     api.stop().await;
-}
-
-/// `moondrop up`, once it says that it is up; with what it said.
-fn start_up(dir: &Path) -> (Child, Vec<String>) {
-    let mut up = Command::new(BINARY);
-    let up = up.arg("up").args(QUICK).current_dir(dir).stdout(Stdio::piped());
-    let mut up = up.spawn().unwrap();
-    let mut said = Vec::new();
-    for line in BufReader::new(up.stdout.take().unwrap()).lines() {
-        said.push(line.unwrap());
-        if said.last().unwrap().starts_with("Results appear") {
-            break;
-        }
-    }
-    (up, said)
-}
-
-fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(since.elapsed() < Duration::from_secs(60), "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-#[test]
-fn up_takes_files_from_its_inbox_and_publishes_into_its_outbox() {
-    let dir = folder_with(&[]);
-    let (mut up, said) = start_up(dir.path());
-    assert!(
-        said.iter().any(|line| line.contains("aws --endpoint-url http://127.0.0.1:")),
-        "{said:#?}"
-    );
-    let inbox = dir.path().join(".moondrop/inbox/my-policy");
-    std::fs::create_dir_all(&inbox).unwrap();
-    std::fs::write(inbox.join("posts.csv"), good_file(4)).unwrap();
-    let outbox = dir.path().join(".moondrop/outbox/results/my-policy/posts");
-    // The status is the last of the files to be brought out.
-    wait_for("the results in the outbox", || find_all(&outbox, "status.json").pop());
-    assert_all_rows(&good_file(4), &find_one(&outbox, "results.csv"));
-    assert!(!inbox.join("posts.csv").exists(), "the file has left the inbox");
-    up.kill().unwrap();
-    up.wait().unwrap();
 }
 
 #[cfg(unix)]

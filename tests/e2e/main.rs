@@ -8,6 +8,7 @@
 mod command;
 mod drops;
 mod events;
+mod inbox;
 mod killed;
 mod observed;
 mod refusals;

@@ -131,6 +131,12 @@ impl AwsEmulator {
         self.objects.announce(bucket, key).await
     }
 
+    /// The keys of what has been put into the drops bucket since the start and is no drop: not below
+    /// `incoming/`, nor below `control/`.
+    pub fn no_drops(&self) -> Vec<String> {
+        self.objects.no_drops()
+    }
+
     /// Runs `poll` now, or as soon as the tick under way has ended. Asking twice in between is
     /// asking once.
     pub fn tick(&self) {

@@ -34,6 +34,9 @@ pub(super) struct UpArgs {
     /// for their results.
     #[arg(long, value_name = "DIR", default_value = ".moondrop")]
     pub(super) dir: PathBuf,
+    /// How long a file of the inbox must not have changed to be taken.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(super) quiet_for: Duration,
     #[command(flatten)]
     pub(super) stack: StackOptions,
 }

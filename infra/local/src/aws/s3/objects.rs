@@ -4,16 +4,19 @@
 use super::keys;
 use super::locks::Locks;
 use crate::aws::events::{Buses, Event};
-use crate::aws::names::{ACCOUNT, DEFAULT_BUS, DROPS, RESULTS};
+use crate::aws::names::{ACCOUNT, CONTROL, DEFAULT_BUS, DROPS, RESULTS};
 use crate::files::write_whole;
+use crate::sync::locked;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
+use moondrop_shared::object_key::is_drop;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +31,7 @@ struct Inner {
     locks: Locks,
     calls: TaskTracker,
     buses: Arc<Buses>,
+    no_drops: Mutex<BTreeSet<String>>,
 }
 
 impl Objects {
@@ -46,6 +50,7 @@ impl Objects {
             locks: Locks::default(),
             calls: TaskTracker::new(),
             buses,
+            no_drops: Mutex::default(),
         })))
     }
 
@@ -57,6 +62,11 @@ impl Objects {
     /// For the operations that need no more care than `s3s-fs` takes.
     pub(crate) fn files(&self) -> &FileSystem {
         &self.0.files
+    }
+
+    /// The keys of what has been put into the drops bucket where nothing reads it.
+    pub(crate) fn no_drops(&self) -> Vec<String> {
+        locked(&self.0.no_drops).iter().cloned().collect()
     }
 
     /// The event that announced an object when it was stored.
@@ -79,6 +89,9 @@ impl Objects {
         // A folder marker is kept as a folder: there is no object to announce.
         if bucket != DROPS || key.ends_with('/') {
             return;
+        }
+        if !is_drop(key) && !key.starts_with(CONTROL) {
+            locked(&self.0.no_drops).insert(key.to_owned());
         }
         match self.created(bucket, key, reason).await {
             Ok(event) => self.0.buses.publish(DEFAULT_BUS, &event),
