@@ -2,6 +2,7 @@
 
 use super::config::MissingIds;
 use super::job::{Job, JobState, NewJob, Outcome};
+use super::quirk::{LATE, Quirk};
 use super::shared::Shared;
 use crate::sync::locked;
 use axum::Router;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,6 +113,7 @@ async fn create(
     let job =
         shared.store.create(NewJob { name, policy_id, webhook_url, takes: shared.takes }, now)?;
     let upload = shared.signed(&Method::PUT, &format!("/upload/{}", job.id), now);
+    let upload = Some(upload).filter(|_| !shared.has(Quirk::NoUploadUrl));
     Ok(Json(json!({"batchJobId": job.id, "name": job.name, "inputFileUploadUrl": upload})))
 }
 
@@ -144,10 +146,16 @@ async fn get_jobs(
         let mut seen = HashSet::new();
         ids.retain(|id| seen.insert(id.clone()));
         let found = ids.iter().map(|id| shared.store.get(id).filter(|job| !job.archived(now)));
+        let found: Vec<Option<Job>> = found.collect();
+        let unknown = found.iter().filter(|job| job.is_none()).count();
+        if shared.quirk.is_some_and(|quirk| quirk.fails(unknown, found.len())) {
+            return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 13, "internal error"));
+        }
         match shared.missing_ids {
-            MissingIds::LeftOut => found.flatten().collect(),
+            MissingIds::LeftOut => found.into_iter().flatten().collect(),
             MissingIds::NotFound => {
-                found.collect::<Option<Vec<Job>>>().ok_or_else(Refusal::not_found)?
+                let all: Option<Vec<Job>> = found.into_iter().collect();
+                all.ok_or_else(Refusal::not_found)?
             }
         }
     };
@@ -177,7 +185,9 @@ async fn cancel(
             let message = format!("a job that is {} cannot be cancelled", state.name());
             return Err(Refusal::new(StatusCode::BAD_REQUEST, 9, message));
         }
-        job.cancelled_at = Some(now);
+        if !shared.has(Quirk::CancelIgnored) {
+            job.cancelled_at = Some(now);
+        }
         Ok(())
     })?;
     cancelled.ok_or_else(Refusal::not_found)??;
@@ -235,7 +245,7 @@ impl Shared {
     }
 
     fn record(&self, job: &Job, now: Timestamp) -> Value {
-        let (state, since) = job.state(now);
+        let (state, since) = self.state(job, now);
         let mut record = json!({
             "batchJobId": job.id,
             "name": job.name,
@@ -249,8 +259,7 @@ impl Shared {
         }
         match (&job.outcome, state) {
             (_, JobState::Completed) => {
-                let path = format!("/download/{}", job.id);
-                record["outputFileUrl"] = self.signed(&Method::GET, &path, now).into();
+                record["outputFileUrl"] = self.results_url(job, now).into();
             }
             (Some(Outcome::Refused { message, .. }), JobState::Error) => {
                 record["error"] = json!({
@@ -260,10 +269,35 @@ impl Shared {
             }
             _ => {}
         }
+        if let Some(quirk) = self.quirk {
+            quirk.change_record(&mut record);
+        }
         record
     }
 
+    /// The state that is reported.
+    fn state(&self, job: &Job, now: Timestamp) -> (JobState, Timestamp) {
+        let late = |started| now.duration_since(started) < SignedDuration::from_secs(LATE);
+        if self.has(Quirk::StartsLate) && job.started_at.is_some_and(late) {
+            return (JobState::Initialized, job.created_at);
+        }
+        job.state(now)
+    }
+
+    fn results_url(&self, job: &Job, now: Timestamp) -> String {
+        let new = || self.signed(&Method::GET, &format!("/download/{}", job.id), now);
+        if !self.has(Quirk::SameResultsUrl) {
+            return new();
+        }
+        locked(&self.kept_urls).entry(job.id.clone()).or_insert_with(new).clone()
+    }
+
     fn signed(&self, method: &Method, path: &str, now: Timestamp) -> String {
-        format!("{}{}", self.url, self.signer.sign(method, path, now))
+        let host = match self.quirk {
+            Some(Quirk::UploadElsewhere) if method == Method::PUT => "https://uploads.invalid",
+            Some(Quirk::ResultsElsewhere) if method == Method::GET => "https://results.invalid",
+            _ => &self.url,
+        };
+        format!("{host}{}", self.signer.sign(method, path, now))
     }
 }

@@ -1,5 +1,6 @@
 //! How the sandbox is started.
 
+use super::quirk::Quirk;
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct SandboxConfig {
     pub max_create_per_second: Option<u32>,
     /// What a query for an unknown or archived job among others answers.
     pub missing_ids: MissingIds,
+    /// How it misbehaves; for tests.
+    pub quirk: Option<Quirk>,
 }
 
 impl SandboxConfig {
@@ -36,6 +39,7 @@ impl SandboxConfig {
             clock_speed: 1.0,
             max_create_per_second: None,
             missing_ids: MissingIds::NotFound,
+            quirk: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! From a job's input to its output, in one pass.
 
 use super::labels::{Kind, judge};
+use super::quirk::Quirk;
 use anyhow::Context;
-use csv::{ErrorKind, Reader, StringRecord, Writer};
+use csv::{ErrorKind, QuoteStyle, Reader, StringRecord, Writer, WriterBuilder};
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
@@ -32,15 +33,21 @@ pub(super) fn evaluate(
     input: &Path,
     output: &Path,
     stop: &AtomicBool,
+    quirk: Option<Quirk>,
 ) -> anyhow::Result<Evaluation> {
     let reader = Reader::from_path(input).context("opening the input")?;
-    let mut writer = Writer::from_path(output).context("making the output")?;
-    let evaluation = match pass(reader, &mut writer, stop) {
+    let mut builder = WriterBuilder::new();
+    if quirk == Some(Quirk::LooseQuotes) {
+        builder.quote_style(QuoteStyle::Never);
+    }
+    let writer = builder.from_path(output).context("making the output")?;
+    let mut output = Output { writer, quirk };
+    let evaluation = match pass(reader, &mut output, stop) {
         Ok(evaluation) => evaluation,
         Err(EvaluationError::Input(message)) => Evaluation::Refused(message),
         Err(EvaluationError::Machine(error)) => return Err(error),
     };
-    writer.flush().context("writing the output")?;
+    output.writer.flush().context("writing the output")?;
     Ok(evaluation)
 }
 
@@ -99,11 +106,12 @@ impl Header {
 
 fn pass(
     mut reader: Reader<File>,
-    writer: &mut Writer<File>,
+    output: &mut Output,
     stop: &AtomicBool,
 ) -> Result<Evaluation, EvaluationError> {
     let header = Header::read(reader.headers()?)?;
-    writer.write_record(["ref_id", "type", "labels", "content", "error"])?;
+    let quirk = output.quirk;
+    output.write(["ref_id", "type", "labels", "content", "error"])?;
 
     let mut ids = HashSet::new();
     let mut block: Vec<[String; 5]> = Vec::with_capacity(BLOCK_ROWS);
@@ -126,17 +134,28 @@ fn pass(
 
         let (found, error) = match judge(kind, content) {
             Ok(found) => (found, ""),
+            Err(_) if quirk == Some(Quirk::FailsWholeJob) => {
+                return Err(refused("the row cannot be evaluated"));
+            }
             Err(error) => (Vec::new(), error),
         };
-        let labels = serde_json::to_string(&found)
-            .map_err(|error| EvaluationError::Machine(error.into()))?;
+        let other = quirk.filter(|_| error.is_empty()).and_then(|quirk| quirk.labels(&found));
+        let labels = match other {
+            Some(labels) => labels,
+            None => serde_json::to_string(&found)
+                .map_err(|error| EvaluationError::Machine(error.into()))?,
+        };
         bytes += ref_id.len() + content.len() + labels.len();
         let kind = kind.name().to_owned();
-        block.push([ref_id.to_owned(), kind, labels, content.to_owned(), error.to_owned()]);
+        let mut answer = [ref_id.to_owned(), kind, labels, content.to_owned(), error.to_owned()];
+        if let Some(quirk) = quirk {
+            quirk.change_row(&mut answer);
+        }
+        block.push(answer);
         rows += 1;
 
         if block.len() >= BLOCK_ROWS || bytes >= BLOCK_BYTES {
-            write_back_to_front(&mut block, writer)?;
+            output.write_back_to_front(&mut block)?;
             bytes = 0;
             if stop.load(Ordering::Relaxed) {
                 return Ok(Evaluation::Stopped);
@@ -146,18 +165,35 @@ fn pass(
     if rows == 0 {
         return Err(EvaluationError::Input("there are no rows".to_owned()));
     }
-    write_back_to_front(&mut block, writer)?;
+    output.write_back_to_front(&mut block)?;
     Ok(Evaluation::Done(rows))
 }
 
-fn write_back_to_front(
-    block: &mut Vec<[String; 5]>,
-    writer: &mut Writer<File>,
-) -> Result<(), EvaluationError> {
-    for row in block.drain(..).rev() {
-        writer.write_record(&row)?;
+/// The results in the making.
+struct Output {
+    writer: Writer<File>,
+    quirk: Option<Quirk>,
+}
+
+impl Output {
+    fn write_back_to_front(&mut self, block: &mut Vec<[String; 5]>) -> Result<(), EvaluationError> {
+        if self.quirk != Some(Quirk::SameOrder) {
+            block.reverse();
+        }
+        let twice = (self.quirk == Some(Quirk::RowTwice)).then(|| block.first().cloned()).flatten();
+        for row in block.drain(..).chain(twice) {
+            self.write(row.each_ref().map(String::as_str))?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn write(&mut self, row: [&str; 5]) -> Result<(), EvaluationError> {
+        let [ref_id, _, labels, content, error] = row;
+        if self.quirk == Some(Quirk::NoTypeColumn) {
+            return Ok(self.writer.write_record([ref_id, labels, content, error])?);
+        }
+        Ok(self.writer.write_record(row)?)
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("in"), dir.path().join("out"));
         std::fs::write(&from, input).unwrap();
-        let evaluation = evaluate(&from, &to, &AtomicBool::new(false)).unwrap();
+        let evaluation = evaluate(&from, &to, &AtomicBool::new(false), None).unwrap();
         (evaluation, std::fs::read(&to).unwrap())
     }
 
@@ -251,6 +287,9 @@ mod tests {
         let (from, to) = (dir.path().join("in"), dir.path().join("out"));
         let input: String = (0..1_000).map(|n| format!("{n},text,x\n")).collect();
         std::fs::write(&from, format!("ref_id,type,content\n{input}")).unwrap();
-        assert_eq!(evaluate(&from, &to, &AtomicBool::new(true)).unwrap(), Evaluation::Stopped);
+        assert_eq!(
+            evaluate(&from, &to, &AtomicBool::new(true), None).unwrap(),
+            Evaluation::Stopped
+        );
     }
 }

@@ -9,6 +9,8 @@
 //!    ├─────▶ transfer (signed PUT, GET) ├▶ shared ─▶ clock, sign, store ─▶ job
 //!    └─────▶ worker ─▶ evaluate ────────┘
 //! ```
+//!
+//! All of them look at `quirk`: one way to misbehave, on request, for the tests of `moondrop probe`.
 
 mod api;
 mod clock;
@@ -16,6 +18,7 @@ mod config;
 mod evaluate;
 mod job;
 mod labels;
+mod quirk;
 mod sandbox;
 mod shared;
 mod sign;
@@ -27,4 +30,5 @@ mod worker;
 
 pub use config::{MissingIds, SandboxConfig};
 pub use job::{JobState, JobSummary};
+pub use quirk::Quirk;
 pub use sandbox::Sandbox;

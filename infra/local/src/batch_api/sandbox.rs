@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use axum::Router;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,6 +53,8 @@ impl Sandbox {
             takes: SignedDuration::try_from(config.job_time).context("job_time is too long")?,
             max_create_per_second: config.max_create_per_second,
             missing_ids: config.missing_ids,
+            quirk: config.quirk,
+            kept_urls: Mutex::new(HashMap::new()),
             url: format!("http://127.0.0.1:{port}"),
             clock,
             signer,

@@ -45,8 +45,9 @@ pub(super) async fn evaluate_all(shared: Arc<Shared>) {
 
 fn evaluate_one(shared: &Shared, id: &str) -> anyhow::Result<()> {
     let unfinished = shared.store.unfinished();
-    let evaluated = evaluate(&shared.store.input(id), unfinished.path(), &shared.stopping)
-        .and_then(|evaluation| {
+    let input = shared.store.input(id);
+    let evaluated = evaluate(&input, unfinished.path(), &shared.stopping, shared.quirk).and_then(
+        |evaluation| {
             let at = shared.clock.now();
             Ok(match evaluation {
                 Evaluation::Done(rows) => {
@@ -56,7 +57,8 @@ fn evaluate_one(shared: &Shared, id: &str) -> anyhow::Result<()> {
                 Evaluation::Refused(message) => Some(Outcome::Refused { message, at }),
                 Evaluation::Stopped => None,
             })
-        });
+        },
+    );
     let outcome = evaluated.as_ref().map_or(None, Clone::clone);
     shared.store.evaluated(id, outcome).context("recording the outcome")?;
     evaluated.map(drop).with_context(|| format!("evaluating job {id}"))
