@@ -11,6 +11,7 @@ mod events;
 mod inbox;
 mod killed;
 mod observed;
+mod probe;
 mod refusals;
 mod scale;
 mod template;

@@ -8,6 +8,8 @@ pub const EXIT_OTHER: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// A drop was rejected or failed.
 pub const EXIT_DROP: u8 = 3;
+/// `moondrop probe`: the API does not meet an assumption.
+pub const EXIT_NOT_MET: u8 = 3;
 
 /// A command line that cannot be carried out: the command ends with [`EXIT_USAGE`].
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@
 //!            │    │                 ▼
 //!            │    │     upload, export ─▶ local_stack ─▶ aws (S3, DynamoDB, events, secrets, the functions' processes)
 //!            │    │                           └────────▶ batch_api (the sandbox), or the real one by its URL
-//!            │    └──▶ sandbox ────────────────────────▶ batch_api
+//!            │    ├──▶ sandbox ────────────────────────▶ batch_api
+//!            │    └──▶ probe ──────────────────────────▶ batch_api, or the real one by its URL
 //!            └───────▶ function (one of the functions, in this process)
 //! ```
 //!

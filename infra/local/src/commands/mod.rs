@@ -2,6 +2,7 @@
 
 mod function;
 mod options;
+mod probe;
 mod run;
 mod sandbox;
 mod up;
@@ -10,7 +11,7 @@ use crate::exit::{EXIT_OK, EXIT_OTHER, EXIT_USAGE, UsageError};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use function::FunctionName;
-use options::{RunArgs, SandboxArgs, UpArgs};
+use options::{ProbeArgs, RunArgs, SandboxArgs, UpArgs};
 use std::process::ExitCode;
 
 /// Content moderation of CSV files, one row out for every row in.
@@ -37,6 +38,13 @@ enum Command {
     /// Its labels are simulated, by word lists. Prints its URL when it is up, and ends with Ctrl-C.
     /// Jobs are kept in the folder, also over a kill.
     Sandbox(SandboxArgs),
+    /// Find out whether a Batch API is as Moondrop assumes; the first thing to do with a real key.
+    ///
+    /// Sends ten harmless rows, about ten evaluations, follows them, and prints each assumption as
+    /// met, not met or not seen. A job may take a day or two: interrupted, even killed, the same
+    /// command goes on where it was. Exit codes: 0 none is not met, 3 one or more are not met,
+    /// 2 usage, 1 anything else.
+    Probe(ProbeArgs),
     /// Be one of the functions; how the stack starts its processes.
     #[command(hide = true)]
     Function { name: FunctionName },
@@ -66,6 +74,7 @@ fn carry_out(command: Command) -> Result<u8> {
             with_runtime(up::up(args, config))
         }
         Command::Sandbox(args) => with_runtime(sandbox::serve(args)),
+        Command::Probe(args) => with_runtime(probe::probe(args)),
     }
 }
 

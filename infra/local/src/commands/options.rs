@@ -1,5 +1,6 @@
 //! The options of the commands, and what is wrong with them.
 
+use crate::batch_api::Quirk;
 use crate::exit::UsageError;
 use crate::local_stack::{Api, LocalStackConfig};
 use anyhow::Result;
@@ -56,19 +57,51 @@ pub(super) struct SandboxArgs {
     /// The environment variable that holds the API key it accepts.
     #[arg(long, value_name = "NAME")]
     pub(super) api_key_env: String,
+    /// How it misbehaves, for tests of its clients.
+    #[arg(long, value_name = "QUIRK", hide = true)]
+    pub(super) misbehave: Option<Quirk>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// Where it keeps what it has done and learnt.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop-probe")]
+    pub(super) state: PathBuf,
+    /// Start over, with new jobs; the rows are evaluated again.
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How long after its upload a job may still be reported as INITIALIZED. Moondrop reports a job
+    /// that takes longer as not started.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub(super) starts_within: Duration,
+    #[command(flatten)]
+    pub(super) api: ApiOptions,
+    /// How the sandbox misbehaves, for tests.
+    #[arg(long, value_name = "QUIRK", hide = true, conflicts_with = "api_url")]
+    pub(super) misbehave: Option<Quirk>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct StackOptions {
-    /// The policy to evaluate by; needed with --api-url.
-    #[arg(long, value_name = "ID", value_parser = policy)]
-    policy: Option<String>,
     /// Rows per job.
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     rows_per_job: u64,
     /// What to do with a file that has invalid rows.
     #[arg(long, value_name = "WHAT", default_value = "submit-valid")]
     on_bad_rows: OnBadRows,
+    #[command(flatten)]
+    api: ApiOptions,
+}
+
+/// Which API the jobs go to, and how.
+#[derive(Debug, Args)]
+pub(super) struct ApiOptions {
+    /// The policy to evaluate by; needed with --api-url.
+    #[arg(long, value_name = "ID", value_parser = policy)]
+    pub(super) policy: Option<String>,
     /// How long the sandbox takes over a job.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     job_time: Duration,
@@ -106,34 +139,37 @@ pub(super) fn key_in(name: &str) -> Result<SecretString> {
 impl StackOptions {
     /// A local stack with these options, which keeps its data in `state`.
     pub(super) fn config(&self, state: PathBuf) -> Result<LocalStackConfig> {
-        let api = match (&self.api_url, &self.api_key_env) {
-            (Some(url), Some(name)) => {
-                if self.policy.is_none() {
-                    return Err(UsageError(
-                        "--api-url needs --policy, the id of the policy to evaluate by".to_owned(),
-                    )
-                    .into());
-                }
-                Api::Remote {
-                    url: url.clone(),
-                    key: key_in(name)?,
-                    hosts: self.signed_url_hosts.clone(),
-                }
-            }
-            _ => Api::Sandbox { job_time: self.job_time },
+        Ok(LocalStackConfig {
+            policy: self.api.policy.clone(),
+            rows_per_job: self.rows_per_job,
+            reject_file: matches!(self.on_bad_rows, OnBadRows::RejectFile),
+            poll_every: self.api.poll_every(),
+            ..LocalStackConfig::new(state, self.api.api()?)
+        })
+    }
+}
+
+impl ApiOptions {
+    /// The API that the options name, or the sandbox.
+    pub(super) fn api(&self) -> Result<Api> {
+        let (Some(url), Some(name)) = (&self.api_url, &self.api_key_env) else {
+            return Ok(Api::Sandbox { job_time: self.job_time });
         };
-        let often = if self.api_url.is_some() {
+        if self.policy.is_none() {
+            let problem = "--api-url needs --policy, the id of the policy to evaluate by";
+            return Err(UsageError(problem.to_owned()).into());
+        }
+        let hosts = self.signed_url_hosts.clone();
+        Ok(Api::Remote { url: url.clone(), key: key_in(name)?, hosts })
+    }
+
+    pub(super) fn poll_every(&self) -> Duration {
+        let default = if self.api_url.is_some() {
             Duration::from_secs(30)
         } else {
             Duration::from_millis(500)
         };
-        Ok(LocalStackConfig {
-            policy: self.policy.clone(),
-            rows_per_job: self.rows_per_job,
-            reject_file: matches!(self.on_bad_rows, OnBadRows::RejectFile),
-            poll_every: self.poll_every.unwrap_or(often),
-            ..LocalStackConfig::new(state, api)
-        })
+        self.poll_every.unwrap_or(default)
     }
 }
 

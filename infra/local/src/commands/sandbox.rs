@@ -9,6 +9,7 @@ use std::io::Write as _;
 pub(super) async fn serve(args: SandboxArgs) -> Result<u8> {
     let mut config = SandboxConfig::new(&args.dir, key_in(&args.api_key_env)?);
     (config.port, config.job_time) = (args.port, args.job_time);
+    config.quirk = args.misbehave;
     let sandbox = Sandbox::start(config).await.context("start the sandbox")?;
     if args.port != 0 && sandbox.port() != args.port {
         sandbox.stop().await;
