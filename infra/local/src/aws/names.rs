@@ -9,8 +9,6 @@ pub const ACCESS_KEY: &str = "test";
 pub const SECRET_KEY: &str = "test";
 /// The bucket that files are dropped into, below `incoming/`.
 pub const DROPS: &str = "drops";
-/// Where the drops bucket keeps what is no drop and is read all the same.
-pub(crate) const CONTROL: &str = "control/";
 /// The bucket that results are found in.
 pub const RESULTS: &str = "results";
 /// The ledger's table.

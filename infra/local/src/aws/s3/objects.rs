@@ -4,12 +4,12 @@
 use super::keys;
 use super::locks::Locks;
 use crate::aws::events::{Buses, Event};
-use crate::aws::names::{ACCOUNT, CONTROL, DEFAULT_BUS, DROPS, RESULTS};
+use crate::aws::names::{ACCOUNT, DEFAULT_BUS, DROPS, RESULTS};
 use crate::files::write_whole;
 use crate::sync::locked;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
-use moondrop_shared::object_key::is_drop;
+use moondrop_shared::object_key::{CONTROL, is_drop};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
