@@ -10,6 +10,7 @@ mod drops;
 mod events;
 mod inbox;
 mod killed;
+mod levels;
 mod observed;
 mod probe;
 mod refusals;

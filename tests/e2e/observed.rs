@@ -176,7 +176,7 @@ async fn lines_of_log_have_the_request_the_drop_the_part_and_the_job_at_their_ro
 
 /// What was measured since the last time, with the functions called in this process.
 fn measured(world: &InProcess) -> emf::Line {
-    let line = String::from_utf8(world.services.metrics.take_line("r-1")).unwrap();
+    let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
     emf::lines(&line).remove(0)
 }
 
@@ -248,6 +248,7 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
     for _ in 0..2 {
         assert!(world.submit(&dropped).await);
     }
+    world.poll().await;
     let line = measured(&world);
     assert_eq!(
         (line.values["JobsFailed"], line.values["JobsCreated"]),
@@ -265,6 +266,8 @@ async fn rows_that_could_not_be_sent_count_as_a_failed_job_and_once() {
     for _ in 0..2 {
         assert!(world.submit(&gone).await);
     }
+    world.collect_all(&dropped.id).await;
+    world.poll().await;
     assert_eq!(measured(&world).values["JobsFailed"], 2, "the rows of two parts are gone");
 }
 

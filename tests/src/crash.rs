@@ -248,7 +248,7 @@ impl Process {
     /// What it has measured since the last call.
     #[must_use]
     pub fn measured(&self) -> Value {
-        serde_json::from_slice(&self.services.metrics.take_line("crash")).unwrap_or_default()
+        serde_json::from_slice(&self.services.metrics.take_line()).unwrap_or_default()
     }
 
     /// Ticks; `None` if the process died.

@@ -9,7 +9,6 @@ use moondrop_shared::part::decide::Action;
 use moondrop_shared::part::{NotStarted, PartFailure, PartRecord};
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::ledger::Recorded;
-use moondrop_shared::services::metrics::Metric;
 
 /// The current part, and whether it changed in a way that status.json shows.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
         Action::Nothing => Ok(Applied::unchanged(part)),
         Action::Record(change) => {
             let recorded = ledger.record_job_state(part, &change, now).await?;
-            count_failure(tick, &recorded, change.failure.as_ref());
+            log_failure(&recorded, change.failure.as_ref());
             Ok(recorded.into())
         }
         Action::NoteState(job) => {
@@ -71,13 +70,12 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
                     error = failure.reason,
                     "a job is lost; its rows end as missing"
                 );
-                tick.services.metrics.count(Metric::JobsLost, 1);
             }
             Ok(recorded.into())
         }
         Action::Fail(ended) => {
             let recorded = ledger.fail_completed(part, &ended, now).await?;
-            count_failure(tick, &recorded, Some(&ended.failure));
+            log_failure(&recorded, Some(&ended.failure));
             Ok(recorded.into())
         }
         Action::Abandon { ended } => {
@@ -119,7 +117,7 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
     }
 }
 
-fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Option<&PartFailure>) {
+fn log_failure(recorded: &Recorded<PartRecord>, failure: Option<&PartFailure>) {
     let Some(failure) = failure.filter(|failure| recorded.ours && !failure.cancelled) else {
         return;
     };
@@ -130,7 +128,6 @@ fn count_failure(tick: &Tick<'_>, recorded: &Recorded<PartRecord>, failure: Opti
         error = failure.reason,
         "a job ended without results"
     );
-    tick.services.metrics.count(Metric::JobsFailed, 1);
 }
 
 /// Records that a job does not start. The event goes first: if the bus does not accept it, the next

@@ -15,6 +15,7 @@ mod cancel;
 mod context;
 mod fetch_jobs;
 mod fetched;
+mod overdue;
 mod queries;
 mod recover;
 mod report;

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The ages at which an unfinished drop is a warning, and an alarm.
 const WARN_AFTER: SignedDuration = SignedDuration::from_hours(48);
-const ALARM_AFTER: SignedDuration = SignedDuration::from_hours(72);
+pub(crate) const ALARM_AFTER: SignedDuration = SignedDuration::from_hours(72);
 /// After how long it is an alarm that the API refuses to create jobs for a drop.
 const REFUSED_ALARM_AFTER: SignedDuration = SignedDuration::from_hours(1);
 

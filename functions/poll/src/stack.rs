@@ -7,6 +7,7 @@ use moondrop_shared::lifecycle::{Seen, note_stack_problem};
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::batch_api::ApiError;
+use moondrop_shared::services::metrics::Metric;
 
 /// What a tick saw.
 pub(crate) struct Evidence<'a> {
@@ -51,6 +52,9 @@ pub(crate) async fn note(tick: &Tick<'_>, evidence: &Evidence<'_>) -> Option<Sta
     }
     match tick.services.ledger.stack_problems().await {
         Ok(stack) => {
+            let hosts = [&stack.upload_host, &stack.results_host];
+            let refused = hosts.into_iter().flatten().count() as u64;
+            tick.services.metrics.note(Metric::HostsRefused, refused);
             if let Some(host) = stack.upload_host.as_ref().or(stack.results_host.as_ref()) {
                 let error = &host.problem.message;
                 tracing::error!(alarm = "host_refused", error, "a host is not contacted");

@@ -2,8 +2,8 @@
 
 use crate::context::Tick;
 use crate::fetched::Fetched;
-use crate::{announce, backlog, cancel, fetch_jobs, recover, report, stack, sweep};
-use anyhow::Result;
+use crate::{announce, backlog, cancel, fetch_jobs, overdue, recover, report, stack, sweep};
+use anyhow::{Result, bail};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use moondrop_shared::part::PartRecord;
@@ -38,11 +38,13 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
         Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
     let (overdue_drops, ended) = cancel::end_overdue(&tick, &mut parts, &tick.when(None)).await;
     changed.extend(cancelled_drops.into_iter().chain(overdue_drops));
-    let recovered = recover::recover_drops(&tick, &parts).await;
-    let closed = recover::close_strays(&tick, &parts).await;
+    let (drops, overdue) = overdue::note(&tick).await;
+    let tick = Tick { drops: &drops, ..tick };
     backlog::measure(&services.metrics, &backlog::read(&drops, &parts, now));
     backlog::warn(&parts, now);
-    let swept = if deadline.is_near() { Ok(()) } else { sweep::sweep(&tick).await };
+    let recovered = recover::recover_drops(&tick, &parts).await;
+    let closed = recover::close_strays(&tick, &parts).await;
+    let swept = sweep_in_time(&tick).await;
     let is_of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
     let key_refused =
         [&fetched, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
@@ -55,8 +57,20 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     } else {
         tracing::info!(drops = drops.len(), parts = parts.len(), changed = changed.len(), "ticked");
     }
-    let done = fetched.and(announced).and(cancelled).and(ended).and(recovered).and(swept);
+    let done =
+        fetched.and(announced).and(cancelled).and(ended).and(recovered).and(swept).and(overdue);
     done.and(parts_refused).and(drops_refused).and(closed)
+}
+
+/// Sweeps, within the time of the invocation: what is left of it is for the reports.
+async fn sweep_in_time(tick: &Tick<'_>) -> Result<()> {
+    if tick.deadline.is_near() {
+        return Ok(());
+    }
+    match tokio::time::timeout(tick.deadline.left(), sweep::sweep(tick)).await {
+        Ok(swept) => swept,
+        Err(_) => bail!("the sweep is not done: the time of the invocation is over"),
+    }
 }
 
 /// Announces the parts that ended before this tick and are due; returns the first failure.

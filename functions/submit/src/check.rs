@@ -190,6 +190,7 @@ impl Check<'_> {
             metrics.count(Metric::DropsAccepted, 1);
             metrics.count(Metric::RowsAccepted, rows - rejected);
         }
+        metrics.flush();
         Ok(moved.record)
     }
 }

@@ -1,6 +1,6 @@
 //! Creates a job for a part, and interprets the API's refusals.
 
-use crate::outcome::{Cause, PartOutcome, cancel, count_failure};
+use crate::outcome::{Cause, PartOutcome, cancel, log_failure};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::drop::DropRecord;
@@ -115,7 +115,7 @@ async fn not_created(
                 let failure =
                     PartFailure::failed(format!("the API refuses to create a job: {message}"));
                 if services.ledger.refuse_part(part, &failure, now).await?.ours {
-                    count_failure(services, part, &failure);
+                    log_failure(part, &failure);
                 }
                 return Ok(PartOutcome::Done);
             }

@@ -5,7 +5,6 @@ use moondrop_shared::error_chain::describe;
 use moondrop_shared::part::{PartFailure, PartRecord};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
-use moondrop_shared::services::metrics::Metric;
 
 /// The outcome of a part in one invocation.
 pub(crate) enum PartOutcome {
@@ -39,14 +38,13 @@ impl Cause {
     }
 }
 
-/// Reports a part that ended without its rows being sent. Counted once: only one attempt ends it.
-pub(crate) fn count_failure(services: &Services, part: &PartRecord, failure: &PartFailure) {
+/// Logs a part that ended without its rows being sent. Poll counts it at its next tick.
+pub(crate) fn log_failure(part: &PartRecord, failure: &PartFailure) {
     let (number, job) = (part.plan.number, part.job_id.as_deref());
     tracing::error!(
         drop = %part.drop, part = number, job, alarm = "job_failed", error = failure.reason,
         "a part's rows were not sent"
     );
-    services.metrics.count(Metric::JobsFailed, 1);
 }
 
 /// Cancels a job that will get no rows. If that fails, the sweep finds it.

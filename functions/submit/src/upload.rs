@@ -258,6 +258,7 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
             );
         }
         try_report(services, drop).await;
+        services.metrics.flush();
     }
 }
 

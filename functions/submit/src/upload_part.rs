@@ -1,6 +1,6 @@
 //! Uploads a part's rows to its job.
 
-use crate::outcome::{Cause, PartOutcome, cancel, count_failure};
+use crate::outcome::{Cause, PartOutcome, cancel, log_failure};
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -65,7 +65,7 @@ pub(crate) async fn upload_part(
             let reason = "the file was overwritten or deleted before these rows were sent";
             let failure = PartFailure::failed(reason);
             if services.ledger.fail_unsent(&begun, &failure, Timestamp::now()).await?.ours {
-                count_failure(services, part, &failure);
+                log_failure(part, &failure);
                 cancel(services, part, job).await;
                 return Ok(PartOutcome::Done);
             }

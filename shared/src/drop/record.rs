@@ -146,6 +146,9 @@ pub struct DropRecord {
     /// When the user asked for it to be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_at: Option<Timestamp>,
+    /// When poll first found it open 72 hours after it was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_at: Option<Timestamp>,
     /// When each stage was reached.
     #[serde(default)]
     pub times: Times,
@@ -183,6 +186,7 @@ impl DropRecord {
             refused_since: None,
             invalid_since: None,
             cancelled_at: None,
+            overdue_at: None,
             times: Times { accepted_at: Some(now), ..Times::default() },
             active_at: now,
             results_bytes: None,

@@ -47,6 +47,8 @@ pub enum OutgoingEvent {
     DropRejected(Box<DropEvent>),
     /// A drop is published, or given up.
     DropCompleted(Box<DropEvent>),
+    /// A drop has not ended 72 hours after it was dropped.
+    DropOverdue(Box<DropEvent>),
 }
 
 /// An event about a drop, for users. It has the fields of `status.json` that a rule can use.
@@ -243,6 +245,7 @@ impl OutgoingEvent {
             OutgoingEvent::DropAccepted(_) => "Drop Accepted",
             OutgoingEvent::DropRejected(_) => "Drop Rejected",
             OutgoingEvent::DropCompleted(_) => "Drop Completed",
+            OutgoingEvent::DropOverdue(_) => "Drop Overdue",
         }
     }
 
@@ -259,7 +262,8 @@ impl OutgoingEvent {
             OutgoingEvent::DropStalled { source } => json!(ObjectCreatedDetail::from(source)),
             OutgoingEvent::DropAccepted(event)
             | OutgoingEvent::DropRejected(event)
-            | OutgoingEvent::DropCompleted(event) => {
+            | OutgoingEvent::DropCompleted(event)
+            | OutgoingEvent::DropOverdue(event) => {
                 json!(event)
             }
         };

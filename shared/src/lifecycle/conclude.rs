@@ -28,7 +28,8 @@ pub async fn conclude_if_ended(services: &Services, drop: &DropRecord) -> Result
 /// # Errors
 /// If S3, EventBridge or DynamoDB does not answer.
 pub async fn conclude(services: &Services, drop: &DropRecord) -> Result<()> {
-    let rows = report(services, drop).await?.rows.outcomes;
+    let status = report(services, drop).await?;
+    let rows = status.rows.outcomes;
     let event = Box::new(DropEvent::of(drop, rows, &services.settings.results_bucket));
     let event = match drop.state {
         DropState::Rejected => OutgoingEvent::DropRejected(event),
@@ -38,6 +39,8 @@ pub async fn conclude(services: &Services, drop: &DropRecord) -> Result<()> {
     // Counted once: only one attempt removes the drop from the index.
     if services.ledger.close(&drop.id, Timestamp::now()).await?.ours {
         count(&services.metrics, drop.state, rows);
+        services.metrics.count(Metric::RowsUnexpected, status.results.unexpected);
+        services.metrics.flush();
     }
     let (key, folder, state) = (&drop.source.key, &drop.folder, drop.state.as_str());
     let (code, error) = drop

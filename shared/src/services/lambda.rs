@@ -26,8 +26,9 @@ pub async fn invocation<T>(
     // All spans are of the highest level, so that no log filter removes them.
     let span =
         tracing::error_span!("invocation", request_id, xray_trace_id = context.xray_trace_id);
+    metrics.set_request(request_id);
     let done = work.instrument(span).await;
-    metrics.write(request_id);
+    metrics.flush();
     done.map_err(Failure)
 }
 

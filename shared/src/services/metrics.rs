@@ -1,9 +1,11 @@
-//! CloudWatch metrics: counted during an invocation, and written at its end as one log line in the
-//! embedded metric format, which CloudWatch turns into metrics. It takes no API call.
+//! CloudWatch metrics: measured during an invocation, and written as log lines in the embedded
+//! metric format, which CloudWatch turns into metrics. It takes no API call.
 //!
 //! The namespace is [`NAMESPACE`] and the only dimension is [`DIMENSION`]: single drops and jobs
-//! are in the logs. An event is counted where the conditional write succeeds that made it happen,
-//! so that retries do not count it twice.
+//! are in the logs. Where there is a level, such as the number of open jobs, it is read from the
+//! ledger at each tick: what an interrupted invocation did not count, the next one does. What
+//! happens once is counted where the conditional write succeeds that made it happen, so that
+//! retries do not count it twice, and written at once.
 
 use metrique_writer_core::format::Format;
 use metrique_writer_core::unit::NegativeScale;
@@ -70,15 +72,32 @@ metrics! {
     JobsOver48h in Unit::Count;
     /// At a tick: open jobs older than 72 hours.
     JobsOver72h in Unit::Count;
-    /// Jobs that failed or were cancelled, that the API refused to create, or whose rows were gone
-    /// before they were sent.
+    /// At a tick: drops that came to be 72 hours old within the last ten minutes. For each, this is
+    /// back at 0 at a later tick: so an alarm on it notifies again for the next one.
+    DropsOverdue in Unit::Count;
+    /// At a tick: parts that wait for a job.
+    PartsWaiting in Unit::Count;
+    /// At a tick: the age of the oldest plan of which a part waits for a job; 0 without one.
+    OldestWaitingAge in SECONDS;
+    /// At a tick: jobs that failed, that the API cancelled or refused to create, or whose rows were
+    /// gone before they were sent, and whose rows are not stored yet. Every such job is in the level
+    /// of one tick at least. Jobs that the user cancelled are not in it.
     JobsFailed in Unit::Count;
-    /// Jobs that are lost: the API has not reported them for a long time.
+    /// At a tick: jobs that are lost, since the API has not reported them for a long time, and whose
+    /// rows are not stored yet; as [`Metric::JobsFailed`].
     JobsLost in Unit::Count;
+    /// At a tick: jobs that have ended and whose rows are not stored, and that are not held.
+    JobsUncollected in Unit::Count;
+    /// At a tick: for how long the oldest of them has ended; 0 without one.
+    OldestUncollectedAge in SECONDS;
     /// At a tick: jobs that have been absent from the API's answers for an hour or more.
     JobsUnknown in Unit::Count;
+    /// At a tick: for how long the longest of them has been absent; 0 without one.
+    OldestUnknownAge in SECONDS;
     /// At a tick: jobs that have their rows and do not start.
     JobsNotStarted in Unit::Count;
+    /// At a tick: hosts of pre-signed URLs that are not allowed, and wanted by the API.
+    HostsRefused in Unit::Count;
     /// At a tick: parts whose results are held.
     PartsHeld in Unit::Count;
     /// At a tick: for how long the results of a part have been held, at most; 0 without one.
@@ -103,6 +122,8 @@ metrics! {
     RowsFailed in Unit::Count;
     /// Rows that the API did not answer, of drops that ended.
     RowsMissing in Unit::Count;
+    /// Results for rows that were never sent, of drops that ended.
+    RowsUnexpected in Unit::Count;
     /// API calls given up because the API does not accept the key, or the key cannot be read from
     /// its secret.
     ApiKeyRefused in Unit::Count;
@@ -124,12 +145,18 @@ pub struct Metrics {
     stack: String,
     written: bool,
     measured: Arc<Mutex<BTreeMap<Metric, u64>>>,
+    request: Arc<Mutex<String>>,
 }
 
 impl Metrics {
     #[must_use]
     pub fn new(stack: &str, written: bool) -> Self {
-        Metrics { stack: stack.to_owned(), written, measured: Arc::default() }
+        Metrics {
+            stack: stack.to_owned(),
+            written,
+            measured: Arc::default(),
+            request: Arc::default(),
+        }
     }
 
     /// Adds to a metric. Adding 0 writes the metric too: an absent value would mean that it was not
@@ -143,12 +170,19 @@ impl Metrics {
         self.measured().insert(metric, now);
     }
 
+    /// Sets the request whose id the next lines have.
+    pub fn set_request(&self, id: &str) {
+        id.clone_into(&mut self.request.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The next line, with its newline; empty if nothing was measured since the last one.
     #[must_use]
-    pub fn take_line(&self, request_id: &str) -> Vec<u8> {
+    pub fn take_line(&self) -> Vec<u8> {
+        let request_id = self.request.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let request_id = request_id.as_str();
         let measured = std::mem::take(&mut *self.measured());
         let mut line = Vec::new();
-        if measured.is_empty() || !self.written {
+        if measured.is_empty() {
             return line;
         }
         let mut format =
@@ -162,9 +196,14 @@ impl Metrics {
         line
     }
 
-    /// Writes the line to standard output in one piece, since log lines go there too.
-    pub fn write(&self, request_id: &str) {
-        let line = self.take_line(request_id);
+    /// Writes the line now. What is measured after it goes into a line of its own, and CloudWatch
+    /// adds both up: so an invocation that is interrupted later takes nothing of it along. In one
+    /// piece to standard output, since log lines go there too. Where metrics are off, they stay.
+    pub fn flush(&self) {
+        if !self.written {
+            return;
+        }
+        let line = self.take_line();
         if let Err(error) = std::io::stdout().lock().write_all(&line) {
             tracing::error!(%error, "the metrics were not written");
         }
@@ -210,7 +249,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn line(metrics: &Metrics) -> Value {
-        let line = metrics.take_line("r-1");
+        let line = {
+            metrics.set_request("r-1");
+            metrics.take_line()
+        };
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
         assert_eq!(line.last(), Some(&b'\n'));
         serde_json::from_slice(&line).unwrap()
@@ -255,15 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_written_once_and_none_for_nothing() {
+    fn what_is_measured_is_in_one_line_and_nothing_makes_none() {
         let metrics = Metrics::new("moon", true);
-        assert!(metrics.take_line("r").is_empty());
+        assert!(metrics.take_line().is_empty());
         metrics.count(Metric::Ticks, 1);
         assert_eq!(line(&metrics)["Ticks"], 1);
-        assert!(metrics.take_line("r").is_empty());
-        let off = Metrics::new("moon", false);
-        off.count(Metric::Ticks, 1);
-        assert!(off.take_line("r").is_empty());
+        assert!(metrics.take_line().is_empty());
     }
 
     /// EMF allows at most 100 metrics per line, and names of at most 1,024 characters.

@@ -48,6 +48,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         refused_since: None,
         invalid_since: None,
         cancelled_at: None,
+        overdue_at: None,
         times: Times::default(),
         active_at: Timestamp::UNIX_EPOCH,
         results_bytes: None,

@@ -44,7 +44,7 @@ async fn a_job_absent_for_24_hours_is_lost_alarmed_after_one_and_its_rows_end_as
         assert_eq!(alarmed("job_unknown"), 0);
         world.poll_in(60).await;
         assert_eq!(alarmed("job_unknown"), 1);
-        let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+        let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
         assert!(line.contains(r#""JobsUnknown":1"#), "{line}");
         assert_eq!(
             world.status(&dropped.id).await.parts[0].absent_seconds / 60,
@@ -91,7 +91,7 @@ async fn an_api_that_reports_none_of_our_jobs_loses_none_however_long() {
                 }
             }
             assert!(logs::all().contains(r#""alarm":"no_job_reported""#));
-            let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+            let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
             assert!(line.contains(r#""NoJobReported":12"#), "{line}");
             let parts_now = world.parts(&dropped.id).await;
             assert!(

@@ -277,7 +277,7 @@ async fn a_held_part_is_never_lost_or_failed_and_alarms_after_twenty_days() {
             world.poll_at(Timestamp::now() + jiff::SignedDuration::from_hours(days * 24 + 1)).await;
     }
     assert!(told());
-    let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+    let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
     assert!(line.contains(r#""PartsHeld":1"#) && !line.contains(r#""OldestHeldAge":0"#), "{line}");
     // The daily fetch finds no job any more; the copy is all there is, and enough.
     assert_eq!(world.states(&dropped.id).await, [PartState::Completed]);

@@ -67,7 +67,7 @@ async fn a_job_that_waits_for_an_hour_is_reported_once_and_continues_when_it_sta
     assert!(!problem.message.contains("starts no job"), "another has started: {problem:?}");
     let alarms = logs::with(dropped.id.as_str());
     assert_eq!(alarms.iter().filter(|line| line.contains("job_not_started")).count(), 1);
-    let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+    let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
     assert!(line.contains(r#""JobsNotStarted":1"#), "{line}");
     world.api.set_state("job-1", "SUBMITTED");
     world.poll().await;

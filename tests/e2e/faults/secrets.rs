@@ -44,7 +44,7 @@ async fn a_secret_that_is_empty_or_no_key_is_waited_for_and_never_shown() {
             ("E_API_KEY", true),
             "{problem:?}"
         );
-        let counted = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+        let counted = String::from_utf8(world.services.metrics.take_line()).unwrap();
         assert!(counted.contains(r#""ApiKeyRefused":1"#), "the alarm sees it: {counted}");
         world.rotate_key(moondrop_tests::env::KEY);
         assert_eq!(world.finish(&dropped).await.status.state, DropState::Completed);

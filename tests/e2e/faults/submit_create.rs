@@ -229,7 +229,7 @@ async fn create_answered_with_any_other_4xx_waits_and_is_an_alarm_after_an_hour(
                 .iter()
                 .any(|line| line.contains(r#""alarm":"create_refused""#));
             assert_eq!(told, minutes > 60, "{minutes}");
-            let line = String::from_utf8(world.services.metrics.take_line("r")).unwrap();
+            let line = String::from_utf8(world.services.metrics.take_line()).unwrap();
             assert!(
                 line.contains(&format!(r#""CreatesRefused":{}"#, u8::from(minutes > 60))),
                 "{line}"

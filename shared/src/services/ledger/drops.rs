@@ -132,6 +132,16 @@ impl Ledger {
         self.update(update.by("closed_by").only_if("attribute_exists(#open)")).await
     }
 
+    /// Records that the drop has not ended 72 hours after it was dropped; the first time is kept.
+    pub async fn note_overdue_drop(
+        &self,
+        drop_id: &DropId,
+        now: Timestamp,
+    ) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(drop_id, META).set_once("overdue_at", &now)?;
+        self.update(update.only_if("attribute_exists(pk)")).await
+    }
+
     /// Records that a function works on the drop, or requeued it, if it is still in the state of
     /// `drop`.
     pub async fn heartbeat(
