@@ -71,11 +71,14 @@ def main():
     template = text("infra/template.yaml")
     check_table("infra/README.md", "alarm", set(re.findall(r"^  (\w+Alarm):$", template, re.MULTILINE)))
     check_table("infra/README.md", "metric", set(re.findall(r"\bMetric::([A-Z]\w+)", product)) - {"ALL"})
-    check_table("shared/README.md", "error code", set(re.findall(r'"(E_[A-Z_]+)"', product)))
+    check_table("shared/README.md", "error code", set(re.findall(r'"([CEW]_[A-Z_]+)"', product)))
 
+    # The tests that the table of alarms names, each with its file.
+    alarms = set(re.findall(r"`(\w+)::(?:tests::)?(\w+)`", text("infra/README.md")))
     # What the guide names in code: paths, and tests, which are recognised by their length.
     guide = prose(text(".github/CONTRIBUTING.md"))
     tests = set(re.findall(r"\bfn (\w+)\(", "\n".join(sources.values())))
+    wrong.extend(f"infra/README.md: there is no test {file}::{test}" for file, test in sorted(alarms) if test not in tests)
     for name in set(re.findall(r"`([^`\s]+)`", guide)):
         if re.fullmatch(r"(functions|shared|infra|tests|\.ci)/[\w./-]+", name):
             if not (ROOT / name).exists():

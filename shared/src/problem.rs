@@ -297,7 +297,7 @@ impl Problem {
     #[must_use]
     pub fn being_cancelled() -> Self {
         Problem::new(Code::Cancelled, "the drop is being cancelled, on request").with_next_step(
-            "Moondrop cancels its jobs, and takes the results of those that cannot be cancelled. It ends within a day or so.",
+            "Moondrop cancels its jobs, and takes the results that come all the same. It ends within a day or so, unless results are held: then it waits for their setting.",
         )
     }
 

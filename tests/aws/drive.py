@@ -72,6 +72,7 @@ class Drive:
             ("a message becomes a dead letter, and is redriven", self.dead_letter),
             ("drops that EventBridge could not deliver, moved as infra/README.md says", self.undelivered),
             ("a file copied onto itself, as infra/README.md says", self.replayed),
+            ("a drop cancelled, as infra/README.md says", self.cancelled),
             ("collect fails three times, and its event is kept", self.collect_fails),
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
@@ -264,6 +265,16 @@ class Drive:
         assert status["state"] == "completed"
         assert self.drops.read(f"{first}results.csv") == self.drops.read(f"{second}results.csv")
         return "a drop of its own, with the same results"
+
+    def cancelled(self):
+        self.drops.drop("cancelled.csv", small("cancelled"))
+        _, status = self.drops.reaches("cancelled.csv", ["evaluating"])
+        self.stack.operate("cancel", BUCKET=self.drops.drops, DROP=status["drop"])
+        wait("the request is recorded", lambda: "cancelled_at" in self.drops.statuses("cancelled.csv")[-1][1], 30)
+        ((folder, status),) = self.drops.finish(["cancelled.csv"])["cancelled.csv"]
+        assert (status["state"], status["problem"]["code"]) == ("completed_with_errors", "C_CANCELLED"), status
+        assert len(rows(self.drops.read(f"{folder}results.csv"))) == 2
+        return status["problem"]["message"]
 
     def collect_fails(self):
         event = {"detail": {"drop": "0", "part": 1}}

@@ -101,6 +101,7 @@ def comparable(status):
     status = {key: value for key, value in status.items() if key not in ("drop", "source", "dropped_at", "updated_at", "files", "times")}
     for part in status["parts"]:
         part.pop("job", None)
+        part.pop("job_updated_at", None)
     return status
 
 

@@ -101,3 +101,20 @@ async fn results_for_rows_that_were_never_sent_are_counted_at_the_end() {
     let line = measured(&world);
     assert_eq!((line["RowsUnexpected"], line["RowsEvaluated"]), (1, 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_fail_and_labels_in_an_unknown_form_are_counted() {
+    let world = InProcess::start().await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    assert!(world.submit(&dropped).await);
+    let results = "ref_id,type,labels,content,error\nr0,text,spam 0.9,,\nr1,text,[],,\n";
+    world.api.change("job-1", |job| job.results = Some(results.into()));
+    world.api.complete_all();
+    world.poll().await;
+    measured(&world);
+    world.api.next(Call::Download, [Answer::status(500)]);
+    world.collect(&dropped.id, 1).await.unwrap();
+    assert_eq!(measured(&world)["CollectAttemptsFailed"], 1);
+    world.collect(&dropped.id, 1).await.unwrap();
+    assert_eq!(measured(&world)["LabelsUnreadable"], 1);
+}

@@ -28,7 +28,7 @@ use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
 use moondrop_shared::lifecycle::{
-    DueReport, Seen, conclude_if_ended, note_stack_problem, set_drop_problem, try_report,
+    DueReport, Seen, conclude_if_ended, note_stack_problem, set_drop_problem,
 };
 use moondrop_shared::part::PartState;
 use moondrop_shared::problem::Problem;
@@ -128,6 +128,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     let published = publish::publish_if_last(services, &drop).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
     if published.is_err() {
+        let due = DueReport::begin(services, drop_id).await?;
         let problem = Some(Problem::publish_failed());
         let recorded = set_drop_problem(services, &drop, DropProblem::Publish, problem).await;
         if let Err(error) = recorded {
@@ -136,15 +137,15 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
                 "the drop's problem was not recorded"
             );
         }
-        try_report(services, &drop).await;
+        due.make(services, &drop).await;
     }
     published
 }
 
-/// Results were fetched from the API: it accepts the key, and keeps them at an allowed host.
+/// Results were fetched from the API: it accepts the key, and lets it read jobs.
 async fn note_accepted(services: &Services, began: Timestamp) {
-    for cause in [StackCause::Key, StackCause::ResultsHost] {
-        note_stack_problem(services, Seen { cause, problem: None, began }).await;
+    for cause in [StackCause::Key, StackCause::ReadRight] {
+        note_stack_problem(services, Seen::accepted(cause, began)).await;
     }
 }
 
@@ -159,9 +160,8 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
     );
     services.metrics.count(Metric::CollectAttemptsFailed, 1);
     let problem = match of_stack(cause) {
-        Some((cause, problem)) => {
-            let (problem, began) = (Some(problem), Timestamp::now());
-            note_stack_problem(services, Seen { cause, problem, began }).await;
+        Some(seen) => {
+            note_stack_problem(services, seen).await;
             None
         }
         None => Some(of_part(cause)),
@@ -171,16 +171,17 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
 }
 
 /// The problem of the stack that a failure comes from.
-fn of_stack(error: &anyhow::Error) -> Option<(StackCause, Problem)> {
+fn of_stack(error: &anyhow::Error) -> Option<Seen> {
+    let now = Timestamp::now();
     if let Some(TransferError::Host(host)) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        let problem = Problem::host_refused("keeps the results at", host);
-        return Some((StackCause::ResultsHost, problem));
+        return Some(Seen::host_refused(StackCause::ResultsHost, "keeps the results at", host));
     }
     match error.chain().find_map(|cause| cause.downcast_ref()) {
-        Some(ApiError::Key | ApiError::NotPermitted(_)) => {
-            Some((StackCause::Key, Problem::key_refused()))
+        Some(ApiError::Key) => Some(Seen::refused(StackCause::Key, Problem::key_refused(), now)),
+        Some(ApiError::NotPermitted(_)) => {
+            Some(Seen::refused(StackCause::ReadRight, Problem::key_refused(), now))
         }
-        Some(ApiError::NoKey(_)) => Some((StackCause::Key, Problem::no_key())),
+        Some(ApiError::NoKey(_)) => Some(Seen::refused(StackCause::Key, Problem::no_key(), now)),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use moondrop_shared::job::OVERDUE_AFTER;
 use moondrop_shared::part::PartFailure;
+use moondrop_shared::part::decide::CANCEL_PATIENCE;
 use moondrop_shared::part::join::PartResult;
 use moondrop_shared::results::Answers;
 use moondrop_shared::services::batch_api::ApiError;
@@ -37,8 +38,11 @@ async fn ask_once_more(
     let lost = Some(PartResult::Lost(failure.reason.clone()));
     // A job to which nothing was sent has no results.
     let Some(job) = part.job_id.as_ref().filter(|_| part.may_be_sent()) else { return Ok(lost) };
-    let overdue =
-        part.created_at.is_some_and(|at| Timestamp::now().duration_since(at) > OVERDUE_AFTER);
+    let now = Timestamp::now();
+    let is_older = |at: Option<Timestamp>, age| at.is_some_and(|at| now.duration_since(at) > age);
+    // An API that cannot be asked for so long holds up no part that is overdue, or was cancelled.
+    let overdue = is_older(part.created_at, OVERDUE_AFTER)
+        || is_older(collector.drop.cancelled_at, CANCEL_PATIENCE);
     match results::look_up(services, job).await {
         Ok(None) => Ok(lost),
         Ok(Some(_)) => {

@@ -6,7 +6,7 @@ use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{NeedsAction, OutgoingEvent};
 use moondrop_shared::job::JobState;
 use moondrop_shared::part::decide::Action;
-use moondrop_shared::part::{NotStarted, PartFailure, PartRecord};
+use moondrop_shared::part::{NotStarted, PartFailure, PartRecord, PartState};
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::ledger::Recorded;
 
@@ -88,8 +88,12 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
             Ok(recorded.into())
         }
         Action::CancelOnRequest => {
-            cancel(tick, part).await?;
-            Ok(ledger.note_cancel_sent(part, now).await?.into())
+            // Recorded first: an API that does not answer is asked again in an hour, not each tick.
+            let recorded = ledger.note_cancel_sent(part, now).await?;
+            if recorded.ours || recorded.record.cancel_sent_at == Some(now) {
+                cancel_on_request(tick, part).await?;
+            }
+            Ok(recorded.into())
         }
         Action::FailCancelled => {
             let recorded = ledger.fail_cancelled(part, now).await?;
@@ -98,6 +102,9 @@ pub(crate) async fn apply(tick: &Tick<'_>, part: &PartRecord, action: Action) ->
                     drop = %part.drop, part = number, job = part.job_id,
                     "a part of a cancelled drop ends without results"
                 );
+                if part.job_id.is_some() && part.state != PartState::Completed {
+                    cancel_on_request(tick, part).await?;
+                }
             }
             Ok(recorded.into())
         }
@@ -165,11 +172,35 @@ async fn note_not_started(
     Ok(recorded.into())
 }
 
+/// Asks the API to cancel the job of a cancelled part. What hinders it concerns the key or its
+/// rights, or passes.
+async fn cancel_on_request(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
+    match cancel(tick, part).await {
+        Err(error) if !is_of_the_key(&error) => {
+            tracing::warn!(
+                drop = %part.drop, part = part.plan.number, job = part.job_id,
+                error = describe(&error),
+                "the job of a cancelled drop was not cancelled"
+            );
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Whether the API refuses the key, or does not let it do this.
+pub(crate) fn is_of_the_key(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ApiError::Key | ApiError::NotPermitted(_)))
+}
+
 async fn cancel(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
     let job = part.job_id.as_deref().context("a claimed part has no job")?;
     match tick.services.api.cancel(job).await {
         // The next tick sees whether it took effect.
-        Ok(()) | Err(ApiError::NotFound(_)) => Ok(()),
+        Ok(()) | Err(ApiError::NotFound(_)) => {
+            tick.cancels.accepted();
+            Ok(())
+        }
         // A job that cannot be cancelled has ended, is gone, or still waits; its part waits too.
         Err(error @ (ApiError::Refused(_) | ApiError::Invalid(_))) => {
             let error = describe(&error.into());
@@ -179,8 +210,9 @@ async fn cancel(tick: &Tick<'_>, part: &PartRecord) -> Result<()> {
             );
             Ok(())
         }
-        // Not about this job, but about the key or its rights.
-        Err(ApiError::NotPermitted(_)) => Err(ApiError::Key.into()),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            tick.cancels.failed(&error);
+            Err(error.into())
+        }
     }
 }

@@ -6,9 +6,9 @@ use crate::context::Tick;
 use anyhow::Result;
 use moondrop_shared::lifecycle::{cancel_parts, is_to_be_cancelled};
 use moondrop_shared::part::PartRecord;
-use moondrop_shared::part::decide::{Action, JobAnswer, When, decide};
+use moondrop_shared::part::decide::{Action, JobAnswer, decide};
 use moondrop_shared::source::DropId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Cancels the parts of cancelled drops that are not cancelled yet: the request may have come while
 /// a part was planned again, or its submit may have died.
@@ -29,7 +29,13 @@ pub(crate) async fn cancel_rest(
             return (BTreeSet::new(), begun);
         }
     }
-    let (cancelled, outcome) = cancel_parts(tick.services, due, tick.now).await;
+    let (mut cancelled, mut outcome) = (Vec::new(), Ok(()));
+    for drop in tick.drops.iter().filter(|drop| drops.contains(&drop.id)) {
+        let own = due.iter().filter(|part| part.drop == drop.id).cloned().collect();
+        let (now, done) = cancel_parts(tick.services, drop, own, tick.now).await;
+        cancelled.extend(now);
+        outcome = outcome.and(done);
+    }
     for now in cancelled {
         let same =
             |part: &&mut PartRecord| part.drop == now.drop && part.plan.number == now.plan.number;
@@ -40,15 +46,20 @@ pub(crate) async fn cancel_rest(
     (drops, outcome)
 }
 
-/// Ends the parts that were cancelled over a day ago and still have no end, also without an answer
-/// of the API: it may never give one.
+/// Ends the parts that were cancelled over a day ago, and for which the API gave no answer in this
+/// tick: it may never give one.
 pub(crate) async fn end_overdue(
     tick: &Tick<'_>,
     parts: &mut [PartRecord],
-    when: &When,
+    unanswered: &HashSet<(DropId, u32)>,
 ) -> (BTreeSet<DropId>, Result<()>) {
     let (mut changed, mut outcome) = (BTreeSet::new(), Ok(()));
-    for part in parts.iter_mut().filter(|part| part.cancelled_at.is_some()) {
+    let when = &tick.when(None);
+    let without_answer = |part: &&mut PartRecord| {
+        let id = (part.drop.clone(), part.plan.number);
+        part.cancelled_at.is_some() && unanswered.contains(&id)
+    };
+    for part in parts.iter_mut().filter(without_answer) {
         let action = decide(part, &JobAnswer::Nothing, when);
         if action != Action::FailCancelled || tick.deadline.is_near() {
             continue;

@@ -5,8 +5,39 @@ use moondrop_shared::drop::DropRecord;
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::part::decide::When;
 use moondrop_shared::services::Services;
+use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::lambda::Deadline;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// What the API said of the key's right to cancel jobs, or to list them for the sweep, in this tick.
+#[derive(Debug, Default)]
+pub(crate) struct Cancels {
+    accepted: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl Cancels {
+    pub(crate) fn accepted(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes an error if it is about that right (403).
+    pub(crate) fn failed(&self, error: &ApiError) {
+        if matches!(error, ApiError::NotPermitted(_)) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the key has the right; `None` if nothing shows it.
+    pub(crate) fn allowed(&self) -> Option<bool> {
+        match (self.refused.load(Ordering::Relaxed), self.accepted.load(Ordering::Relaxed)) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) => None,
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 pub(crate) struct Tick<'a> {
@@ -15,6 +46,7 @@ pub(crate) struct Tick<'a> {
     pub(crate) drops: &'a [DropRecord],
     /// The name that this tick's reports are due under.
     pub(crate) report_name: &'a str,
+    pub(crate) cancels: &'a Cancels,
     /// When the invocation began, by the clock.
     pub(crate) began: Timestamp,
     /// The time that the tick decides by.

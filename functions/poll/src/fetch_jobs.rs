@@ -50,7 +50,7 @@ struct Stream<'a> {
     changed: BTreeSet<DropId>,
     /// The drops whose report is recorded as due.
     due: BTreeSet<DropId>,
-    hosts: Option<Result<(), String>>,
+    refused_host: Option<String>,
     state: PollState,
     by_job: HashMap<String, usize>,
     /// The parts whose jobs are asked for, in order: first those whose jobs are reported, then
@@ -64,6 +64,11 @@ struct Stream<'a> {
     /// Answers about jobs that wait for rows: applied last, when it is known whether other jobs
     /// start.
     waiting: Vec<(usize, JobAnswer)>,
+    /// Answers about cancelled parts whose jobs are to be cancelled: applied after all others, which
+    /// an API that answers no cancel must not hold up.
+    cancels: Vec<(usize, JobAnswer)>,
+    /// Whether the cancels have begun.
+    cancelling: bool,
     to_announce: Vec<usize>,
     work: FuturesUnordered<BoxFuture<'a, Done>>,
     /// The numbers of [`CALLS`], [`WRITES`] and [`ANNOUNCEMENTS`] in progress.
@@ -97,16 +102,26 @@ pub(crate) async fn fetch_jobs(tick: &Tick<'_>, parts: &mut Vec<PartRecord>) -> 
     stream.remember(&outcome);
     let saved = ledger.save_poll_state(&stream.state).await;
     let count = Count { asked, recorded: asked - stream.unrecorded.len() };
-    let (mut changed, hosts) = (stream.changed, stream.hosts);
+    let unanswered = stream.unrecorded.iter().map(|&i| id_of(&stream.parts[i])).collect();
+    let (mut changed, host) = (stream.changed, stream.refused_host);
     changed.append(&mut stream.due);
     let written = stream.outcome.and(saved);
     let key = match &outcome.failure {
         Some(ApiError::Key) => Some(Err(ApiError::Key)),
         Some(ApiError::NoKey(error)) => Some(Err(ApiError::NoKey(anyhow!("{error:#}")))),
+        Some(ApiError::NotPermitted(why)) if outcome.no_right => {
+            Some(Err(ApiError::NotPermitted(why.clone())))
+        }
         _ if outcome.reported => Some(Ok(())),
         _ => None,
     };
-    Fetched { key, hosts, changed, outcome: count.summarize(tick, outcome, written) }
+    Fetched {
+        key,
+        host,
+        unanswered: Some(unanswered),
+        changed,
+        outcome: count.summarize(tick, outcome, written),
+    }
 }
 
 impl<'a> Stream<'a> {
@@ -134,7 +149,7 @@ impl<'a> Stream<'a> {
             tick,
             changed: BTreeSet::new(),
             due: BTreeSet::new(),
-            hosts: None,
+            refused_host: None,
             state,
             by_job,
             unasked: order.iter().flatten().copied().collect(),
@@ -143,6 +158,8 @@ impl<'a> Stream<'a> {
             parts,
             to_apply: VecDeque::new(),
             waiting: Vec::new(),
+            cancels: Vec::new(),
+            cancelling: false,
             to_announce: Vec::new(),
             work: FuturesUnordered::new(),
             in_progress: [0; 3],
@@ -204,14 +221,8 @@ impl<'a> Stream<'a> {
     fn check_host(&mut self, answer: &JobAnswer) {
         let JobAnswer::Job(job) = answer else { return };
         let Some(url) = &job.output_file_url else { return };
-        match self.tick.services.transfer.check(url) {
-            Err(TransferError::Host(host)) if !matches!(self.hosts, Some(Err(_))) => {
-                self.hosts = Some(Err(host));
-            }
-            Ok(()) => {
-                self.hosts.get_or_insert(Ok(()));
-            }
-            Err(_) => {}
+        if let Err(TransferError::Host(host)) = self.tick.services.transfer.check(url) {
+            self.refused_host.get_or_insert(host);
         }
     }
 
@@ -235,10 +246,11 @@ impl<'a> Stream<'a> {
         if self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty() {
             self.to_apply.extend(self.waiting.drain(..));
         }
-        while self.in_progress[WRITES] < WRITES_AT_ONCE
-            && let Some((i, answer)) = self.to_apply.pop_front()
-        {
-            self.begin_write(i, &answer);
+        self.begin_writes();
+        if self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && !self.cancels.is_empty() {
+            self.cancelling = true;
+            self.to_apply.extend(self.cancels.drain(..));
+            self.begin_writes();
         }
         let all_recorded =
             self.in_progress[CALLS] + self.in_progress[WRITES] == 0 && self.to_apply.is_empty();
@@ -257,10 +269,21 @@ impl<'a> Stream<'a> {
         }
     }
 
+    fn begin_writes(&mut self) {
+        while self.in_progress[WRITES] < WRITES_AT_ONCE
+            && let Some((i, answer)) = self.to_apply.pop_front()
+        {
+            self.begin_write(i, &answer);
+        }
+    }
+
     fn begin_write(&mut self, i: usize, answer: &JobAnswer) {
         let when = self.tick.when(self.state.started_at);
         let part = self.parts[i].clone();
         let action = decide(&part, answer, &when);
+        if action == Action::CancelOnRequest && !self.cancelling {
+            return self.cancels.push((i, answer.clone()));
+        }
         let is_due = action != Action::Nothing && self.due.insert(part.drop.clone());
         self.in_progress[WRITES] += 1;
         let tick = self.tick;
@@ -362,6 +385,10 @@ fn is_asked_for(part: &PartRecord, now: Timestamp) -> bool {
 fn has_started(part: &PartRecord) -> bool {
     let ended = matches!(part.job_state, Some(JobState::Error | JobState::Cancelled));
     part.job_rank >= JobState::Queued.rank() && !ended
+}
+
+fn id_of(part: &PartRecord) -> (DropId, u32) {
+    (part.drop.clone(), part.plan.number)
 }
 
 /// The key that the parts are sorted by.

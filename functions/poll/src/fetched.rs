@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::source::DropId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The outcome of the stream.
 #[derive(Debug)]
@@ -14,9 +14,10 @@ pub(crate) struct Fetched {
     /// Whether the API accepted the key, or why not; `None` if no call was made, or calls failed
     /// for another reason.
     pub(crate) key: Option<Result<(), ApiError>>,
-    /// Whether the hosts of the results of completed jobs are allowed, or the first one that is
-    /// not; `None` if the API named none.
-    pub(crate) hosts: Option<Result<(), String>>,
+    /// The first host of a completed job's results that is not allowed.
+    pub(crate) host: Option<String>,
+    /// The parts that were to be asked for and have no recorded answer; `None` if nothing is known.
+    pub(crate) unanswered: Option<HashSet<(DropId, u32)>>,
     /// The drops whose parts changed in a way that status.json shows.
     pub(crate) changed: BTreeSet<DropId>,
     /// The first failure.
@@ -26,7 +27,8 @@ pub(crate) struct Fetched {
 impl Fetched {
     /// Nothing was asked.
     pub(crate) fn nothing(outcome: Result<()>) -> Self {
-        Fetched { key: None, hosts: None, changed: BTreeSet::new(), outcome }
+        let unanswered = outcome.is_ok().then(HashSet::new);
+        Fetched { key: None, host: None, unanswered, changed: BTreeSet::new(), outcome }
     }
 }
 

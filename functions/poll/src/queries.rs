@@ -199,7 +199,7 @@ impl JobQueries {
         }
         match (&error, ids.len()) {
             // The witness alone.
-            (ApiError::NotPermitted(_), 0) => self.stop(ApiError::Key),
+            (ApiError::NotPermitted(_), 0) => self.stop(error),
             (ApiError::NotFound(_), 0) => self.witness = None,
             (_, 0) => {}
             (ApiError::Unknown(_), n) if n > 1 && self.slow_splits_left > 0 => {
@@ -289,10 +289,11 @@ impl JobQueries {
         let none_reported = !self.reported && !self.stopped;
         if none_reported && self.forbidden > 0 && self.forbidden == self.unanswered {
             // Every job that was asked for was answered with 403.
-            self.failure = Some(ApiError::Key);
+            self.stopped = true;
         }
         Outcome {
             reported: self.reported,
+            no_right: self.stopped && matches!(self.failure, Some(ApiError::NotPermitted(_))),
             left_out: self.left_out.len() + self.left_out_uncounted,
             witness: self.witness.filter(|_| self.reported),
             failure: self.failure.or(self.split_error.filter(|_| !self.rest.is_empty())),
@@ -309,6 +310,8 @@ pub(crate) struct Outcome {
     pub(crate) left_out: usize,
     /// The job of ours that it reported last.
     pub(crate) witness: Option<String>,
+    /// Whether the API lets the key read no job (403).
+    pub(crate) no_right: bool,
     /// Why some jobs have no answer.
     pub(crate) failure: Option<ApiError>,
 }

@@ -113,6 +113,10 @@ fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
     if drop.state == DropState::Checking || drop.state.is_final() {
         return Need::Submit;
     }
+    if drop.cancelled_at.is_some() {
+        // Poll itself cancels what is left.
+        return if open_parts.is_empty() { Need::Publish } else { Need::Nothing };
+    }
     let life = SignedDuration::try_from(UPLOAD_URL_LIFE).unwrap_or(SignedDuration::ZERO);
     let young = |part: &PartRecord| part.created_at.is_some_and(|at| now.duration_since(at) < life);
     let usable = |part: &PartRecord| {
@@ -144,7 +148,7 @@ pub(crate) fn is_refused(drop: &DropRecord, now: Timestamp) -> bool {
 
 fn warn_of_refusals(drop: &DropRecord, now: Timestamp) {
     if is_refused(drop, now) {
-        let error = drop.problem.as_ref().map(|problem| problem.message.as_str());
+        let error = drop.own_problem().map(|problem| problem.message.as_str());
         tracing::error!(
             drop = %drop.id, key = drop.source.key, folder = drop.folder, alarm = "create_refused",
             error,
@@ -156,7 +160,7 @@ fn warn_of_refusals(drop: &DropRecord, now: Timestamp) {
 fn warn_of_age(drop: &DropRecord, now: Timestamp) {
     let age = now.duration_since(drop.dropped_at);
     let (key, folder, state) = (&drop.source.key, &drop.folder, drop.state.as_str());
-    let error = drop.problem.as_ref().map(|problem| problem.message.as_str());
+    let error = drop.own_problem().map(|problem| problem.message.as_str());
     if age > ALARM_AFTER {
         tracing::error!(
             drop = %drop.id, key, folder, state, hours = age.as_hours(), alarm = "drop_over_72h",

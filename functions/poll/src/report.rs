@@ -37,10 +37,11 @@ pub(crate) async fn report(
     changed: &BTreeSet<DropId>,
     stack: Option<StackProblems>,
 ) {
+    // One that fails holds back no other.
     let reports = stream::iter(changed)
         .map(|id| report_one(tick, id))
         .buffer_unordered(REPORTS_AT_ONCE)
-        .all(async |is_done| is_done);
+        .fold(true, async |all, is_done| all && is_done);
     match tokio::time::timeout(tick.deadline.last_moment(), reports).await {
         Err(_) => {
             tracing::warn!("some reports were not written: the time of the invocation is over");

@@ -31,7 +31,10 @@ pub(crate) async fn sweep(tick: &Tick<'_>) -> Result<()> {
         return refused;
     }
     let mut found = Found::default();
-    for job in services.api.waiting_jobs().await.map_err(of_the_key)? {
+    let waiting =
+        services.api.waiting_jobs().await.inspect_err(|error| tick.cancels.failed(error))?;
+    tick.cancels.accepted();
+    for job in waiting {
         let name = JobName::parse(&job.name).filter(|name| name.stack == services.settings.stack);
         let Some(name) = name.filter(|_| job.state == JobState::Initialized) else { continue };
         if tick.deadline.is_near() {
@@ -78,12 +81,15 @@ fn age(job: &Job, sweep: Option<&Sweep>, now: Timestamp) -> (bool, bool) {
 }
 
 async fn cancel(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<()> {
-    match tick.services.api.cancel(job).await.map_err(of_the_key) {
+    match tick.services.api.cancel(job).await {
         Ok(()) => tracing::info!(
             drop = %name.drop, part = name.part, job,
             "an orphaned job is cancelled"
         ),
-        Err(error @ ApiError::Key) => return Err(error.into()),
+        Err(error @ (ApiError::Key | ApiError::NotPermitted(_))) => {
+            tick.cancels.failed(&error);
+            return Err(error.into());
+        }
         Err(error) => {
             let error = describe(&error.into());
             tracing::warn!(
@@ -93,11 +99,6 @@ async fn cancel(tick: &Tick<'_>, name: &JobName, job: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A 403 to a list or a cancel is about the key's rights, not about the job.
-fn of_the_key(error: ApiError) -> ApiError {
-    if matches!(error, ApiError::NotPermitted(_)) { ApiError::Key } else { error }
 }
 
 async fn postpone_or_complete(tick: &Tick<'_>, sweep: &Sweep, found: &Found) -> Result<()> {

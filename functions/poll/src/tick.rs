@@ -1,6 +1,6 @@
 //! One tick: announce, fetch and apply, recover, sweep, report.
 
-use crate::context::Tick;
+use crate::context::{Cancels, Tick};
 use crate::fetched::Fetched;
 use crate::{announce, backlog, cancel, fetch_jobs, overdue, recover, report, stack, sweep};
 use anyhow::{Result, bail};
@@ -20,11 +20,12 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     services.metrics.count(Metric::Ticks, 1);
     let Open { records: mut parts, refused: parts_refused } = services.ledger.open_parts().await?;
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
-    let report_name = services.ledger.report_name();
+    let (report_name, cancels) = (services.ledger.report_name(), Cancels::default());
     let tick = Tick {
         services,
         drops: &drops,
         report_name: &report_name,
+        cancels: &cancels,
         began: Timestamp::now(),
         now,
         deadline,
@@ -34,9 +35,10 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     // called.
     let (cancelled_drops, cancelled) = cancel::cancel_rest(&tick, &mut parts).await;
     let announced = announce_due(&tick, &parts).await;
-    let Fetched { key, hosts, mut changed, outcome: fetched } =
+    let Fetched { key, host, unanswered, mut changed, outcome: fetched } =
         Box::pin(fetch_jobs::fetch_jobs(&tick, &mut parts)).await;
-    let (overdue_drops, ended) = cancel::end_overdue(&tick, &mut parts, &tick.when(None)).await;
+    let unanswered = unanswered.unwrap_or_default();
+    let (overdue_drops, ended) = cancel::end_overdue(&tick, &mut parts, &unanswered).await;
     changed.extend(cancelled_drops.into_iter().chain(overdue_drops));
     let (drops, overdue) = overdue::note(&tick).await;
     let tick = Tick { drops: &drops, ..tick };
@@ -45,11 +47,13 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     let recovered = recover::recover_drops(&tick, &parts).await;
     let closed = recover::close_strays(&tick, &parts).await;
     let swept = sweep_in_time(&tick).await;
+    // A cancel, or the sweep, may meet a key that is refused where nothing else was asked.
     let is_of_the_key = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ApiError::Key));
-    let key_refused =
-        [&fetched, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
-    let key = if key_refused { Some(Err(ApiError::Key)) } else { key };
-    let stack = stack::note(&tick, &stack::Evidence { key, hosts, parts: &parts }).await;
+    let is_refused =
+        [&fetched, &ended, &swept].into_iter().any(|done| done.as_ref().is_err_and(is_of_the_key));
+    let key = if is_refused { Some(Err(ApiError::Key)) } else { key };
+    let evidence = stack::Evidence { key, host, parts: &parts };
+    let stack = stack::note(&tick, &evidence).await;
     changed.extend(report::due(&tick, stack.as_ref()));
     report::report(&tick, &changed, stack).await;
     if drops.is_empty() && parts.is_empty() {

@@ -26,7 +26,7 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Annou
     if let Some(drop_id) = cancelled_drop(key) {
         return Ok(Some(Announced::Cancel(drop_id)));
     }
-    if key.starts_with(CONTROL) {
+    if key.starts_with(CONTROL) && !key.ends_with('/') {
         tracing::error!(
             key,
             alarm = "unknown_control",

@@ -43,7 +43,7 @@ pub(crate) async fn cancel(services: &Services, mut drop: DropRecord) -> Result<
     let drop = set_drop_problem(services, &drop, DropProblem::Create, None).await?;
     let mut parts = services.ledger.parts(&drop.id).await?;
     parts.retain(is_to_be_cancelled);
-    let (_, outcome) = cancel_parts(services, parts, Timestamp::now()).await;
+    let (_, outcome) = cancel_parts(services, &drop, parts, Timestamp::now()).await;
     due.make(services, &drop).await;
     outcome
 }

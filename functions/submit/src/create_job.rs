@@ -125,10 +125,11 @@ async fn not_created(
             refusals.add(now);
             Cause::Create(Problem::create_refused(message))
         }
-        ApiError::Key | ApiError::NotPermitted(_) => {
-            Cause::Stack(StackCause::Key, Problem::key_refused())
+        ApiError::Key => Cause::of_stack(StackCause::Key, Problem::key_refused()),
+        ApiError::NotPermitted(_) => {
+            Cause::of_stack(StackCause::CreateRight, Problem::key_refused())
         }
-        ApiError::NoKey(_) => Cause::Stack(StackCause::Key, Problem::no_key()),
+        ApiError::NoKey(_) => Cause::of_stack(StackCause::Key, Problem::no_key()),
         ApiError::Busy { .. } => Cause::Create(Problem::api_busy()),
         ApiError::Unreachable(_) | ApiError::Unclear(_) | ApiError::Unknown(_) => {
             Cause::Create(Problem::api_unclear())

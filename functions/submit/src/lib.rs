@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::drop::{DropProblem, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::{conclude_if_ended, set_drop_problem, try_report};
+use moondrop_shared::lifecycle::{DueReport, conclude_if_ended, set_drop_problem, try_report};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::logs;
@@ -122,9 +122,10 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
         drop = match check::check_and_plan(services, &drop, deadline).await {
             Ok(drop) => drop,
             Err(error) => {
+                let due = DueReport::begin(services, &id).await?;
                 let problem = Some(check::problem(&error));
                 drop = set_drop_problem(services, &drop, DropProblem::Check, problem).await?;
-                try_report(services, &drop).await;
+                due.make(services, &drop).await;
                 return Err(error.context(format!("check the drop {id}")));
             }
         };
@@ -138,5 +139,6 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
             .await
             .with_context(|| format!("cancel the drop {id}"));
     }
-    upload::upload(services, drop, deadline).await.with_context(|| format!("upload the drop {id}"))
+    let uploaded = Box::pin(upload::upload(services, drop, deadline)).await;
+    uploaded.with_context(|| format!("upload the drop {id}"))
 }

@@ -1,7 +1,9 @@
 //! The outcome of a part in one invocation.
 
+use jiff::Timestamp;
 use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
+use moondrop_shared::lifecycle::Seen;
 use moondrop_shared::part::{PartFailure, PartRecord};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
@@ -27,13 +29,19 @@ pub(crate) enum Cause {
     /// The drop: the API creates no job for it.
     Create(Problem),
     /// The whole stack.
-    Stack(StackCause, Problem),
+    Stack(Seen),
 }
 
 impl Cause {
-    pub(crate) fn problem(&self) -> &Problem {
+    /// A problem of the stack, met now.
+    pub(crate) fn of_stack(cause: StackCause, problem: Problem) -> Self {
+        Cause::Stack(Seen::refused(cause, problem, Timestamp::now()))
+    }
+
+    pub(crate) fn problem(&self) -> Option<&Problem> {
         match self {
-            Cause::Part(problem) | Cause::Create(problem) | Cause::Stack(_, problem) => problem,
+            Cause::Part(problem) | Cause::Create(problem) => Some(problem),
+            Cause::Stack(seen) => seen.problem.as_ref(),
         }
     }
 }

@@ -15,7 +15,7 @@ use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::lifecycle::{
-    DueReport, Seen, header, note_stack_problem, set_drop_problem, try_report,
+    DueReport, Seen, clear_allowed_hosts, header, note_stack_problem, set_drop_problem, try_report,
 };
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
@@ -41,6 +41,7 @@ pub(crate) async fn upload(
     deadline: Deadline,
 ) -> Result<()> {
     let due = DueReport::begin(services, &drop.id).await?;
+    clear_allowed_hosts(services, &services.ledger.stack_problems().await?).await;
     let mut pending = services.ledger.parts(&drop.id).await?;
     pending.retain(is_pending);
     // Read once before any job is created: with a record that was changed, none is.
@@ -68,10 +69,9 @@ pub(crate) async fn upload(
     note_stack_problems(services, &progress, began).await;
     let recorded = record(services, &drop, uploader.refusals.since(), &progress).await?;
     due.make(services, &recorded).await;
-    match progress.causes.first() {
+    match progress.causes.first().and_then(Cause::problem) {
         _ if progress.left == 0 => Ok(()),
-        Some(cause) => {
-            let Problem { code, message, .. } = cause.problem();
+        Some(Problem { code, message, .. }) => {
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
         }
         None => bail!(
@@ -117,9 +117,9 @@ impl Progress {
     }
 
     /// The first problem of a cause of the stack.
-    fn of_stack(&self, wanted: StackCause) -> Option<Problem> {
+    fn of_stack(&self, wanted: StackCause) -> Option<Seen> {
         self.causes.iter().find_map(|cause| match cause {
-            Cause::Stack(cause, problem) if *cause == wanted => Some(problem.clone()),
+            Cause::Stack(seen) if seen.cause == wanted => Some(seen.clone()),
             _ => None,
         })
     }
@@ -182,6 +182,12 @@ impl Uploader<'_> {
                 Ok(Ok(Step::Goes(next))) => {
                     part = *next;
                     done.created |= state == PartState::Planned;
+                    if part.cancelled_at.is_some() {
+                        // So is the drop: no other part needs a job.
+                        self.stop.store(true, Ordering::Relaxed);
+                        done.outcome = PartOutcome::Done;
+                        return done;
+                    }
                     continue;
                 }
                 Ok(Ok(Step::Ends(outcome))) => {
@@ -208,7 +214,9 @@ impl Uploader<'_> {
         let outcome = match part.state {
             // Cancelled since it was read.
             PartState::Planned if part.cancelled_at.is_some() => {
-                services.ledger.cancel_part(part, Timestamp::now()).await?;
+                let now = Timestamp::now();
+                let requested_at = part.cancelled_at.unwrap_or(now);
+                services.ledger.cancel_part(part, requested_at, now).await?;
                 PartOutcome::Done
             }
             PartState::Planned => match create_job(services, drop, part, &self.refusals).await? {
@@ -224,7 +232,7 @@ impl Uploader<'_> {
 
     /// Records what stopped a part, or stops the others if it stops them all.
     async fn stopped(&self, part: &PartRecord, cause: &Cause) {
-        if cause.problem().code.stops_uploads() {
+        if cause.problem().is_some_and(|problem| problem.code.stops_uploads()) {
             self.stop.store(true, Ordering::Relaxed);
         }
         let Cause::Part(problem) = cause else { return };
@@ -265,12 +273,16 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
 /// Records what the uploads show of the stack: that it was refused, or that it was accepted. What
 /// was not tried shows nothing.
 async fn note_stack_problems(services: &Services, progress: &Progress, began: Timestamp) {
-    let shown =
-        [(StackCause::Key, progress.created > 0), (StackCause::UploadHost, progress.uploaded > 0)];
+    let shown = [
+        (StackCause::Key, progress.created > 0),
+        (StackCause::CreateRight, progress.created > 0),
+        (StackCause::UploadHost, false),
+    ];
     for (cause, is_accepted) in shown {
-        let problem = progress.of_stack(cause);
-        if problem.is_some() || is_accepted {
-            note_stack_problem(services, Seen { cause, problem, began }).await;
+        match progress.of_stack(cause) {
+            Some(seen) => note_stack_problem(services, seen).await,
+            None if is_accepted => note_stack_problem(services, Seen::accepted(cause, began)).await,
+            None => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use moondrop_shared::drop::DropRecord;
 use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::job::{SignedUrl, UPLOAD_URL_USED_FOR};
-use moondrop_shared::lifecycle::PartSource;
+use moondrop_shared::lifecycle::{PartSource, Seen};
 use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::part::{PartFailure, PartRecord, PartState};
 use moondrop_shared::problem::Problem;
@@ -34,8 +34,8 @@ pub(crate) async fn upload_part(
         return Ok(PartOutcome::Waits);
     }
     if let Err(TransferError::Host(host)) = services.transfer.check(url) {
-        let problem = Problem::host_refused("wants the rows uploaded to", &host);
-        return Ok(PartOutcome::Later(Cause::Stack(StackCause::UploadHost, problem)));
+        let seen = Seen::host_refused(StackCause::UploadHost, "wants the rows uploaded to", &host);
+        return Ok(PartOutcome::Later(Cause::Stack(seen)));
     }
     // Read before the beginning is recorded: a part that cannot be read must not look as if it was
     // sent.

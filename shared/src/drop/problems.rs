@@ -60,13 +60,14 @@ pub fn problems(
         part: None,
         seen_at: None,
     });
-    let of_stack =
-        stack.concerning(drop).map(|StackProblem { problem, seen_at, .. }| OwnedProblem {
+    let of_stack = stack.concerning(drop, parts).into_iter().map(
+        |StackProblem { problem, seen_at, .. }| OwnedProblem {
             problem: problem.clone(),
             owner: Owner::Stack,
             part: None,
             seen_at: Some(*seen_at),
-        });
+        },
+    );
     // Of jobs that do not start since none does, the stack's problem says all.
     let is_of_stack = |part: &PartRecord| {
         stack.not_started.is_some() && part.not_started.is_some_and(|noted| noted.none_started)
@@ -84,7 +85,9 @@ pub fn problems(
 /// The versions of the policy by which parts' jobs were judged, as far as the API reports them.
 #[must_use]
 pub fn policy_versions(parts: &[PartRecord]) -> Vec<String> {
-    let versions = parts.iter().filter_map(|part| part.provenance.as_ref()?.policy_version.clone());
+    // Jobs without results judged nothing.
+    let judged = parts.iter().filter(|part| part.failure.is_none());
+    let versions = judged.filter_map(|part| part.provenance.as_ref()?.policy_version.clone());
     versions.collect::<BTreeSet<_>>().into_iter().collect()
 }
 

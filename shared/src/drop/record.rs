@@ -240,6 +240,13 @@ impl DropRecord {
         }
     }
 
+    /// The gravest of its own problems: neither its parts' nor the stack's.
+    #[must_use]
+    pub fn own_problem(&self) -> Option<&Problem> {
+        let own = [&self.problem, &self.check_problem, &self.create_problem, &self.publish_problem];
+        own.into_iter().flatten().min_by_key(|problem| problem.code.gravity())
+    }
+
     /// Whether its end is recorded, but not yet reported and announced.
     #[must_use]
     pub fn is_to_be_concluded(&self) -> bool {

@@ -70,6 +70,9 @@ pub struct DropEvent {
     /// What is wrong, why, and what happens next; absent while all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// What should be known of its results, whatever `problem` says; absent while there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
     /// The versions of the policy by which its rows were judged, as far as the API reports them;
     /// absent until it is published.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -208,6 +211,7 @@ impl DropEvent {
             policy: drop.policy.clone(),
             state: drop.state,
             problem: drop.problem.clone().or_else(|| mixed_versions(drop, &[])),
+            warnings: mixed_versions(drop, &[]).into_iter().collect(),
             policy_versions: drop.policy_versions.clone(),
             rows: EventRows { total: drop.plan.as_ref().map(|plan| plan.rows), outcomes },
             files: EventFiles {

@@ -11,7 +11,7 @@ mod state;
 pub use name::JobName;
 pub use report::{Job, JobError, Provenance, Reported};
 pub use signed_url::SignedUrl;
-pub use signed_url_hosts::SignedUrlHosts;
+pub use signed_url_hosts::{SignedUrlHosts, is_aws};
 pub use state::JobState;
 
 use jiff::SignedDuration;

@@ -40,6 +40,13 @@ impl SignedUrlHosts {
         Ok(SignedUrlHosts(hosts))
     }
 
+    /// Whether URLs to a host are allowed; it is written as in a URL, with its port if that is not
+    /// the usual one.
+    #[must_use]
+    pub fn allow_host(&self, host: &str) -> bool {
+        Url::parse(&format!("https://{host}/")).is_ok_and(|url| self.allow(&url))
+    }
+
     /// Whether an https URL points to an allowed host.
     #[must_use]
     pub fn allow(&self, url: &Url) -> bool {
@@ -86,7 +93,28 @@ fn read(name: &str) -> Result<String, String> {
             "has `{name}`, a public suffix, below which anyone can register a name: name a domain"
         ));
     }
+    if !AWS.contains(&host.as_str())
+        && !is_s3_if_aws(&host, Some(HTTPS_PORT))
+        && !is_s3_domain(&host)
+    {
+        return Err(format!(
+            "has `{name}`, a host of AWS that is not S3's: of those only S3's are contacted"
+        ));
+    }
     Ok(host)
+}
+
+/// Whether hosts of S3 are below a name of AWS's, such as `us-east-1.amazonaws.com`.
+fn is_s3_domain(name: &str) -> bool {
+    is_s3_if_aws(&format!("s3.{name}"), Some(HTTPS_PORT))
+        || is_s3_if_aws(&format!("bucket.{name}"), Some(HTTPS_PORT))
+}
+
+/// Whether a host is one of AWS's, of which only S3's on its usual port are contacted.
+#[must_use]
+pub fn is_aws(host: &str) -> bool {
+    let name = host.split(':').next().unwrap_or(host);
+    AWS.iter().any(|domain| is_or_is_below(name, domain))
 }
 
 fn is_or_is_below(host: &str, domain: &str) -> bool {
@@ -188,7 +216,7 @@ mod tests {
             "sqs.us-east-1.amazonaws.com",
             "sqs.cn-north-1.amazonaws.com.cn",
         ] {
-            let list = "amazonaws.com,amazonaws.com.cn,execute-api.us-east-1.amazonaws.com";
+            let list = "amazonaws.com,amazonaws.com.cn";
             assert!(!allows(list, &format!("https://{host}/key")), "{host}");
         }
     }
@@ -223,11 +251,22 @@ mod tests {
             ("clavata.ai/path", "without scheme"),
             ("two words.org", "without scheme"),
             (" , ", "names no host"),
+            ("execute-api.us-east-1.amazonaws.com", "not S3's"),
+            ("ap.s3-accesspoint.us-east-1.amazonaws.com", "not S3's"),
         ] {
             let error = SignedUrlHosts::parse(list).unwrap_err();
             assert!(error.contains(why), "{list}: {error}");
         }
-        for list in ["clavata.ai", "uploads.example.co.uk", "10.0.0.1", "a_b.example.org"] {
+        for list in [
+            "clavata.ai",
+            "uploads.example.co.uk",
+            "10.0.0.1",
+            "a_b.example.org",
+            "amazonaws.com.cn",
+            "us-east-1.amazonaws.com",
+            "bucket.s3.us-east-1.amazonaws.com",
+            "s3-accelerate.amazonaws.com",
+        ] {
             assert!(SignedUrlHosts::parse(list).is_ok(), "{list}");
         }
     }

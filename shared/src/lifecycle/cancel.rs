@@ -1,5 +1,6 @@
 //! Cancels the parts of a drop that the user cancelled.
 
+use crate::drop::DropRecord;
 use crate::error_chain::describe;
 use crate::part::{PartRecord, PartState};
 use crate::services::Services;
@@ -23,11 +24,13 @@ pub fn is_to_be_cancelled(part: &PartRecord) -> bool {
 /// The first one of the ledger; the other parts are cancelled all the same.
 pub async fn cancel_parts(
     services: &Services,
+    drop: &DropRecord,
     parts: Vec<PartRecord>,
     now: Timestamp,
 ) -> (Vec<PartRecord>, Result<()>) {
+    let requested_at = drop.cancelled_at.unwrap_or(now);
     let mut cancelling = stream::iter(parts)
-        .map(|part| async move { cancel_part(services, part, now).await })
+        .map(|part| async move { cancel_part(services, part, (requested_at, now)).await })
         .buffer_unordered(WRITES_AT_ONCE);
     let (mut cancelled, mut outcome) = (Vec::new(), Ok(()));
     while let Some(done) = cancelling.next().await {
@@ -39,8 +42,12 @@ pub async fn cancel_parts(
     (cancelled, outcome)
 }
 
-async fn cancel_part(services: &Services, part: PartRecord, now: Timestamp) -> Result<PartRecord> {
-    let cancelled = services.ledger.cancel_part(&part, now).await?;
+async fn cancel_part(
+    services: &Services,
+    part: PartRecord,
+    (requested_at, now): (Timestamp, Timestamp),
+) -> Result<PartRecord> {
+    let cancelled = services.ledger.cancel_part(&part, requested_at, now).await?;
     let part = cancelled.record;
     if cancelled.ours
         && let Some(job) = &part.job_id

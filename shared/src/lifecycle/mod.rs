@@ -14,5 +14,5 @@ mod report;
 pub use cancel::{cancel_parts, is_to_be_cancelled};
 pub use conclude::{conclude, conclude_if_ended};
 pub use part_source::{PartSource, header};
-pub use problems::{Seen, note_stack_problem, set_drop_problem};
+pub use problems::{Seen, clear_allowed_hosts, note_stack_problem, set_drop_problem};
 pub use report::{DueReport, report, report_check, try_report};

@@ -69,11 +69,16 @@ impl DueReport {
 async fn write_status(services: &Services, drop: &DropRecord, rows_checked: u64) -> Result<Status> {
     let (status_key, parts_key) = (drop.status_key(), drop.parts_key());
     let (ledger, bucket) = (&services.ledger, &services.results);
-    let many = drop.plan.as_ref().is_some_and(|plan| plan.parts as usize > MOST_PARTS);
+    let mut many = drop.plan.as_ref().is_some_and(|plan| plan.parts as usize > MOST_PARTS);
     for _ in 0..ATTEMPTS {
         let current = bucket.read_small(&status_key).await?;
         let current_parts = if many { bucket.read_small(&parts_key).await? } else { None };
         let drop = &ledger.drop_record(&drop.id).await?.context("the drop has no record")?;
+        if !many && drop.plan.as_ref().is_some_and(|plan| plan.parts as usize > MOST_PARTS) {
+            // Planned since: parts.json is read before the records, too.
+            many = true;
+            continue;
+        }
         let parts = &ledger.parts(&drop.id).await?;
         let stack = match drop.state {
             DropState::Uploading | DropState::Evaluating => ledger.stack_problems().await?,

@@ -1,7 +1,7 @@
 //! A drop that is cancelled while each request on its way meets each fault.
 
 use crate::asked;
-use crate::case::{DropUnderFaults, PARTS, SOURCE, run, undisturbed};
+use crate::case::{DropUnderFaults, PARTS, SETTINGS, SOURCE, run, undisturbed};
 use moondrop_local::batch_api::JobState;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
@@ -10,11 +10,14 @@ use moondrop_tests::env::STACK;
 use moondrop_tests::fault_proxy::Fault;
 use moondrop_tests::rows::read;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every
 /// fault.
 const SAMPLE: usize = 45;
+/// Longer than a case: the jobs end by being cancelled.
+const JOB_TIME: Duration = Duration::from_secs(600);
 
 /// One whole way: dropped, ticked, cancelled, both again at once, driven to its end, swept.
 async fn process(stage: &CrashHarness, name: &str) -> Vec<String> {
@@ -66,17 +69,15 @@ async fn broken_promises(stage: &CrashHarness, id: &DropId) -> Vec<String> {
         state => promise(false, format!("the drop ended as {state:?}")),
     }
     let own = format!("moondrop:{STACK}:{id}:");
+    let mut with_rows = BTreeSet::new();
     for job in stage.sandbox.jobs().into_iter().filter(|job| job.name.starts_with(&own)) {
-        let waits = job.state == JobState::Initialized;
-        promise(!waits, format!("a job of {} is left {:?}", job.name, job.state));
-        promise(
-            job.uploads <= 1 || record.state == DropState::CompletedWithErrors,
-            format!("{job:?}"),
-        );
+        let over = matches!(job.state, JobState::Cancelled | JobState::Completed);
+        promise(over, format!("a job of {} is left {:?}", job.name, job.state));
+        let first = job.uploads == 0 || with_rows.insert(job.name.clone());
+        promise(first, format!("two jobs of {} have its rows", job.name));
     }
     let completed = stage.events("Drop Completed", id);
-    let completed: std::collections::BTreeSet<String> =
-        completed.iter().map(Value::to_string).collect();
+    let completed: BTreeSet<String> = completed.iter().map(Value::to_string).collect();
     promise(completed.len() == 1, format!("Drop Completed: {completed:?}"));
     let open = stage.ledger.open_parts().await.unwrap().records.len()
         + stage.ledger.open_drops().await.unwrap().records.len();
@@ -92,7 +93,7 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (expected, requests) = runtime.block_on(async {
         let (expected, _) = undisturbed().await;
-        let stage = CrashHarness::start(&crate::case::SETTINGS, Duration::from_secs(60)).await;
+        let stage = CrashHarness::start(&SETTINGS, JOB_TIME).await;
         stage.plan.arm(&[]);
         let broken = Box::pin(process(&stage, "cancelled")).await;
         assert!(broken.is_empty(), "{broken:#?} {:#?}", stage.plan.steps());
@@ -105,11 +106,14 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
         _ => asked("MOONDROP_CRASH_CASES").unwrap_or(SAMPLE).min(all.len()),
     };
     let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
-    let ran = run(cases, &expected, async |stage, name, case, _| {
+    let ran = run(cases, &expected, [JOB_TIME; 2], async |stage, name, case, _| {
         stage.plan.arm(&[*case]);
         Box::pin(process(stage, name)).await
     });
     println!("{requests} requests, {} of {} cases, {:.0?}", ran.len(), all.len(), begun.elapsed());
+    // What overlaps makes a few requests more or less.
+    let met = ran.iter().filter(|ran| !ran.met.is_empty()).count();
+    assert!(met * 100 >= ran.len() * 95, "{met} of {} cases met their fault", ran.len());
     let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
     if let Some(first) = failed.first() {
         let (case, broken, steps) = (first.case, &first.broken, &first.steps);

@@ -18,9 +18,9 @@ pub(crate) const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS
 const STAGES: usize = 6;
 /// Cases on one harness: its servers remember every one of them.
 const CASES_A_STAGE: usize = 20;
-/// How long a job takes on every other harness, so that its states are seen one after the other; on
-/// the rest it is done at once.
-const JOB_TIME: Duration = Duration::from_millis(120);
+/// How long a job takes: on every other harness it is done at once; on the rest, its states are
+/// seen one after the other.
+pub(crate) const JOB_TIMES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(120)];
 
 pub(crate) const SOURCE: &str = "note,ref_id,type,content\n\
     a,r1,text,buy cheap pills\n\
@@ -124,11 +124,12 @@ pub(crate) struct Ran<Case> {
     pub(crate) met: Vec<(String, Fault)>,
 }
 
-/// Runs cases side by side: `perform` arms the plan, processes a drop of this name, and gives the
+/// Runs cases side by side, on harnesses whose jobs take these times in turn: `perform` arms the plan, processes a drop of this name, and gives the
 /// promises it broke.
 pub(crate) fn run<Case, Perform>(
     cases: Vec<Case>,
     expected: &Published,
+    job_times: [Duration; 2],
     perform: Perform,
 ) -> Vec<Ran<Case>>
 where
@@ -141,7 +142,7 @@ where
         .map(|worker| {
             let (cases, ran, next, expected) =
                 (Arc::clone(&cases), Arc::clone(&ran), Arc::clone(&next), expected.clone());
-            let job_time = if worker % 2 == 0 { Duration::ZERO } else { JOB_TIME };
+            let job_time = job_times[worker % 2];
             std::thread::spawn(move || {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

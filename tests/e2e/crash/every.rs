@@ -1,7 +1,7 @@
 //! Every request that a drop's way makes, with every fault it can meet.
 
 use crate::asked;
-use crate::case::{Ran, process, run, undisturbed};
+use crate::case::{JOB_TIMES, Ran, process, run, undisturbed};
 use moondrop_tests::fault_proxy::Fault;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,7 +22,7 @@ fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
         _ => asked("MOONDROP_CRASH_CASES").unwrap_or(SAMPLE).min(all.len()),
     };
     let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
-    let ran = run(cases, &expected, async |stage, name, case, expected| {
+    let ran = run(cases, &expected, JOB_TIMES, async |stage, name, case, expected| {
         stage.plan.arm(&[*case]);
         process(stage, name, Some(expected)).await.1
     });

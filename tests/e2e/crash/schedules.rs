@@ -1,7 +1,7 @@
 //! Several faults at once, while submits, polls and collects overlap in an order that a seed draws.
 
 use crate::asked;
-use crate::case::{DropUnderFaults, PARTS, run, undisturbed};
+use crate::case::{DropUnderFaults, JOB_TIMES, PARTS, run, undisturbed};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -91,7 +91,7 @@ fn whatever_faults_overlapping_functions_meet_the_drop_comes_to_the_same_end() {
         Some(seed) => vec![seed],
         None => (0..asked("MOONDROP_SCHEDULES").unwrap_or(SCHEDULES)).collect(),
     };
-    let ran = run(seeds, &expected, async |stage, name, seed, expected| {
+    let ran = run(seeds, &expected, JOB_TIMES, async |stage, name, seed, expected| {
         perform(stage, name, *seed, expected).await
     });
     let met: usize = ran.iter().map(|ran| ran.met.len()).sum();

@@ -4,6 +4,7 @@
 mod absent;
 mod asking;
 mod cancelled;
+mod cancelled_late;
 mod clocks;
 mod collect;
 mod collect_bytes;
@@ -14,6 +15,7 @@ mod not_started;
 mod poll_answers;
 mod poll_recovers;
 mod problems;
+mod problems_end;
 mod secrets;
 mod source;
 mod submit_create;

@@ -137,9 +137,10 @@ async fn a_host_of_results_that_is_not_allowed_is_reported_when_the_job_complete
     world.api.change("job-1", |job| drop(job.fields.remove("outputFileUrl")));
     world.collect_all(&dropped.id).await;
     world.ended(&dropped.id).await.assert_state(DropState::Completed);
+    world.poll().await;
     let next = world.drop_file("incoming/next.csv", good_file(2)).await;
     assert!(world.submit(&next).await);
-    assert_eq!(listed(&world, &next.id).await, [], "the stack's problem has ended");
+    assert_eq!(listed(&world, &next.id).await, [], "no part waits for that host any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

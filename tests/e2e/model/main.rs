@@ -22,6 +22,9 @@
 //! | bad results | kept results, completed jobs that fail after all, forgotten jobs, lost answers of writes | 311,015 |
 //! | stalls | an invocation stalls for an hour, and its upload arrives after the URL's life | 328,925 |
 //! | omissions | answers that count leave out a job which exists, for less time than makes it lost | 175,545 |
+//! | cancelled | the user cancels the drop | 797,635 |
+//! | cancelled, no cancels, and nothing starts | the API cancels nothing, and no job starts | 194,975 |
+//! | cancelled, bad results | kept results, completed jobs that fail after all, lost answers of writes | 1,184,460 |
 //! | no trust in time | an invocation stalls for an hour, GET lags without limit | 496,050 |
 //!
 //! With feature `soak`:
@@ -30,6 +33,8 @@
 //! |---|---|---|
 //! | omissions for a day | answers leave a job out for 24 h on end: a job is declared lost that exists | 724,040 |
 //! | overlapping | a second poll | 1,050,163 |
+//! | cancelled, lost jobs | the user cancels the drop, and jobs are forgotten | 1,445,915 |
+//! | cancelled, failing | the user cancels the drop; refused, failed and cancelled jobs; the source gone | 1,735,855 |
 //! | failing, with omissions | both | 1,179,880 |
 //! | overlapping, no trust in time | both | 3,613,995 |
 //!
@@ -66,6 +71,8 @@
 //! | that it goes back to ABANDONING if it was claimed | a part failed by our own cancel |
 //! | that the sweep spares the job of a lost part | a part failed by our own cancel |
 //! | that a part whose results are kept is neither lost nor failed | a part failed whose results are kept |
+//! | the mark of a cancelled part in the conditions of its job, its upload and its plan | a cancelled part gets a job, an upload, or another plan |
+//! | the mark of the upload in the condition of failing a cancelled part | a part failed whose rows are with its job |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -217,6 +224,12 @@ mod soak {
             World { omits: Omits::Short, ..World::FAILING },
             1_000_000,
         );
+    }
+
+    #[test]
+    fn the_protocol_is_safe_and_never_stuck_when_the_user_cancels_and_jobs_are_lost() {
+        let world = World { cancels: true, lost_jobs: true, ..World::PLAIN };
+        assert_safe("cancelled, lost jobs", world, 500_000);
     }
 
     #[test]

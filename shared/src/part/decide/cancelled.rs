@@ -22,15 +22,18 @@ pub(super) struct Cancelled<'a> {
 
 /// The decision about a cancelled part that would get `action` if it was not.
 ///
-/// Results that come all the same are taken. Otherwise the part fails: at once if nothing was sent,
-/// when its job has ended, or after a day. Held results stay held.
+/// Results that come all the same are taken, and a job that failed keeps its reason. Otherwise the
+/// part fails: at once if nothing was sent, when its job is cancelled, or after a day; one whose job
+/// has completed only if the API cannot be asked for it. Held results stay held.
 pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
     let Cancelled { part, answer, at, now } = *cancelled;
     let is_open = part.state.has_open_job();
     if is_open && !part.may_be_sent() {
         return Action::FailCancelled;
     }
-    let may_fail = is_open || (part.state == PartState::Completed && part.held.is_none());
+    let is_unanswered = matches!(answer, JobAnswer::Nothing);
+    let may_fail =
+        is_open || (part.state == PartState::Completed && part.held.is_none() && is_unanswered);
     // Results that have just come are collected in peace.
     let since = part.ended_at.filter(|_| !is_open).map_or(at, |ended| ended.max(at));
     let is_over = now.duration_since(since) >= CANCEL_PATIENCE;
@@ -39,6 +42,8 @@ pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
     let replaces = matches!(action, Action::PlanAgain | Action::Abandon { .. });
     match (action, ended(answer)) {
         (Action::Record(JobChange { failure: Some(_), .. }), Some(job)) => fail(job),
+        // It failed by itself.
+        (action @ Action::Record(JobChange { failure: Some(_), .. }), None) => action,
         // Its job has ended, and would be replaced.
         (_, Some(job)) if replaces => fail(job),
         (action @ Action::Fail(_), _) => action,
@@ -58,12 +63,10 @@ pub(super) fn decide(cancelled: &Cancelled<'_>, action: Action) -> Action {
     }
 }
 
-/// A job that is reported to have ended without results.
+/// A job that is reported as cancelled.
 fn ended(answer: &JobAnswer) -> Option<&Job> {
     match answer {
-        JobAnswer::Job(job) if matches!(job.state, JobState::Cancelled | JobState::Error) => {
-            Some(job)
-        }
+        JobAnswer::Job(job) if job.state == JobState::Cancelled => Some(job),
         JobAnswer::Job(_) | JobAnswer::Absent | JobAnswer::Nothing => None,
     }
 }

@@ -136,7 +136,9 @@ impl Transfer {
         if local || self.hosts.allow(&url) {
             return Ok(url);
         }
-        Err(TransferError::Host(url.host_str().unwrap_or_default().to_lowercase()))
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = url.host_str().unwrap_or_default().to_lowercase();
+        Err(TransferError::Host(format!("{host}{port}")))
     }
 }
 

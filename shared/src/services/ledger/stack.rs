@@ -44,6 +44,9 @@ impl Ledger {
 fn attribute(cause: StackCause) -> &'static str {
     match cause {
         StackCause::Key => "key",
+        StackCause::CreateRight => "create_right",
+        StackCause::ReadRight => "read_right",
+        StackCause::CancelRight => "cancel_right",
         StackCause::UploadHost => "upload_host",
         StackCause::ResultsHost => "results_host",
         StackCause::NotStarted => "not_started",

@@ -15,8 +15,13 @@ impl Ledger {
     /// Cancels a part. If nothing was sent, it fails: PLANNED, CREATED or ABANDONING → FAILED, on
     /// the condition that no upload has begun and no other job was recorded: so a job that is being
     /// created at that moment is not recorded, and is cancelled by who created it. Otherwise the
-    /// part is marked: it gets no other job and no other upload.
-    pub async fn cancel_part(&self, part: &PartRecord, now: Timestamp) -> Written {
+    /// part is marked with the time of the user's request: it gets no other job and no other upload.
+    pub async fn cancel_part(
+        &self,
+        part: &PartRecord,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> Written {
         let mut part = part.clone();
         for _ in 0..ATTEMPTS {
             if !part.is_unsent() {
@@ -24,20 +29,20 @@ impl Ledger {
             }
             let failed = self.fail_cancelled(&part, now).await?;
             if failed.ours || !failed.record.is_unsent() {
-                return self.mark_cancelled(failed, now).await;
+                return self.mark_cancelled(failed, requested_at).await;
             }
             part = failed.record;
         }
-        self.mark_cancelled(Recorded { record: part, ours: false }, now).await
+        self.mark_cancelled(Recorded { record: part, ours: false }, requested_at).await
     }
 
     /// Marks a part that has not ended; `ours` stays as it was.
-    async fn mark_cancelled(&self, was: Recorded<PartRecord>, now: Timestamp) -> Written {
+    async fn mark_cancelled(&self, was: Recorded<PartRecord>, requested_at: Timestamp) -> Written {
         let Recorded { record: part, ours } = was;
         if part.cancelled_at.is_some() || part.state == PartState::Collected || ours {
             return Ok(Recorded { record: part, ours });
         }
-        let update = update_part(&part).set_once("cancelled_at", &now)?;
+        let update = update_part(&part).set_once("cancelled_at", &requested_at)?;
         let update = update.only_if("#state <> :collected");
         let Recorded { record, .. } =
             self.update(update.value(":collected", &PartState::Collected)?).await?;
