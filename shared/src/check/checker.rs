@@ -124,6 +124,20 @@ impl Checker {
     /// # Errors
     /// The first error that makes the whole file unusable.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, InputError> {
+        self.push_each(bytes, &mut |_| {})
+    }
+
+    /// As [`Checker::push`]; also calls `valid` for every row that is found valid. In a first pass
+    /// these are the rows that are sent only if no second one follows: a duplicate is not known
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Checker::push`].
+    pub fn push_each(
+        &mut self,
+        bytes: &[u8],
+        valid: &mut impl FnMut(&Item<'_>),
+    ) -> Result<Vec<u8>, InputError> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             if head.len() < HEAD_BYTES {
@@ -133,7 +147,7 @@ impl Checker {
         } else {
             self.scanner.push(bytes);
         }
-        self.take_rows()?;
+        self.take_rows(valid)?;
         Ok(std::mem::take(&mut self.rejections))
     }
 
@@ -141,10 +155,21 @@ impl Checker {
     ///
     /// # Errors
     /// The first error that makes the whole file unusable, `E_EMPTY` among them.
-    pub fn finish(mut self) -> Result<(Vec<u8>, Step), InputError> {
+    pub fn finish(self) -> Result<(Vec<u8>, Step), InputError> {
+        self.finish_each(&mut |_| {})
+    }
+
+    /// As [`Checker::finish`]; also calls `valid`, as [`Checker::push_each`] does.
+    ///
+    /// # Errors
+    /// As [`Checker::finish`].
+    pub fn finish_each(
+        mut self,
+        valid: &mut impl FnMut(&Item<'_>),
+    ) -> Result<(Vec<u8>, Step), InputError> {
         self.read_head()?;
         self.scanner.finish();
-        self.take_rows()?;
+        self.take_rows(valid)?;
         let Planner { header, limits, parts, rows, rejected, .. } = self.planner;
         let Some(header) = header else {
             return Err(InputError::of_file(
@@ -187,7 +212,7 @@ impl Checker {
         Ok(())
     }
 
-    fn take_rows(&mut self) -> Result<(), InputError> {
+    fn take_rows(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
         if self.planner.header.is_none() {
             let Some(row) = self.scanner.next_row()? else { return Ok(()) };
             let mut header = Header::read(&row, false)?;
@@ -204,6 +229,7 @@ impl Checker {
             self.encoded.clear();
             match verdict {
                 Ok(item) => {
+                    valid(&item);
                     item.write_upload(&mut self.encoded);
                     self.planner.add(&row, Encoded::Upload(self.encoded.len() as u64))?;
                 }

@@ -1,47 +1,25 @@
 //! Finds duplicate `ref_id`s in little memory.
 //!
-//! The first pass keeps an 8-byte hash per row (7.6 MiB per million rows), in blocks that are never
-//! moved or copied, so that growing takes no extra memory. A hash that occurs twice is a candidate.
-//! If there are candidates, a second pass over the file keeps their `ref_id`s and separates
-//! duplicates from chance.
+//! The first pass keeps an 8-byte hash per row. A hash that occurs twice is a candidate. If there
+//! are candidates, a second pass over the file keeps their `ref_id`s and separates duplicates from
+//! chance.
 
+use super::hashes::{Hashes, hash};
 use std::collections::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// How many different `ref_id`s may be on more than one row. The second pass keeps each of them, so
 /// this bounds its memory to some 30 MB with identifiers of a usual length (270 MB with the
 /// longest). A file with more is refused; most likely it was appended to itself.
 pub const MAX_DUPLICATED_REF_IDS: usize = 250_000;
 
-const BUCKETS: usize = 256;
-/// Hashes in a block: 4 KiB, so that almost empty buckets take a megabyte in all.
-const BLOCK: usize = 512;
-
 /// The first pass: a hash of every `ref_id`.
-#[derive(Debug)]
-pub struct RefIdHashes {
-    buckets: Vec<Vec<Vec<u64>>>,
-}
-
-impl Default for RefIdHashes {
-    fn default() -> Self {
-        RefIdHashes { buckets: vec![Vec::new(); BUCKETS] }
-    }
-}
+#[derive(Debug, Default)]
+pub struct RefIdHashes(Hashes);
 
 impl RefIdHashes {
     /// Adds a `ref_id`.
     pub fn add(&mut self, ref_id: &[u8]) {
-        let hash = xxh3_64(ref_id);
-        let bucket = &mut self.buckets[(hash >> 56) as usize];
-        match bucket.last_mut() {
-            Some(block) if block.len() < BLOCK => block.push(hash),
-            _ => {
-                let mut block = Vec::with_capacity(BLOCK);
-                block.push(hash);
-                bucket.push(block);
-            }
-        }
+        self.0.add(ref_id);
     }
 
     /// The hashes that were added more than once; `None` if there are more than
@@ -49,12 +27,8 @@ impl RefIdHashes {
     #[must_use]
     pub fn candidates(&self) -> Option<Candidates> {
         let mut candidates = Vec::new();
-        let mut scratch = Vec::new();
-        for bucket in &self.buckets {
-            scratch.clear();
-            bucket.iter().for_each(|block| scratch.extend_from_slice(block));
-            scratch.sort_unstable();
-            for pair in scratch.windows(2) {
+        for hashes in self.0.sorted() {
+            for pair in hashes.windows(2) {
                 if pair[0] == pair[1] && candidates.last() != Some(&pair[0]) {
                     candidates.push(pair[0]);
                 }
@@ -98,7 +72,7 @@ impl Duplicates {
     /// The line of an earlier row with this `ref_id`, if there is one; otherwise remembers this
     /// `line`.
     pub fn seen_before(&mut self, ref_id: &[u8], line: u64) -> Option<u64> {
-        self.candidates.hashes.binary_search(&xxh3_64(ref_id)).ok()?;
+        self.candidates.hashes.binary_search(&hash(ref_id)).ok()?;
         if let Some(first) = self.first_line.get(ref_id) {
             return Some(*first);
         }
