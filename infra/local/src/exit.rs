@@ -6,7 +6,7 @@ pub const EXIT_OK: u8 = 0;
 pub const EXIT_OTHER: u8 = 1;
 /// The command line cannot be carried out.
 pub const EXIT_USAGE: u8 = 2;
-/// A drop was rejected or failed.
+/// A drop was rejected or failed; `moondrop check`: it would be.
 pub const EXIT_DROP: u8 = 3;
 /// `moondrop probe`: the API does not meet an assumption.
 pub const EXIT_NOT_MET: u8 = 3;

@@ -1,5 +1,8 @@
-//! Files that appear under their names whole or not at all, whenever the process is killed.
+//! Files that appear under their names whole or not at all, whenever the process is killed; and
+//! files that are named on the command line.
 
+use crate::exit::UsageError;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +50,15 @@ pub(crate) fn write_whole(target: &Path, bytes: impl AsRef<[u8]>) -> io::Result<
     let unfinished = Unfinished::beside(target);
     std::fs::write(unfinished.path(), bytes)?;
     unfinished.publish(target)
+}
+
+/// What the file system says of a file that the command line names.
+pub(crate) fn named_file(path: &Path) -> Result<Metadata, UsageError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(found),
+        Ok(_) => Err(UsageError(format!("{} is not a file", path.display()))),
+        Err(error) => Err(UsageError(format!("{}: {error}", path.display()))),
+    }
 }
 
 #[cfg(test)]

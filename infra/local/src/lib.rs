@@ -10,11 +10,12 @@
 //!            │    │                           └────────▶ batch_api (the sandbox), or the real one by its URL
 //!            │    ├──▶ sandbox ────────────────────────▶ batch_api
 //!            │    └──▶ probe ──────────────────────────▶ batch_api, or the real one by its URL
+//!            ├───────▶ check (files and the shared crate's checker, and nothing of the stack)
 //!            └───────▶ function (one of the functions, in this process)
 //! ```
 //!
 //! On the ground floor, used by all: `exit` (exit codes, usage errors), `files` (a file written
-//! whole or not at all), `folder_lock` (one process at a time in a folder), `sync`, `uuid`. Arrows
+//! whole or not at all, or named by the user), `folder_lock` (one process at a time in a folder), `sync`, `uuid`. Arrows
 //! go down only: no file uses one that uses it.
 
 // The crate is a command and is never published: its docs say why, not what a name says already.

@@ -1,5 +1,6 @@
 //! The command line: reads it, and hands over to one of the commands.
 
+mod check;
 mod function;
 mod options;
 mod probe;
@@ -11,7 +12,7 @@ use crate::exit::{EXIT_OK, EXIT_OTHER, EXIT_USAGE, UsageError};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use function::FunctionName;
-use options::{ProbeArgs, RunArgs, SandboxArgs, UpArgs};
+use options::{CheckArgs, ProbeArgs, RunArgs, SandboxArgs, UpArgs};
 use std::process::ExitCode;
 
 /// Content moderation of CSV files, one row out for every row in.
@@ -30,6 +31,11 @@ enum Command {
     /// Interrupted, even killed, the same command goes on where it was. Exit codes: 0 every drop
     /// completed, 3 one was rejected or failed, 2 usage, 1 anything else.
     Run(RunArgs),
+    /// Check files offline: what `run` would make of them, all errors, jobs, bytes and days.
+    ///
+    /// Nothing is sent, and nothing is kept. Exit codes: 0 every file would be accepted, perhaps
+    /// with rejected rows, 3 one would be refused, 2 usage, 1 anything else.
+    Check(CheckArgs),
     /// Keep the stack up: what is uploaded to its S3, or copied into its inbox, is moderated.
     Up(UpArgs),
     /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on
@@ -65,6 +71,7 @@ pub fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8> {
     match command {
         Command::Function { name } => function::run(name).map(|()| EXIT_OK),
+        Command::Check(args) => check::check(&args),
         Command::Run(args) => {
             let config = args.stack.config(args.state.clone())?;
             with_runtime(run::run(args, config))

@@ -30,6 +30,21 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The CSV files, with the columns ref_id, type and content.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// How many rows may be evaluated per day: says how many days the files take.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) daily_limit: Option<u64>,
+    /// Print what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) rules: FileRules,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct UpArgs {
     /// Where everything is kept: the ledger, the buckets, inbox/ for files to moderate and outbox/
     /// for their results.
@@ -86,14 +101,21 @@ pub(super) struct ProbeArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StackOptions {
-    /// Rows per job.
-    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    rows_per_job: u64,
-    /// What to do with a file that has invalid rows.
-    #[arg(long, value_name = "WHAT", default_value = "submit-valid")]
-    on_bad_rows: OnBadRows,
+    #[command(flatten)]
+    rules: FileRules,
     #[command(flatten)]
     api: ApiOptions,
+}
+
+/// What decides how a file is checked and planned.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct FileRules {
+    /// Rows per job.
+    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(super) rows_per_job: u64,
+    /// What to do with a file that has invalid rows.
+    #[arg(long, value_name = "WHAT", default_value = "submit-valid")]
+    pub(super) on_bad_rows: OnBadRows,
 }
 
 /// Which API the jobs go to, and how.
@@ -120,11 +142,22 @@ pub(super) struct ApiOptions {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum OnBadRows {
+pub(super) enum OnBadRows {
     /// Evaluate the others; the results contain the invalid ones with their error.
     SubmitValid,
     /// Evaluate none, and list the invalid ones.
     RejectFile,
+}
+
+impl OnBadRows {
+    pub(super) fn rejects_file(self) -> bool {
+        matches!(self, OnBadRows::RejectFile)
+    }
+
+    /// The option's value.
+    pub(super) fn as_str(self) -> &'static str {
+        if self.rejects_file() { "reject-file" } else { "submit-valid" }
+    }
 }
 
 /// The API key in this environment variable.
@@ -141,8 +174,8 @@ impl StackOptions {
     pub(super) fn config(&self, state: PathBuf) -> Result<LocalStackConfig> {
         Ok(LocalStackConfig {
             policy: self.api.policy.clone(),
-            rows_per_job: self.rows_per_job,
-            reject_file: matches!(self.on_bad_rows, OnBadRows::RejectFile),
+            rows_per_job: self.rules.rows_per_job,
+            reject_file: self.rules.on_bad_rows.rejects_file(),
             poll_every: self.api.poll_every(),
             ..LocalStackConfig::new(state, self.api.api()?)
         })

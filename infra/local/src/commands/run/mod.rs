@@ -7,6 +7,7 @@ use super::options::RunArgs;
 use crate::aws::RESULTS;
 use crate::exit::{EXIT_DROP, EXIT_OK, EXIT_OTHER, UsageError};
 use crate::export::export;
+use crate::files::named_file;
 use crate::local_stack::{Api, LocalStack, LocalStackConfig};
 use crate::upload::{Uploaded, key_for, upload};
 use anyhow::{Context, Result, bail};
@@ -66,11 +67,7 @@ fn check_files(files: &[PathBuf], policy: Option<&str>) -> Result<Files> {
     let mut keys = BTreeMap::new();
     let mut checked = Vec::new();
     for path in files {
-        match std::fs::metadata(path) {
-            Ok(found) if found.is_file() => {}
-            Ok(_) => return Err(UsageError(format!("{} is not a file", path.display())).into()),
-            Err(error) => return Err(UsageError(format!("{}: {error}", path.display())).into()),
-        }
+        named_file(path)?;
         let key = key_for(path, policy)?;
         if let Some(other) = keys.insert(key.clone(), path) {
             let (a, b) = (other.display(), path.display());
