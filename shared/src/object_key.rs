@@ -112,6 +112,12 @@ pub fn cancelled_drop(key: &str) -> Option<DropId> {
     is_id.then(|| DropId::from(id))
 }
 
+/// The key of the object that cancels a drop; see [`cancelled_drop`].
+#[must_use]
+pub fn cancel_request(drop_id: &DropId) -> String {
+    format!("{CONTROL}{drop_id}.cancel")
+}
+
 /// The policy that a drop's key names: its first folder under `incoming/`, if it has one.
 #[must_use]
 pub fn policy_folder(key: &str) -> Option<&str> {
@@ -178,7 +184,7 @@ mod tests {
     #[test]
     fn only_a_whole_id_names_the_drop_that_is_cancelled() {
         let id = DropId::of("b", "k", "v");
-        assert_eq!(cancelled_drop(&format!("control/{id}.cancel")), Some(id.clone()));
+        assert_eq!(cancelled_drop(&cancel_request(&id)), Some(id.clone()));
         for key in [
             format!("control/{}.cancel", id.short()),
             format!("control/{id}.cancel.csv"),

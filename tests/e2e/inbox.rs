@@ -29,7 +29,11 @@ impl Up {
     /// Starts it in a folder, and waits until it is up.
     pub(super) fn start(dir: &Path, args: &[&str]) -> Up {
         let mut up = Command::new(BINARY);
-        let up = up.args(["up", "--job-time", "300ms", "--poll-every", "50ms"]).args(args);
+        let up = up.args(["up", "--poll-every", "50ms"]).args(args);
+        let up = match args.contains(&"--job-time") {
+            true => up,
+            false => up.args(["--job-time", "300ms"]),
+        };
         let mut up = up.current_dir(dir).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(up.stdout.take().unwrap()).lines();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -59,7 +63,7 @@ impl Up {
     }
 
     /// Waits for the results of a drop of this path.
-    fn results(&self, path: &str) -> Vec<u8> {
+    pub(super) fn results(&self, path: &str) -> Vec<u8> {
         let folder = self.dir.join("outbox/results").join(path);
         // The status is the last of the files to be brought out.
         wait_for(path, || find_all(&folder, "status.json").pop());
@@ -88,7 +92,7 @@ impl Drop for Up {
     }
 }
 
-fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(super) fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(found) = look() {

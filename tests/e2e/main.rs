@@ -5,6 +5,7 @@
 //! measures its own processes, and no test changes this process's environment. They share the log
 //! that `logs` keeps, where each looks for its own drop.
 
+mod cancel;
 mod check;
 mod command;
 mod drops;

@@ -28,6 +28,24 @@ impl FolderLock {
     }
 }
 
+impl FolderLock {
+    /// Whether another process uses the folder. A folder that is not there is free.
+    pub(crate) fn is_taken(folder: &Path) -> Result<bool> {
+        let file = match File::open(folder.join("lock")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).context("open the lock file"),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("look at the lock of {}", folder.display()))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,7 +57,10 @@ mod tests {
         let second = first.clone();
         drop(first);
         assert!(FolderLock::take(dir.path()).unwrap_err().to_string().contains("another moondrop"));
+        assert!(FolderLock::is_taken(dir.path()).unwrap());
         drop(second);
+        assert!(!FolderLock::is_taken(dir.path()).unwrap());
+        assert!(!FolderLock::is_taken(&dir.path().join("none")).unwrap());
         FolderLock::take(dir.path()).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! they work with.
 
 use crate::aws;
-use crate::aws::{AwsConfig, AwsEmulator, Redelivery};
+use crate::aws::{AwsConfig, AwsEmulator, Endpoints, Redelivery};
 use crate::batch_api::{Sandbox, SandboxConfig};
 use crate::exit::UsageError;
 use crate::files::write_whole;
@@ -135,6 +135,8 @@ impl LocalStack {
         aws.function_timeout = Duration::from_secs(86_400);
         aws.redelivery = config.redelivery;
         let aws = AwsEmulator::start(aws).await?;
+        let endpoints = serde_json::to_string(aws.endpoints()).context("write the endpoints")?;
+        write(&config.state.join(ENDPOINTS), &endpoints)?;
         let ledger = Ledger::new(aws.dynamodb(), aws::TABLE.to_owned());
         Ok(LocalStack { aws, sandbox: api.sandbox, ledger, reading, secret, _lock: lock })
     }
@@ -151,6 +153,20 @@ impl LocalStack {
             sandbox.stop().await;
         }
     }
+}
+
+/// In the state folder: where the servers of the process that uses it are.
+const ENDPOINTS: &str = "endpoints.json";
+
+/// The endpoints of the process that uses a state folder.
+///
+/// # Errors
+/// If the file that names them cannot be read.
+pub(crate) fn endpoints_of(state: &Path) -> Result<Endpoints> {
+    let path = state.join(ENDPOINTS);
+    let text = std::fs::read_to_string(&path);
+    let text = text.with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
 }
 
 /// The functions' settings, as far as they do not depend on the Batch API.

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use std::collections::BTreeMap;
 
 /// The servers' base URLs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Endpoints {
     pub s3: String,
     pub dynamodb: String,

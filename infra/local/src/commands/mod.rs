@@ -1,5 +1,6 @@
 //! The command line: reads it, and hands over to one of the commands.
 
+mod cancel;
 mod check;
 mod function;
 mod options;
@@ -12,7 +13,7 @@ use crate::exit::{EXIT_OK, EXIT_OTHER, EXIT_USAGE, UsageError};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use function::FunctionName;
-use options::{CheckArgs, ProbeArgs, RunArgs, SandboxArgs, UpArgs};
+use options::{CancelArgs, CheckArgs, ProbeArgs, RunArgs, SandboxArgs, UpArgs};
 use std::process::ExitCode;
 
 /// Content moderation of CSV files, one row out for every row in.
@@ -38,6 +39,11 @@ enum Command {
     Check(CheckArgs),
     /// Keep the stack up: what is uploaded to its S3, or copied into its inbox, is moderated.
     Up(UpArgs),
+    /// Cancel a drop: jobs are cancelled, and rows that were not evaluated end as failed.
+    ///
+    /// Through the `moondrop` that uses the state folder, or else until the drop has ended. The
+    /// options about the API are those that the drop was begun with.
+    Cancel(CancelArgs),
     /// Serve the sandbox of the Batch API and nothing else, for functions that run elsewhere on
     /// this machine.
     ///
@@ -72,6 +78,10 @@ fn carry_out(command: Command) -> Result<u8> {
     match command {
         Command::Function { name } => function::run(name).map(|()| EXIT_OK),
         Command::Check(args) => check::check(&args),
+        Command::Cancel(args) => {
+            let config = args.stack.config(args.state.clone())?;
+            with_runtime(cancel::cancel(args, config))
+        }
         Command::Run(args) => {
             let config = args.stack.config(args.state.clone())?;
             with_runtime(run::run(args, config))

@@ -5,7 +5,9 @@ use crate::exit::UsageError;
 use crate::local_stack::{Api, LocalStackConfig};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use moondrop_shared::object_key::{cancel_request, cancelled_drop};
 use moondrop_shared::services::settings::{DEFAULT_SIGNED_URL_HOSTS, is_loopback};
+use moondrop_shared::source::DropId;
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +55,21 @@ pub(super) struct UpArgs {
     /// How long a file of the inbox must not have changed to be taken.
     #[arg(long, hide = true, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(super) quiet_for: Duration,
+    #[command(flatten)]
+    pub(super) stack: StackOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// The drop's id, 32 digits: `drop` in its status.json and in the events.
+    #[arg(value_name = "DROP", value_parser = drop_id)]
+    pub(super) drop: DropId,
+    /// Where the results go, in the layout of the results bucket.
+    #[arg(long, value_name = "DIR", default_value = "moondrop-results")]
+    pub(super) out: PathBuf,
+    /// Where the ledger and the buckets are kept.
+    #[arg(long, value_name = "DIR", default_value = ".moondrop")]
+    pub(super) state: PathBuf,
     #[command(flatten)]
     pub(super) stack: StackOptions,
 }
@@ -158,6 +175,12 @@ impl OnBadRows {
     pub(super) fn as_str(self) -> &'static str {
         if self.rejects_file() { "reject-file" } else { "submit-valid" }
     }
+}
+
+/// A drop's whole id.
+fn drop_id(text: &str) -> Result<DropId, String> {
+    let key = cancel_request(&DropId::from(text));
+    cancelled_drop(&key).ok_or_else(|| "a drop's id has 32 digits, 0 to 9 and a to f".to_owned())
 }
 
 /// The API key in this environment variable.
