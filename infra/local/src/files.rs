@@ -2,8 +2,8 @@
 //! files that are named on the command line.
 
 use crate::exit::UsageError;
-use std::fs::Metadata;
-use std::io;
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A file in the making, which is removed when it is let go, unless it was moved to where it
@@ -61,6 +61,22 @@ pub(crate) fn named_file(path: &Path) -> Result<Metadata, UsageError> {
     }
 }
 
+/// Writes a small file that only its owner may read, where files have such modes.
+pub(crate) fn write_private(target: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let unfinished = Unfinished::beside(target);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(unfinished.path())?;
+    // What a killed process left there keeps its mode when it is written over.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    file.write_all(bytes.as_ref())?;
+    drop(file);
+    unfinished.publish(target)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +91,22 @@ mod tests {
         write_whole(&target, "2").unwrap();
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "2");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_alone_whatever_was_there() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("probe.json");
+        for left in [&target, &dir.path().join("probe.new")] {
+            std::fs::write(left, "by another release").unwrap();
+            std::fs::set_permissions(left, PermissionsExt::from_mode(0o644)).unwrap();
+        }
+        write_private(&target, "1").unwrap();
+        let mode = std::fs::metadata(&target).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "1");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use crate::exit::UsageError;
-use crate::files::write_whole;
+use crate::files::write_private;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::job::SignedUrl;
@@ -25,6 +25,9 @@ pub(super) struct State {
     pub(super) job: Option<ProbedJob>,
     /// The job that gets none, to be cancelled.
     pub(super) empty_job: Option<String>,
+    /// When its cancel was accepted.
+    #[serde(default)]
+    pub(super) cancelled_at: Option<Timestamp>,
     pub(super) findings: Findings,
     /// Nothing is left to look at.
     pub(super) done: bool,
@@ -58,13 +61,15 @@ impl State {
             sandbox_port: 0,
             job: None,
             empty_job: None,
+            cancelled_at: None,
             findings: Findings::default(),
             done: false,
         }
     }
 }
 
-/// The file of the state.
+/// The file of the state. It has the upload URL until the rows are uploaded: whoever reads it could
+/// upload in our place.
 pub(super) struct StateFile(PathBuf);
 
 impl StateFile {
@@ -94,6 +99,20 @@ impl StateFile {
 
     pub(super) fn save(&self, state: &State) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(state).context("write the probe's state")?;
-        write_whole(&self.0, bytes).with_context(|| format!("write {}", self.0.display()))
+        write_private(&self.0, bytes).with_context(|| format!("write {}", self.0.display()))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn only_its_owner_reads_the_file_which_may_have_the_upload_url() {
+        let dir = tempfile::tempdir().unwrap();
+        StateFile::of(dir.path()).save(&State::new("the sandbox", "p1")).unwrap();
+        let mode = std::fs::metadata(dir.path().join("probe.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }
