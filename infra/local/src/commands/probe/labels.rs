@@ -10,10 +10,6 @@ use std::collections::BTreeSet;
 /// The keys under which Moondrop looks for a label's name and score; `shared/src/results/labels.rs`.
 const NAMES: [&str; 4] = ["label", "name", "label_name", "labelName"];
 const SCORES: [&str; 2] = ["score", "confidence"];
-/// The longest key that is shown: a longer one may be content.
-const LONGEST_KEY: usize = 32;
-/// The most keys that are shown.
-const MOST_KEYS: usize = 8;
 
 /// The labels of all rows.
 #[derive(Default)]
@@ -96,23 +92,28 @@ impl Seen {
             (_, 0) => "in an object of names and scores".to_owned(),
             (0, labels) => format!("{found} in {labels} labels"),
             (_, labels) => {
-                format!("not in {without} of {labels} labels, whose keys are {}", self.keys())
+                format!("not in {without} of {labels} labels; keys: {}", self.keys())
             }
         };
         findings.judge(topic, without == 0, seen);
     }
 
-    /// The keys of all labels, as far as they are surely no content.
+    /// The keys of all labels, those by name that Moondrop knows. Any other may be the name of one of
+    /// the policy's labels, and is only counted.
     fn keys(&self) -> String {
-        let is_key = |key: &&str| {
-            key.len() <= LONGEST_KEY && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        };
         let keys: BTreeSet<&str> =
             self.objects.iter().flat_map(Map::keys).map(String::as_str).collect();
-        let shown: Vec<&str> = keys.iter().copied().filter(is_key).take(MOST_KEYS).collect();
-        let hidden = keys.len() - shown.len();
-        let more = if hidden > 0 { format!(" and {hidden} others") } else { String::new() };
-        format!("{}{more}", shown.join(", "))
+        let known: Vec<&str> = keys
+            .iter()
+            .copied()
+            .filter(|key| NAMES.contains(key) || SCORES.contains(key))
+            .collect();
+        let others = match keys.len() - known.len() {
+            0 => return known.join(", "),
+            1 => "1 other".to_owned(),
+            others => format!("{others} others"),
+        };
+        if known.is_empty() { others } else { format!("{} and {others}", known.join(", ")) }
     }
 }
 

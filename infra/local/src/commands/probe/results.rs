@@ -187,13 +187,22 @@ fn find_rows(answers: &[Answer], findings: &mut Findings) {
 }
 
 fn find_content(answers: &[Answer], findings: &mut Findings) {
-    let returned = answers.iter().filter(|answer| !answer.content.is_empty()).count();
-    let seen = format!("{returned} of {} rows have it", answers.len());
-    findings.judge(Topic::ContentReturned, returned == answers.len() && returned > 0, seen);
+    // Nothing is promised of a row that failed.
+    let succeeded = || answers.iter().filter(|answer| !answer.has_error());
+    let (rows, returned) =
+        (succeeded().count(), succeeded().filter(|answer| !answer.content.is_empty()).count());
+    if rows == 0 {
+        for topic in [Topic::ContentReturned, Topic::ContentEqual] {
+            findings.not_seen(topic, "every row has an error");
+        }
+        return;
+    }
+    let seen = format!("{returned} of {rows} rows without an error have it");
+    findings.judge(Topic::ContentReturned, returned == rows, seen);
     let is_same = |answer: &&Answer| {
         ROWS.iter().any(|row| row.ref_id == answer.ref_id && row.content == answer.content)
     };
-    let same = answers.iter().filter(is_same).count();
+    let same = succeeded().filter(is_same).count();
     // Whether the others count as equal is Moondrop's own comparison, below.
     findings.not_seen(Topic::ContentEqual, format!("{same} of {returned} have the same bytes"));
 }
@@ -311,6 +320,31 @@ mod tests {
         assert_eq!(columns.verdict, Verdict::NotMet);
         assert!(!columns.seen.contains("secret"), "{}", columns.seen);
         assert_eq!(findings.get(Topic::OneRowPerRefId).verdict, Verdict::NotSeen);
+    }
+
+    #[test]
+    fn a_row_with_an_error_may_be_without_content() {
+        let rows = "probe-01,text,[],x,\nprobe-10,image_url,,,not found\n";
+        let found = examined(&format!("{HEADER}{rows}")).get(Topic::ContentReturned);
+        assert_eq!(found.verdict, Verdict::Met, "{}", found.seen);
+        assert_eq!(found.seen, "1 of 1 rows without an error have it");
+        let found = examined(&format!("{HEADER}{rows}probe-02,text,[],,\n"));
+        assert_eq!(found.get(Topic::ContentReturned).verdict, Verdict::NotMet);
+    }
+
+    #[test]
+    fn only_the_keys_that_moondrop_knows_are_named() {
+        for (labels, keys) in [
+            (r#"[{"promotion":0.7}]"#, "keys: 1 other"),
+            (r#"[{"promotion":0.7,"insult":0.1,"score":1}]"#, "keys: score and 2 others"),
+            (r#"[{"label":"promotion"}]"#, "keys: label"),
+        ] {
+            let labels = labels.replace('"', "\"\"");
+            let findings = examined(&format!("{HEADER}probe-02,text,\"{labels}\",x,\n"));
+            let seen = [Topic::LabelName, Topic::LabelScore].map(|topic| findings.get(topic).seen);
+            assert!(seen.iter().any(|seen| seen.ends_with(keys)), "{seen:?}");
+            assert!(seen.iter().all(|seen| !seen.contains("promotion")), "{seen:?}");
+        }
     }
 
     #[test]
