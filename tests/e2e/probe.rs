@@ -2,6 +2,7 @@
 
 use crate::BINARY;
 use moondrop_local::batch_api::{Sandbox, SandboxConfig};
+use moondrop_tests::fake_batch_api::{Answer, Call, FakeBatchApi, SIGNATURE};
 use moondrop_tests::files::find_all_ending;
 use moondrop_tests::processes::command;
 use secrecy::SecretString;
@@ -133,7 +134,8 @@ fn each_quirk_of_the_sandbox_breaks_its_own_assumption_alone() {
 
 fn assert_breaks(quirk: &str, id: &str) {
     let dir = TempDir::new().unwrap();
-    let args = ["--misbehave", quirk, "--json", "--starts-within", "2s"];
+    let limits = ["--starts-within", "2s", "--cancelled-within", "2s"];
+    let args = [&["--misbehave", quirk, "--json"][..], &limits].concat();
     let (code, out, err) = probe(dir.path(), &args);
     let verdicts = verdicts(&out);
     let not_met: Vec<&String> =
@@ -162,9 +164,12 @@ async fn sandbox(dir: &Path, job_time: Duration) -> Sandbox {
 
 /// A probe of this sandbox, which is started and not waited for.
 fn start(dir: &Path, api: &Sandbox, args: &[&str]) -> Child {
+    start_at(dir, &api.url(), args)
+}
+
+fn start_at(dir: &Path, url: &str, args: &[&str]) -> Child {
     let mut probe = Command::new(BINARY);
-    let url = api.url();
-    probe.args(["probe", "--api-url", &url, "--api-key-env", "KEY", "--poll-every", "50ms"]);
+    probe.args(["probe", "--api-url", url, "--api-key-env", "KEY", "--poll-every", "50ms"]);
     probe.args(args).env("KEY", KEY).current_dir(dir);
     probe.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -312,4 +317,83 @@ fn a_sandbox_of_its_own_misbehaves_on_request() {
     let out = String::from_utf8(done.stdout).unwrap();
     assert_eq!(done.status.code(), Some(3), "{out}");
     assert_eq!(verdicts(&out)["job-name"], "not_met");
+}
+
+/// An API that completes every job that has rows.
+async fn fake() -> FakeBatchApi {
+    let api = FakeBatchApi::start(KEY).await;
+    let completing = api.clone();
+    tokio::spawn(async move {
+        loop {
+            completing.complete_all();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    api
+}
+
+fn probe_of(api: &FakeBatchApi, dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    end(start_at(dir, api.url(), &[&P1[..], args].concat()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_transient_is_tried_again_and_is_no_finding() {
+    let (dir, api) = (TempDir::new().unwrap(), fake().await);
+    // The job, the other one before and after its cancel, and then an unknown one.
+    let mut queries = vec![Answer::faithful(); 3];
+    queries.extend(vec![Answer::status(503); 4]);
+    api.next(Call::Get, queries);
+    api.next(Call::Cancel, [Answer::lost(), Answer::refusal(400, 9, "it is cancelled")]);
+    let uploads =
+        [Answer::status(503), Answer::status(429), Answer::break_after(9), Answer::lost()];
+    api.next(Call::Upload, uploads);
+    let (_, out, err) = probe_of(&api, dir.path(), &["--json"]);
+    let verdicts = verdicts(&out);
+    for id in ["cancel-initialized", "unknown-id", "upload-put", "strict-csv"] {
+        assert_eq!(verdicts[id], "met", "{id}: {out}{err}");
+    }
+    assert_eq!(api.count(Call::Upload), 4);
+    assert_eq!(api.fed()[0].uploads.len(), 1, "the one without an answer is not repeated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_printed_before_the_error_that_ends_the_probe() {
+    let (dir, api) = (TempDir::new().unwrap(), fake().await);
+    api.always(Call::Upload, Some(Answer::status(503)));
+    let (code, out, err) = probe_of(&api, dir.path(), &[]);
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(out.contains("met       unknown-id ") && out.contains("not seen  upload-put"), "{out}");
+    assert!(err.contains("the upload is answered with 503, 5 times"), "{err}");
+    let state = std::fs::read_to_string(dir.path().join(".moondrop-probe/probe.json")).unwrap();
+    assert!(state.contains(SIGNATURE), "the upload URL is still needed");
+    api.always(Call::Upload, None);
+    api.always(Call::Download, Some(Answer::status(403)));
+    let (code, out, err) = probe_of(&api, dir.path(), &["--json"]);
+    assert!(code == Some(1) && err.contains("the pre-signed URL was refused"), "{out}{err}");
+    assert_eq!(verdicts(&out)["job-completes"], "met", "{out}");
+    api.always(Call::Download, None);
+    let (_, out, err) = probe_of(&api, dir.path(), &["--json"]);
+    assert_eq!(verdicts(&out)["strict-csv"], "met", "{out}{err}");
+    assert_eq!(api.jobs().len(), 2, "no job is created again");
+}
+
+/// What is found of the cancel if it takes no effect at once, and the job is in this state later.
+async fn found_of_a_cancel(later: &'static str) -> String {
+    let (dir, api) = (TempDir::new().unwrap(), FakeBatchApi::start(KEY).await);
+    api.next(Call::Cancel, [Answer::body("{}")]);
+    let mut probe = start_at(dir.path(), api.url(), &["--policy", "p1", "--json"]);
+    let mut lines = BufReader::new(probe.stderr.take().unwrap()).lines();
+    let is_uploaded = || lines.any(|line| line.unwrap().contains("10 rows are uploaded"));
+    assert!(tokio::task::block_in_place(is_uploaded));
+    api.set_state("job-2", later);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    api.complete_all();
+    verdicts(&end(probe).1)["cancel-initialized"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_takes_effect_late_is_seen_while_the_other_job_is_followed() {
+    let other = tokio::spawn(found_of_a_cancel("INITIALIZED"));
+    assert_eq!(tokio::spawn(found_of_a_cancel("CANCELLED")).await.unwrap(), "met");
+    assert_eq!(other.await.unwrap(), "not_seen");
 }

@@ -109,6 +109,10 @@ pub(super) struct ProbeArgs {
     /// that takes longer as not started.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub(super) starts_within: Duration,
+    /// How long a cancelled job may be reported in another state. Moondrop waits so long before it
+    /// gives the rows another job.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub(super) cancelled_within: Duration,
     #[command(flatten)]
     pub(super) api: ApiOptions,
     /// How the sandbox misbehaves, for tests.

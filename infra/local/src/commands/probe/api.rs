@@ -76,6 +76,11 @@ pub(super) fn read_job(record: &Value) -> Result<Job> {
     serde_json::from_value(record.clone()).map_err(|_| anyhow!("a job's record cannot be read"))
 }
 
+/// Whether trying again may help after this status, or after none: the connection broke.
+pub(super) fn is_transient(status: Option<u16>) -> bool {
+    status.is_none_or(|status| matches!(status, 408 | 429 | 500..))
+}
+
 /// The Batch API.
 pub(super) struct Api {
     client: Client,
@@ -96,19 +101,19 @@ impl Api {
     pub(super) async fn create(&self, name: &str, policy: &str) -> Result<Answer, CallError> {
         let url = self.url(&["v1", "batch-jobs"]);
         let body = json!({"name": name, "policyId": policy});
-        self.call((Method::POST, url, Some(body)), |status| status == 429).await
+        self.call((Method::POST, url, Some(body)), |status| status == Some(429)).await
     }
 
     pub(super) async fn jobs(&self, ids: &[&str]) -> Result<Answer, CallError> {
         let mut url = self.url(&["v1", "batch-jobs"]);
         url.query_pairs_mut().extend_pairs(ids.iter().map(|id| ("batchJobIds", id)));
-        self.call((Method::GET, url, None), |status| status == 429 || status >= 500).await
+        self.call((Method::GET, url, None), is_transient).await
     }
 
     pub(super) async fn cancel(&self, id: &str) -> Result<Answer, CallError> {
         let url = self.url(&["v1", "batch-jobs", id, "cancel"]);
         let call = (Method::POST, url, Some(json!({})));
-        self.call(call, |status| status == 429 || status >= 500).await
+        self.call(call, is_transient).await
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -123,16 +128,20 @@ impl Api {
     async fn call(
         &self,
         call: (Method, Url, Option<Value>),
-        again: impl Fn(u16) -> bool,
+        again: impl Fn(Option<u16>) -> bool,
     ) -> Result<Answer, CallError> {
         let (mut attempts, mut wait) = (1, FIRST_WAIT);
         loop {
-            let (answer, after) = self.call_once(&call).await?;
-            match answer.status {
-                status if attempts < ATTEMPTS && again(status) => {}
-                429 => return Err(anyhow!("the API is busy (429)").into()),
-                _ => return Ok(answer),
-            }
+            let last = attempts == ATTEMPTS;
+            let after = match self.call_once(&call).await {
+                Ok((answer, after)) if !last && again(Some(answer.status)) => after,
+                Ok((answer, _)) if answer.status == 429 => {
+                    return Err(anyhow!("the API is busy (429)").into());
+                }
+                Ok((answer, _)) => return Ok(answer),
+                Err(CallError::Other(_)) if !last && again(None) => None,
+                Err(error) => return Err(error),
+            };
             tokio::time::sleep(after.unwrap_or(wait).min(LONGEST_WAIT)).await;
             (attempts, wait) = (attempts + 1, wait * 2);
         }

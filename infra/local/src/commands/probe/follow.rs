@@ -1,17 +1,16 @@
-//! The job that gets the rows, from the upload to its results.
+//! The job that has the rows, from the upload to its results.
 
 use super::Probe;
 use super::api::CallError;
 use super::assumptions::Topic;
 use super::results;
-use super::rows::{ROWS, input};
+use super::rows::ROWS;
 use super::words::time;
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::job::{Job, JobState, SignedUrl, UPLOAD_URL_USED_FOR};
-use moondrop_shared::services::batch_api::transfer::TransferError;
+use moondrop_shared::job::{Job, JobState, SignedUrl};
 use std::time::Duration;
 use url::Url;
 
@@ -23,77 +22,14 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(28 * 3_600);
 const LARGEST_RESULTS: usize = 16 * 1024 * 1024;
 
 impl Probe {
-    /// Uploads the rows, unless the job has them. Whether it has them now.
-    pub(super) async fn upload(&mut self) -> Result<bool> {
-        // A run that was killed during its upload may have completed it.
-        let resumed = self.state.job.as_ref().is_some_and(|job| job.upload_began_at.is_some());
-        let reported = self.look_up().await?;
-        let Some(job) = &mut self.state.job else { return Ok(false) };
-        if job.uploaded_at.is_some() {
-            return Ok(true);
-        }
-        if resumed && reported.is_some_and(|reported| reported.state != JobState::Initialized) {
-            job.uploaded_at = job.upload_began_at;
-            job.upload_url = None;
-            self.state
-                .findings
-                .met(Topic::UploadPut, "the job started, though the answer is unknown");
-            return self.save().map(|()| true);
-        }
-        let Some(url) = job.upload_url.clone() else { return Ok(false) };
-        if Timestamp::now().duration_since(job.created_at) > UPLOAD_URL_USED_FOR {
-            bail!(
-                "the job got no rows in time, and its upload URL has expired: --again starts over"
-            );
-        }
-        if !self.is_allowed(Topic::UploadHost, &url) {
-            return self.save().map(|()| false);
-        }
-        self.send(&url).await
-    }
-
     /// Whether the URL's host is one that Moondrop contacts.
-    fn is_allowed(&mut self, topic: Topic, url: &SignedUrl) -> bool {
+    pub(super) fn is_allowed(&mut self, topic: Topic, url: &SignedUrl) -> bool {
         let host = Url::parse(url.expose()).ok();
         let host = host.as_ref().and_then(Url::host_str).unwrap_or("no host").to_owned();
         let is = self.transfer.check(url).is_ok();
         let not = if is { "" } else { ", which is not allowed" };
         self.state.findings.judge(topic, is, format!("{host}{not}"));
         is
-    }
-
-    async fn send(&mut self, url: &SignedUrl) -> Result<bool> {
-        if let Some(job) = &mut self.state.job {
-            job.upload_began_at = Some(Timestamp::now());
-        }
-        self.save()?;
-        let file = input();
-        let length = file.len() as u64;
-        let sent = self.transfer.upload(url, length, async |body| {
-            body.send(file.into()).await;
-            Ok(())
-        });
-        let refusal = match sent.await {
-            Ok(()) => None,
-            Err(TransferError::Refused) => Some("the upload is refused (403)".to_owned()),
-            // Without an answer nothing is learnt, and the same command tries again.
-            Err(TransferError::Other(error)) if error.chain().any(|e| e.is::<reqwest::Error>()) => {
-                return Err(error);
-            }
-            Err(error) => Some(describe(&error.into())),
-        };
-        let refused = refusal.is_some();
-        let seen = refusal.unwrap_or_else(|| format!("{length} bytes are accepted"));
-        self.state.findings.judge(Topic::UploadPut, !refused, seen);
-        if !refused && let Some(job) = &mut self.state.job {
-            job.uploaded_at = Some(Timestamp::now());
-            job.upload_url = None;
-        }
-        self.save()?;
-        if !refused {
-            self.say(&format!("{} rows are uploaded", ROWS.len()));
-        }
-        Ok(!refused)
     }
 
     /// Follows the job to its end; its last record if it completed.
@@ -133,6 +69,10 @@ impl Probe {
                 }
             }
             self.save()?;
+            // Any other error is about this one look, and there are more to come.
+            if let Err(CallError::Key) = self.look_at_the_cancelled_job().await {
+                return Err(CallError::Key.into());
+            }
             tokio::time::sleep((age / 10).max(SHORTEST_WAIT).min(self.poll_every)).await;
         }
     }

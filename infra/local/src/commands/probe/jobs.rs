@@ -1,5 +1,4 @@
-//! What can be learnt of jobs at once: a job is created, another one is created and cancelled, and
-//! one is asked for that does not exist.
+//! What can be learnt of jobs at once: a job is created, and one is asked for that does not exist.
 
 use super::Probe;
 use super::api::{Answer, CallError, read_job};
@@ -10,13 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 use moondrop_shared::job::{JobState, SignedUrl};
 use serde_json::Value;
-use std::time::{Duration, Instant};
 use url::Url;
-
-/// How long a cancelled job may be reported in its old state.
-const CANCELLED_WITHIN: Duration = Duration::from_secs(15);
-/// How often a cancelled job is asked for.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Probe {
     /// Creates the job that gets the rows. Without an id and a URL there is nothing to follow.
@@ -57,7 +50,7 @@ impl Probe {
         Ok(())
     }
 
-    async fn create(&self, name: &str) -> Result<Answer> {
+    pub(super) async fn create(&self, name: &str) -> Result<Answer> {
         let answer = self.api.create(name, &self.state.policy).await?;
         match answer.error() {
             Some(error) => bail!("the API refuses to create a job: {error}"),
@@ -116,65 +109,6 @@ impl Probe {
         }
     }
 
-    /// Creates a job that gets no rows, and cancels it.
-    pub(super) async fn cancel_a_job(&mut self) -> Result<()> {
-        if self.state.findings.has(Topic::CancelInitialized) {
-            return Ok(());
-        }
-        let id = match self.state.empty_job.clone() {
-            Some(id) => id,
-            None => {
-                let name = format!("moondrop-probe:{:016x}:empty", fastrand::u64(..));
-                let answer = self.create(&name).await?;
-                let Some(id) = answer.body["batchJobId"].as_str().filter(|id| !id.is_empty())
-                else {
-                    self.state
-                        .findings
-                        .not_seen(Topic::CancelInitialized, "the second job has no id");
-                    return self.save();
-                };
-                self.state.empty_job = Some(id.to_owned());
-                self.save()?;
-                id.to_owned()
-            }
-        };
-        // A run that was killed may have cancelled it: a second cancel may be an error.
-        if self.state_of(&id).await? != Some(JobState::Cancelled) {
-            let answer = self.api.cancel(&id).await?;
-            if answer.error().is_some() {
-                let seen = format!("the cancel is answered {} with an error", answer.status);
-                self.state.findings.not_met(Topic::CancelInitialized, seen);
-                return self.save();
-            }
-        }
-        let since = Instant::now();
-        loop {
-            let (state, waited) = (self.state_of(&id).await?, time(since.elapsed()));
-            let (is, seen) = match &state {
-                Some(JobState::Cancelled) => (true, format!("CANCELLED {waited} after the cancel")),
-                Some(state) => {
-                    (false, format!("still {} {waited} after the cancel", state.as_str()))
-                }
-                None => (false, format!("not reported {waited} after the cancel")),
-            };
-            if is || since.elapsed() > CANCELLED_WITHIN {
-                self.state.findings.judge(Topic::CancelInitialized, is, seen);
-                self.save()?;
-                self.say("a job without rows is created and cancelled");
-                return Ok(());
-            }
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-    }
-
-    async fn state_of(&self, id: &str) -> Result<Option<JobState>> {
-        let answer = self.api.jobs(&[id]).await?;
-        Ok(match answer.job(id) {
-            Some(record) => Some(read_job(record)?.state),
-            None => None,
-        })
-    }
-
     /// Asks for a job that does not exist, alone and beside one that does.
     pub(super) async fn ask_for_an_unknown_job(&mut self) -> Result<()> {
         let Some(job) = &self.state.job else { return Ok(()) };
@@ -182,7 +116,7 @@ impl Probe {
             return Ok(());
         }
         let (known, unknown) = (job.id.clone(), unlike(&job.id));
-        let alone = self.api.jobs(&[&unknown]).await?;
+        let alone = self.ask(&[&unknown]).await?;
         let (is, seen) = match &alone {
             answer if answer.is_own_404() => (true, "404".to_owned()),
             answer if answer.is_ok() && answer.error().is_none() => match answer.job(&unknown) {
@@ -192,7 +126,7 @@ impl Probe {
             answer => (false, odd(answer)),
         };
         self.state.findings.judge(Topic::UnknownId, is, seen);
-        let beside = self.api.jobs(&[&known, &unknown]).await?;
+        let beside = self.ask(&[&known, &unknown]).await?;
         let (is, seen) = match &beside {
             answer if answer.is_own_404() => (true, "404 for both".to_owned()),
             answer if answer.job(&known).is_some() => {
@@ -203,6 +137,17 @@ impl Probe {
         };
         self.state.findings.judge(Topic::UnknownIdBeside, is, seen);
         self.save()
+    }
+
+    /// Asks for these jobs. A server error counts only if it comes again after the known job alone
+    /// was asked for and answered: otherwise the API is out of order, and nothing is learnt.
+    async fn ask(&mut self, ids: &[&str]) -> Result<Answer, CallError> {
+        let answer = self.api.jobs(ids).await?;
+        if answer.status < 500 {
+            return Ok(answer);
+        }
+        self.look_up().await?;
+        self.api.jobs(ids).await
     }
 }
 
@@ -216,12 +161,16 @@ fn odd(answer: &Answer) -> String {
 
 /// An id of the same form that is no job's: its digits and letters are others.
 fn unlike(id: &str) -> String {
+    let within = |c: char, first: u8, count: u8| {
+        let place = c as u8 - first + fastrand::u8(1..count);
+        char::from(first + place % count)
+    };
     let other = |c: char| match c {
-        '0'..='9' => char::from(b'0' + fastrand::u8(0..10)),
-        'a'..='f' => char::from(b'a' + fastrand::u8(0..6)),
-        'g'..='z' => char::from(b'g' + fastrand::u8(0..20)),
-        'A'..='F' => char::from(b'A' + fastrand::u8(0..6)),
-        'G'..='Z' => char::from(b'G' + fastrand::u8(0..20)),
+        '0'..='9' => within(c, b'0', 10),
+        'a'..='f' => within(c, b'a', 6),
+        'g'..='z' => within(c, b'g', 20),
+        'A'..='F' => within(c, b'A', 6),
+        'G'..='Z' => within(c, b'G', 20),
         other => other,
     };
     // A prefix, such as a kind or a UUID's version, stays.
@@ -241,5 +190,6 @@ mod tests {
         assert_eq!(other.len(), id.len());
         let form = |id: &str| -> Vec<bool> { id.chars().map(|c| c == '-').collect() };
         assert_eq!(form(&other), form(id));
+        assert!((0..1_000).all(|_| unlike("job-1") != "job-1"), "a short one, too");
     }
 }

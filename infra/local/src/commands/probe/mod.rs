@@ -2,13 +2,14 @@
 //! assumptions the API meets. The first thing to do with a real key.
 //!
 //! ```text
-//! mod ─▶ jobs (create, cancel, unknown ids) ─┐
-//!  ├───▶ follow (upload, states) ─▶ results ─┼▶ labels ─▶ findings ─▶ assumptions (the table)
-//!  └───▶ print                               └▶ api (raw calls), rows, state
+//! mod ─▶ jobs (create, unknown ids), cancel ─┐
+//!  ├───▶ upload ─▶ follow ─▶ results, labels ─┼▶ findings ─▶ assumptions (the table)
+//!  └───▶ print                                └▶ api (raw calls), rows, state
 //! ```
 
 mod api;
 mod assumptions;
+mod cancel;
 mod findings;
 mod follow;
 mod jobs;
@@ -17,6 +18,7 @@ mod print;
 mod results;
 mod rows;
 mod state;
+mod upload;
 mod words;
 
 use super::options::ProbeArgs;
@@ -43,6 +45,7 @@ struct Probe {
     file: StateFile,
     poll_every: Duration,
     starts_within: Duration,
+    cancelled_within: Duration,
 }
 
 /// Probes the API, and gives the exit code.
@@ -63,17 +66,21 @@ pub(super) async fn probe(args: ProbeArgs) -> Result<u8> {
         file,
         poll_every: args.api.poll_every(),
         starts_within: args.starts_within,
+        cancelled_within: args.cancelled_within,
     };
     probe.save()?;
-    let interrupted = tokio::select! {
+    let ended = tokio::select! {
         ran = Box::pin(probe.run()) => ran.map(|()| false),
         interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for Ctrl-C").map(|()| true),
     };
     if let Some(sandbox) = server.sandbox {
         sandbox.stop().await;
     }
-    let interrupted = interrupted?;
+    // What was found counts, however the probe ended: an error comes after it.
+    let saved = probe.save();
     let code = report(&probe.state, args.json)?;
+    let interrupted = ended?;
+    saved?;
     Ok(if interrupted { EXIT_OTHER } else { code })
 }
 
