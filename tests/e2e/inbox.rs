@@ -30,10 +30,9 @@ impl Up {
     pub(super) fn start(dir: &Path, args: &[&str]) -> Up {
         let mut up = Command::new(BINARY);
         let up = up.args(["up", "--poll-every", "50ms"]).args(args);
-        let up = match args.contains(&"--job-time") {
-            true => up,
-            false => up.args(["--job-time", "300ms"]),
-        };
+        if !args.contains(&"--job-time") {
+            up.args(["--job-time", "300ms"]);
+        }
         let mut up = up.current_dir(dir).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(up.stdout.take().unwrap()).lines();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -160,6 +159,81 @@ fn a_file_that_a_process_still_has_open_for_writing_waits_however_long() {
     assert_eq!(up.said("held.csv waits").len(), 1);
 }
 
+impl Up {
+    /// Waits until this file was dropped so many times.
+    fn dropped(&self, name: &str, times: usize) {
+        let line = format!("dropped {name}");
+        wait_for(&line, || (self.said(&line).len() == times).then_some(()));
+    }
+}
+
+#[test]
+fn a_second_file_of_a_name_is_taken_when_the_drop_of_the_first_has_ended() {
+    let dir = TempDir::new().unwrap();
+    let up = Up::start(dir.path(), &[&QUICK[..], &["--job-time", "6s"]].concat());
+    for (times, rows) in [(1, 3), (2, 5)] {
+        std::fs::write(up.inbox("posts.csv"), good_file(rows)).unwrap();
+        up.dropped("posts.csv", times);
+    }
+    let folder = dir.path().join(".moondrop/outbox/results/posts");
+    let both = || find_all(&folder, "status.json").len() == 2;
+    wait_for("both results", || both().then_some(()));
+    let results = find_all(&folder, "results.csv");
+    let mut results: Vec<_> = results.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    results.sort_by_key(Vec::len);
+    assert_all_rows(&good_file(3), &results[0]);
+    assert_all_rows(&good_file(5), &results[1]);
+    // It was tried more than once meanwhile: the first drop took 6 s, and it is tried every 1.8 s.
+    let said = up.said("posts.csv stays in the inbox");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].ends_with("is tried again every 1.8s"), "{said:?}");
+}
+
+/// Replaces the file as soon as some of its bytes are in S3, and the rest is under way.
+fn replace_while_it_is_taken(dir: &Path, path: &Path, rows: &[u8]) {
+    let next = path.with_extension("part");
+    std::fs::write(&next, rows).unwrap();
+    let is_under_way = || bytes_in(&dir.join(".moondrop/s3")) > 1024;
+    while !is_under_way() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::rename(next, path).unwrap();
+}
+
+/// How many bytes there are in a folder's files.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
+#[test]
+fn a_file_that_changed_while_it_was_taken_is_taken_again() {
+    let dir = TempDir::new().unwrap();
+    let up = Up::start(dir.path(), &[&QUICK[..], &["--job-time", "6s"]].concat());
+    // 48 MB: there is time to replace it.
+    let row = |n| format!("row-{n},text,{}\n", "a word ".repeat(3_000));
+    let large: String = (0..2_300).map(row).collect();
+    std::fs::write(up.inbox("posts.part"), format!("ref_id,type,content\n{large}")).unwrap();
+    std::fs::rename(up.inbox("posts.part"), up.inbox("posts.csv")).unwrap();
+    replace_while_it_is_taken(dir.path(), &up.inbox("posts.csv"), &good_file(4));
+    up.hears("posts.csv stays in the inbox: it changed while it was taken");
+    // By then the file as it was is under way.
+    up.hears("posts.csv stays in the inbox: another file");
+    up.dropped("posts.csv", 1);
+    let folder = dir.path().join(".moondrop/outbox/results/posts");
+    let both = || find_all(&folder, "status.json").len() == 2;
+    wait_for("both results", || both().then_some(()));
+    let results = find_all(&folder, "results.csv");
+    let results = results.iter().map(|file| std::fs::read(file).unwrap()).min_by_key(Vec::len);
+    assert_all_rows(&good_file(4), &results.unwrap());
+    assert_eq!(up.said("posts.csv stays in the inbox").len(), 2);
+}
+
 #[test]
 fn an_unfinished_name_is_never_taken_and_renaming_it_is_the_safe_way() {
     let dir = TempDir::new().unwrap();
@@ -176,6 +250,9 @@ fn an_unfinished_name_is_never_taken_and_renaming_it_is_the_safe_way() {
     assert_all_rows(&good_file(3), &up.results("posts"));
 }
 
+/// Objects below `control/` that cancel no drop.
+const NO_REQUESTS: [&str; 3] = ["control/some.cancel", "control/posts.csv", "control/a/b"];
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn links_and_objects_that_are_no_drops_are_named_once() {
@@ -185,7 +262,10 @@ async fn links_and_objects_that_are_no_drops_are_named_once() {
     let elsewhere = dir.path().join("elsewhere.csv");
     std::os::unix::fs::symlink(elsewhere, up.inbox("link.csv")).unwrap();
     let s3 = up.s3();
-    for key in ["posts.csv", "other/posts.csv", "other/posts.csv", "control/some.cancel", "other/"]
+    let valid = format!("control/{}.cancel", "0".repeat(32));
+    for key in ["posts.csv", "other/posts.csv", "other/posts.csv", "other/", "control/", &valid]
+        .into_iter()
+        .chain(NO_REQUESTS)
     {
         s3.put_object().bucket(DROPS).key(key).send().await.unwrap();
     }
@@ -196,6 +276,10 @@ async fn links_and_objects_that_are_no_drops_are_named_once() {
         assert_eq!(up.said(key).len(), 1, "{key}");
     }
     assert_eq!(up.said("is no drop").len(), 2);
+    for key in NO_REQUESTS {
+        assert_eq!(up.said(&format!("s3://drops/{key} is no valid request")).len(), 1, "{key}");
+    }
+    assert_eq!(up.said("is no valid request").len(), NO_REQUESTS.len());
     assert!(up.inbox("link.csv").is_symlink(), "it stays where it is");
 }
 

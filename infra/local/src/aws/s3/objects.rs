@@ -9,7 +9,7 @@ use crate::files::write_whole;
 use crate::sync::locked;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
-use moondrop_shared::object_key::{CONTROL, is_drop};
+use moondrop_shared::object_key::{cancelled_drop, is_drop};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
@@ -64,7 +64,7 @@ impl Objects {
         &self.0.files
     }
 
-    /// The keys of what has been put into the drops bucket where nothing reads it.
+    /// The keys of what has been put into the drops bucket and is neither a drop nor a valid request.
     pub(crate) fn no_drops(&self) -> Vec<String> {
         locked(&self.0.no_drops).iter().cloned().collect()
     }
@@ -90,7 +90,7 @@ impl Objects {
         if bucket != DROPS || key.ends_with('/') {
             return;
         }
-        if !is_drop(key) && !key.starts_with(CONTROL) {
+        if !is_drop(key) && cancelled_drop(key).is_none() {
             locked(&self.0.no_drops).insert(key.to_owned());
         }
         match self.created(bucket, key, reason).await {

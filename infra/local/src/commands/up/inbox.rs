@@ -4,24 +4,27 @@ use super::console::{Console, print};
 use super::folders::Folders;
 use super::listing::{Listing, Stamp};
 use super::quiet::Quiet;
+use super::refusals::Refusals;
 use super::writers;
 use crate::local_stack::LocalStack;
 use crate::upload::{key_below, upload};
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// After how many times of quiet a file that could not be dropped is tried again: a minute.
+const TRIED_AGAIN_AFTER: u32 = 6;
 
 pub(super) struct Inbox<'a> {
     folders: &'a Folders,
     quiet: Quiet,
-    /// What could not be dropped, as it was then.
-    refused: BTreeMap<PathBuf, Stamp>,
+    refusals: Refusals,
 }
 
 impl<'a> Inbox<'a> {
     pub(super) fn new(folders: &'a Folders, quiet_for: Duration) -> Self {
-        Inbox { folders, quiet: Quiet::new(quiet_for), refused: BTreeMap::new() }
+        let refusals = Refusals::new(quiet_for * TRIED_AGAIN_AFTER);
+        Inbox { folders, quiet: Quiet::new(quiet_for), refusals }
     }
 
     /// Drops one file that is whole; gives whether there was one. One at a time: while a large file
@@ -41,8 +44,10 @@ impl<'a> Inbox<'a> {
                 link.display()
             ));
         }
-        let mut whole = self.quiet.whole(listing.files, Instant::now());
-        whole.retain(|(path, stamp)| self.refused.get(path) != Some(stamp));
+        self.refusals.keep(&listing.files);
+        let now = Instant::now();
+        let mut whole = self.quiet.whole(listing.files, now);
+        whole.retain(|(path, _)| self.refusals.is_due(path, now));
         if whole.is_empty() {
             return Ok(false);
         }
@@ -58,22 +63,44 @@ impl<'a> Inbox<'a> {
         let Some((path, stamp)) = whole.into_iter().find(|(path, _)| !open.contains(path)) else {
             return Ok(false);
         };
-        if let Err(error) = self.take(local, &path, &stamp).await {
-            print(&format!("{} stays in the inbox: {error:#}", path.display()));
-            self.refused.insert(path, stamp);
+        let stays = format!("{} stays in the inbox", path.display());
+        let file = match self.named(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                print(&format!("{stays}: {error:#}"));
+                self.refusals.never(path);
+                return Ok(true);
+            }
+        };
+        if let Err(error) = self.take(local, &file, &stamp).await {
+            let reason = format!("{error:#}");
+            let again = self.refusals.again_after();
+            let line = format!("{stays}: {reason}; it is tried again every {again:?}");
+            if self.refusals.not_now(path, reason, Instant::now()) {
+                print(&line);
+            }
         }
         Ok(true)
     }
 
-    /// Drops a file and moves it out of the inbox.
-    async fn take(&self, local: &LocalStack, path: &Path, stamp: &Stamp) -> Result<()> {
+    /// A file with its key; an error if there cannot be a drop of its name.
+    fn named(&self, path: &Path) -> Result<Named> {
         let name = path
             .strip_prefix(&self.folders.inbox)
             .ok()
             .and_then(|below| below.to_str())
             .context("its name is not in UTF-8")?;
         let key = key_below(&name.replace(MAIN_SEPARATOR, "/"))?;
-        let uploaded = upload(local, path, &key, true).await?;
+        Ok(Named { path: path.to_owned(), name: name.to_owned(), key })
+    }
+
+    /// Drops a file and moves it out of the inbox.
+    async fn take(&mut self, local: &LocalStack, file: &Named, stamp: &Stamp) -> Result<()> {
+        let Named { path, name, key } = file;
+        // The same bytes again are another drop, unless it was only the move that failed.
+        let again = !self.refusals.is_dropped(path);
+        let uploaded = upload(local, path, key, again).await?;
+        self.refusals.dropped(path.clone());
         anyhow::ensure!(
             looks(path)? == *stamp,
             "it changed while it was taken; what it was then is evaluated"
@@ -81,6 +108,7 @@ impl<'a> Inbox<'a> {
         let kept = format!("{}-{}", uploaded.id().short(), name.replace(MAIN_SEPARATOR, "-"));
         let kept = self.folders.taken.join(kept);
         std::fs::rename(path, &kept).with_context(|| format!("move it to {}", kept.display()))?;
+        self.refusals.moved(path);
         print(&format!("dropped {name}"));
         // Whoever opened it in between still writes to it where it is now.
         if looks(&kept).is_ok_and(|now| now != *stamp) {
@@ -91,6 +119,14 @@ impl<'a> Inbox<'a> {
         }
         Ok(())
     }
+}
+
+/// A file of the inbox that can be dropped.
+struct Named {
+    path: PathBuf,
+    /// Below the inbox.
+    name: String,
+    key: String,
 }
 
 fn looks(path: &Path) -> Result<Stamp> {

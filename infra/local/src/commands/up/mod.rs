@@ -6,6 +6,7 @@ mod folders;
 mod inbox;
 mod listing;
 mod quiet;
+mod refusals;
 mod writers;
 
 use super::options::UpArgs;
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use console::{Console, print};
 use folders::Folders;
 use inbox::Inbox;
-use moondrop_shared::object_key::INCOMING;
+use moondrop_shared::object_key::{CONTROL, INCOMING};
 use moondrop_shared::source::DropId;
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -91,9 +92,7 @@ async fn keep_up(local: &LocalStack, folders: &Folders, quiet_for: Duration) -> 
         let took = inbox.take_next(local, &mut console).await?;
         publish(local, &folders.outbox, &mut published).await?;
         for key in local.aws.no_drops() {
-            console.print_once(format!(
-                "s3://{DROPS}/{key} is no drop: what is not below {INCOMING} is kept and not evaluated"
-            ));
+            console.print_once(not_read(&key));
         }
         let failure = local.aws.failure();
         if let (Some(why), false) = (&failure, failing) {
@@ -105,6 +104,16 @@ async fn keep_up(local: &LocalStack, folders: &Folders, quiet_for: Duration) -> 
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// What is said of an object that nothing reads.
+fn not_read(key: &str) -> String {
+    if key.starts_with(CONTROL) {
+        return format!(
+            "s3://{DROPS}/{key} is no valid request: a drop is cancelled by an object {CONTROL}<drop>.cancel, with the drop's 32 digits"
+        );
+    }
+    format!("s3://{DROPS}/{key} is no drop: what is not below {INCOMING} is kept and not evaluated")
 }
 
 /// Exports what has been published since the last look.
