@@ -1,8 +1,8 @@
 //! What `labels` look like: which form, which keys, which scores.
 
+use super::answer::Answer;
 use super::assumptions::Topic;
 use super::findings::Findings;
-use super::results::Answer;
 use moondrop_shared::results::labels::is_blank;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;

@@ -7,6 +7,7 @@
 //!  └───▶ print                                └▶ api (raw calls), rows, state
 //! ```
 
+mod answer;
 mod api;
 mod assumptions;
 mod cancel;

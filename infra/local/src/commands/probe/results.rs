@@ -1,5 +1,6 @@
 //! What the results of the rows show: bytes in, findings out.
 
+use super::answer::Answer;
 use super::assumptions::Topic;
 use super::findings::Findings;
 use super::labels;
@@ -78,25 +79,6 @@ struct Columns {
     labels: Option<usize>,
     content: Option<usize>,
     error: Option<usize>,
-}
-
-/// A row of the results. A field whose column is missing is empty.
-pub(super) struct Answer {
-    pub(super) ref_id: String,
-    pub(super) labels: String,
-    pub(super) content: String,
-    pub(super) error: String,
-}
-
-impl Answer {
-    pub(super) fn has_error(&self) -> bool {
-        !is_blank(&self.error)
-    }
-
-    /// Whether a label applies, whatever its form.
-    pub(super) fn has_labels(&self) -> bool {
-        !is_blank(&self.labels) && !is_empty_list(&self.labels)
-    }
 }
 
 /// Looks at the results of the probe's rows.
