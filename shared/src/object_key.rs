@@ -37,6 +37,12 @@ impl ObjectKey {
         ObjectKey(format!("{folder}/results.csv"))
     }
 
+    /// `results.safe.csv`: `results.csv` for spreadsheets, see [`crate::csv::safe`].
+    #[must_use]
+    pub fn safe_results(folder: &str) -> Self {
+        ObjectKey(format!("{folder}/results.safe.csv"))
+    }
+
     /// `rejected.csv`: the rows that were not sent, and why.
     #[must_use]
     pub fn rejected(folder: &str) -> Self {

@@ -123,6 +123,8 @@ codes! {
     Conflict = "E_CONFLICT", Waits, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
     /// The rows were judged by different versions of the policy.
     MixedVersions = "W_MIXED_VERSIONS", Remark, "If that matters, drop the file again: the API judges each job by the version that is active when it starts.";
+    /// `results.safe.csv` could not be written.
+    Format = "W_FORMAT", Remark, "Use results.csv, which has every row. The logs of collect say why.";
     /// A code that this release does not know: a newer one wrote it.
     Unknown = "E_UNKNOWN", Alone, "See the documentation of the release that wrote this record.";
 }
@@ -323,6 +325,13 @@ impl Problem {
     pub fn mixed_versions(versions: usize) -> Self {
         let message = format!("the rows were judged by {versions} versions of the policy");
         Problem::new(Code::MixedVersions, message)
+    }
+
+    #[must_use]
+    pub fn format_failed() -> Self {
+        let message =
+            "results.safe.csv could not be written in three attempts; results.csv is complete";
+        Problem::new(Code::Format, message)
     }
 
     #[must_use]

@@ -7,7 +7,7 @@
 //! ```text
 //! part ─┬─▶ held ──▶ join ─┬─▶ results          fetch and read
 //!       └───────────▶      ├─▶ source_missing   rows without their source
-//!                          └─▶ work_file        store and record      ──▶ publish, after the last part
+//!                          └─▶ work_file        store and record      ──▶ publish, after the last part, and safe
 //! ```
 
 mod collector;
@@ -16,6 +16,7 @@ mod join;
 mod part;
 mod publish;
 mod results;
+mod safe;
 mod source_missing;
 mod work_file;
 
@@ -88,6 +89,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         tracing::warn!(drop = %drop_id, part = number, "a job ended whose drop has no record");
         return Ok(());
     };
+    let drop = safe::write_if_due(services, drop).await?;
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
@@ -125,7 +127,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         );
         return Ok(());
     }
-    let published = publish::publish_if_last(services, &drop).await;
+    let published = Box::pin(publish::publish_if_last(services, &drop)).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
     if published.is_err() {
         let due = DueReport::begin(services, drop_id).await?;

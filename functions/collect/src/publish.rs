@@ -1,5 +1,6 @@
 //! Publishes a drop: all its parts in order, in one object that appears whole or not at all.
 
+use crate::safe;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use moondrop_shared::drop::problems::policy_versions;
@@ -51,11 +52,11 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     if ours && conflict {
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
-    if drop.is_to_be_concluded()
-        && (drop.state != DropState::Failed || drop.results_bytes.is_some())
+    if drop.closed_at.is_none() && (drop.state != DropState::Failed || drop.results_bytes.is_some())
     {
         delete_work_files(services, &drop).await;
     }
+    let drop = safe::write_if_due(services, drop).await?;
     conclude_if_ended(services, &drop).await.map(|_| ())
 }
 

@@ -109,6 +109,9 @@ async fn remedy(
 }
 
 fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
+    if drop.is_safe_due() {
+        return Need::Publish;
+    }
     // Submit also concludes a drop if an attempt died after it recorded the end.
     if drop.state == DropState::Checking || drop.state.is_final() {
         return Need::Submit;

@@ -10,14 +10,20 @@ use moondrop_shared::object_key::ObjectKey;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
-/// Copies `results.csv`, `rejected.csv` and `status.json`, as far as they are there, below `out`;
+/// Copies the drop's files, `status.json` last, as far as they are there, below `out`;
 /// gives the drop's folder there. A file appears whole or not at all.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 pub async fn export(local: &LocalStack, meta: &DropRecord, out: &Path) -> Result<PathBuf> {
     let folder = meta.folder.as_str();
-    let keys = [ObjectKey::results(folder), ObjectKey::rejected(folder), ObjectKey::status(folder)];
+    let keys = [
+        ObjectKey::results(folder),
+        ObjectKey::safe_results(folder),
+        ObjectKey::rejected(folder),
+        ObjectKey::parts(folder),
+        ObjectKey::status(folder),
+    ];
     for key in keys {
         copy(local, &key.to_string(), out).await?;
     }

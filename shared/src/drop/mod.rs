@@ -7,4 +7,4 @@ mod record;
 pub mod stack;
 pub mod status;
 
-pub use record::{DropProblem, DropRecord, DropState, OnBadRows, Plan, Terms, Times};
+pub use record::{DropProblem, DropRecord, DropState, OnBadRows, Plan, SafeResults, Terms, Times};

@@ -1,7 +1,7 @@
 //! The problems of a drop, gravest first: its own, its parts', and the stack's.
 
-use super::DropRecord;
 use super::stack::{StackProblem, StackProblems};
+use super::{DropRecord, SafeResults};
 use crate::part::PartRecord;
 use crate::problem::Problem;
 use jiff::Timestamp;
@@ -52,14 +52,12 @@ pub fn problems(
         drop.create_problem.clone(),
         drop.publish_problem.clone(),
         drop.is_being_cancelled().then(Problem::being_cancelled),
-        mixed_versions(drop, parts),
     ];
-    let of_drop = of_drop.into_iter().flatten().map(|problem| OwnedProblem {
-        problem,
-        owner: Owner::Drop,
-        part: None,
-        seen_at: None,
-    });
+    let of_drop = of_drop
+        .into_iter()
+        .flatten()
+        .chain(warnings(drop, parts))
+        .map(|problem| OwnedProblem { problem, owner: Owner::Drop, part: None, seen_at: None });
     let of_stack = stack.concerning(drop, parts).into_iter().map(
         |StackProblem { problem, seen_at, .. }| OwnedProblem {
             problem: problem.clone(),
@@ -91,9 +89,12 @@ pub fn policy_versions(parts: &[PartRecord]) -> Vec<String> {
     versions.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The warning that the parts were judged by different versions of the policy.
+/// What should be known of a drop's results: that the parts were judged by different versions of the
+/// policy, or that `results.safe.csv` is missing.
 #[must_use]
-pub fn mixed_versions(drop: &DropRecord, parts: &[PartRecord]) -> Option<Problem> {
+pub fn warnings(drop: &DropRecord, parts: &[PartRecord]) -> Vec<Problem> {
     let versions = policy_versions(parts).len().max(drop.policy_versions.len());
-    (versions > 1).then(|| Problem::mixed_versions(versions))
+    let mixed = (versions > 1).then(|| Problem::mixed_versions(versions));
+    let failed = (drop.safe == Some(SafeResults::Failed)).then(Problem::format_failed);
+    mixed.into_iter().chain(failed).collect()
 }

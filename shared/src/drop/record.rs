@@ -157,6 +157,15 @@ pub struct DropRecord {
     /// The size of `results.csv` in bytes, once published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_bytes: Option<u64>,
+    /// Whether `results.safe.csv` is wanted, by the setting when it was accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_safe: bool,
+    /// How many attempts to write it have begun.
+    #[serde(default)]
+    pub safe_attempts: u32,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<SafeResults>,
     /// When its end was reported and announced. Until then it stays in the open index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
@@ -190,6 +199,9 @@ impl DropRecord {
             times: Times { accepted_at: Some(now), ..Times::default() },
             active_at: now,
             results_bytes: None,
+            wants_safe: terms.wants_safe,
+            safe_attempts: 0,
+            safe: None,
             closed_at: None,
         }
     }
@@ -204,6 +216,18 @@ impl DropRecord {
     #[must_use]
     pub fn results_key(&self) -> ObjectKey {
         ObjectKey::results(&self.folder)
+    }
+
+    /// The key of `results.safe.csv`.
+    #[must_use]
+    pub fn safe_key(&self) -> ObjectKey {
+        ObjectKey::safe_results(&self.folder)
+    }
+
+    /// Whether it is published, and `results.safe.csv` is still to be written.
+    #[must_use]
+    pub fn is_safe_due(&self) -> bool {
+        self.wants_safe && self.results_bytes.is_some() && self.safe.is_none()
     }
 
     /// The key of `rejected.csv`.
@@ -247,11 +271,21 @@ impl DropRecord {
         own.into_iter().flatten().min_by_key(|problem| problem.code.gravity())
     }
 
-    /// Whether its end is recorded, but not yet reported and announced.
+    /// Whether its end is recorded, with all its files, but not yet reported and announced.
     #[must_use]
     pub fn is_to_be_concluded(&self) -> bool {
-        self.state.is_final() && self.closed_at.is_none()
+        self.state.is_final() && self.closed_at.is_none() && !self.is_safe_due()
     }
+}
+
+/// What became of `results.safe.csv`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SafeResults {
+    /// It is written.
+    Written,
+    /// It could not be written, in three attempts.
+    Failed,
 }
 
 /// The kinds of problems that a drop waits for. Each is set and removed by one step only.
@@ -274,4 +308,6 @@ pub struct Terms {
     pub limits: PartLimits,
     /// What to do with invalid rows.
     pub on_bad_rows: OnBadRows,
+    /// Whether `results.safe.csv` is wanted.
+    pub wants_safe: bool,
 }

@@ -3,7 +3,7 @@
 
 use crate::drop::problems::{MOST_PROBLEMS, OwnedProblem, policy_versions, problems};
 use crate::drop::stack::StackProblems;
-use crate::drop::{DropRecord, DropState, Times};
+use crate::drop::{DropRecord, DropState, SafeResults, Times};
 use crate::object_key::ObjectKey;
 use crate::part::{PartRecord, PartState};
 use crate::problem::Problem;
@@ -156,6 +156,9 @@ pub struct Files {
     /// `results.csv`, once published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<ObjectKey>,
+    /// `results.safe.csv`, once written, if `RESULTS_FORMATS` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<ObjectKey>,
     /// `rejected.csv`, if a row or the file was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<ObjectKey>,
@@ -302,6 +305,7 @@ impl Files {
         let parts = drop.plan.as_ref().map_or(0, |plan| plan.parts as usize);
         Files {
             parts: (parts > MOST_PARTS).then(|| drop.parts_key()),
+            safe: (drop.safe == Some(SafeResults::Written)).then(|| drop.safe_key()),
             results: drop.results_bytes.map(|_| drop.results_key()),
             rejected: has_rejections.then(|| drop.rejected_key()),
             status: drop.status_key(),

@@ -1,7 +1,7 @@
 //! The events that Moondrop puts on its bus.
 
 use super::ObjectCreatedDetail;
-use crate::drop::problems::mixed_versions;
+use crate::drop::problems::warnings;
 use crate::drop::status::Files;
 use crate::drop::{DropRecord, DropState};
 use crate::object_key::ObjectKey;
@@ -203,6 +203,7 @@ impl DropEvent {
     /// The event about a drop whose rows have these outcomes.
     #[must_use]
     pub fn of(drop: &DropRecord, outcomes: Outcomes, results_bucket: &str) -> Self {
+        let warnings = warnings(drop, &[]);
         DropEvent {
             drop: drop.id.clone(),
             source: drop.source.clone(),
@@ -210,8 +211,8 @@ impl DropEvent {
             ended_at: drop.times.ended_at,
             policy: drop.policy.clone(),
             state: drop.state,
-            problem: drop.problem.clone().or_else(|| mixed_versions(drop, &[])),
-            warnings: mixed_versions(drop, &[]).into_iter().collect(),
+            problem: drop.problem.clone().or_else(|| warnings.first().cloned()),
+            warnings,
             policy_versions: drop.policy_versions.clone(),
             rows: EventRows { total: drop.plan.as_ref().map(|plan| plan.rows), outcomes },
             files: EventFiles {

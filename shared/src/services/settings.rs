@@ -75,6 +75,9 @@ pub struct Settings {
     /// default neither) and `RESULTS_CONTENT_CHECK` (`hold`, default, or `warn`): how the API's
     /// results are read.
     pub reading: Reading,
+    /// `RESULTS_FORMATS`: `csv` (default), or `csv,csv-safe` for `results.safe.csv` beside
+    /// `results.csv`, see [`crate::csv::safe`].
+    pub safe_results: bool,
     /// `METRICS`: `emf` (default) writes the metrics to the log at the end of an invocation, `off`
     /// does not.
     pub metrics: bool,
@@ -149,6 +152,13 @@ impl Settings {
             Some("off") => false,
             Some(_) => return Err(error("METRICS", "is neither emf nor off")),
         };
+        let formats = optional("RESULTS_FORMATS").unwrap_or_else(|| "csv".to_owned());
+        let formats: Vec<&str> = formats.split(',').map(str::trim).collect();
+        let safe_results = match formats.as_slice() {
+            ["csv"] => false,
+            ["csv", "csv-safe"] | ["csv-safe", "csv"] => true,
+            _ => return Err(error("RESULTS_FORMATS", "is neither csv nor csv,csv-safe")),
+        };
         let reading = Reading {
             unreadable: match optional("RESULTS_UNREADABLE") {
                 None => OnUnreadable::default(),
@@ -201,6 +211,7 @@ impl Settings {
             lost_after: Duration::from_secs(number("LOST_AFTER_HOURS", 24, 1, 720)? * 3_600),
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
             reading,
+            safe_results,
             metrics,
             answer_memory: (memory << 20) as usize / 2,
             rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
@@ -297,6 +308,7 @@ mod tests {
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
             ("METRICS", "yes"),
+            ("RESULTS_FORMATS", "xlsx"),
             ("RESULTS_UNREADABLE", "drop"),
             ("BLANK_LABELS", "yes"),
             ("RESULTS_CONTENT_CHECK", "off"),

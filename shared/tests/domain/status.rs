@@ -52,6 +52,9 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         times: Times::default(),
         active_at: Timestamp::UNIX_EPOCH,
         results_bytes: None,
+        wants_safe: false,
+        safe_attempts: 0,
+        safe: None,
         closed_at: None,
     }
 }

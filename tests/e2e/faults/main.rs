@@ -16,6 +16,7 @@ mod poll_answers;
 mod poll_recovers;
 mod problems;
 mod problems_end;
+mod safe_results;
 mod secrets;
 mod source;
 mod submit_create;

@@ -124,6 +124,9 @@ pub(super) struct ProbeArgs {
 pub(super) struct StackOptions {
     #[command(flatten)]
     rules: FileRules,
+    /// Which files of results a drop gets: `csv-safe` adds results.safe.csv, for spreadsheets.
+    #[arg(long, value_name = "FORMATS", default_value = "csv", value_parser = ["csv", "csv,csv-safe"])]
+    results_formats: String,
     #[command(flatten)]
     api: ApiOptions,
 }
@@ -204,6 +207,7 @@ impl StackOptions {
             rows_per_job: self.rules.rows_per_job,
             reject_file: self.rules.on_bad_rows.rejects_file(),
             poll_every: self.api.poll_every(),
+            settings: [("RESULTS_FORMATS".to_owned(), self.results_formats.clone())].into(),
             ..LocalStackConfig::new(state, self.api.api()?)
         })
     }

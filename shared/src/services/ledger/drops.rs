@@ -4,7 +4,7 @@ use super::item::{Item, keyed, open, part_key, read, text};
 use super::update::Update;
 use super::write::condition_held;
 use super::{Ledger, META, Recorded, WRITES_AT_ONCE};
-use crate::drop::{DropProblem, DropRecord, DropState};
+use crate::drop::{DropProblem, DropRecord, DropState, SafeResults};
 use crate::part::PartRecord;
 use crate::problem::Problem;
 use crate::source::DropId;
@@ -123,6 +123,26 @@ impl Ledger {
             .value(":evaluating", &DropState::Evaluating)?;
         let (_, item) = self.write(update).await?;
         if item.is_empty() { Ok(None) } else { read(item).map(Some) }
+    }
+
+    /// Records that an attempt to write `results.safe.csv` begins, if none has begun since `drop` was
+    /// read and it is not settled.
+    pub async fn begin_safe(&self, drop: &DropRecord) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).set("safe_attempts", &(drop.safe_attempts + 1))?;
+        let update = update.by("safe_by").only_if(
+            "attribute_not_exists(#safe) AND (attribute_not_exists(#safe_attempts) OR #safe_attempts = :attempts)",
+        );
+        self.update(update.value(":attempts", &drop.safe_attempts)?).await
+    }
+
+    /// Records what became of `results.safe.csv`; the first record counts.
+    pub async fn settle_safe(
+        &self,
+        drop_id: &DropId,
+        safe: SafeResults,
+    ) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(drop_id, META).set_once("safe", &safe)?;
+        self.update(update.only_if("attribute_exists(pk)")).await
     }
 
     /// Removes a drop, whose end is reported, from the open index.
