@@ -32,6 +32,7 @@ use crate::csv::Row;
 use crate::csv::error::InputError;
 use crate::csv::header::Header;
 use crate::csv::row::{Item, UPLOAD_HEADER, check_fields, check_row};
+use crate::csv::rules::Rules;
 use crate::csv::scan::Scanner;
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
@@ -73,6 +74,7 @@ enum Pass {
 /// Checks a file that is pushed in pieces.
 #[derive(Debug)]
 pub struct Checker {
+    rules: Rules,
     scanner: Scanner,
     /// The first bytes, until there are enough to see what kind of file it is.
     head: Option<Vec<u8>>,
@@ -93,15 +95,22 @@ struct Planner {
 }
 
 impl Checker {
-    /// A checker for a file whose parts have these limits.
+    /// A checker for a file whose parts have these limits, by the newest rules.
     #[must_use]
     pub fn new(limits: PartLimits) -> Self {
-        Self::for_pass(limits, Pass::First(RefIdHashes::default()))
+        Self::by(Rules::NEWEST, limits)
     }
 
-    fn for_pass(limits: PartLimits, pass: Pass) -> Self {
+    /// A checker by the rules of a drop.
+    #[must_use]
+    pub fn by(rules: Rules, limits: PartLimits) -> Self {
+        Self::for_pass(rules, limits, Pass::First(RefIdHashes::default()))
+    }
+
+    fn for_pass(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
         let rejected_at = REJECTED_HEADER.len() as u64;
         Checker {
+            rules,
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
             planner: Planner {
@@ -189,7 +198,7 @@ impl Checker {
             })?;
             if rejected > 0 || !candidates.is_empty() {
                 let mut second =
-                    Checker::for_pass(limits, Pass::Second(Duplicates::of(candidates)));
+                    Checker::for_pass(self.rules, limits, Pass::Second(Duplicates::of(candidates)));
                 second.rejections.extend_from_slice(REJECTED_HEADER);
                 return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
             }
@@ -207,6 +216,7 @@ impl Checker {
         if let Some(head) = self.head.take() {
             let text = plain_text(&head)?;
             self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
+            self.scanner.set_rules(self.rules);
             self.scanner.push(text);
         }
         Ok(())
@@ -215,8 +225,7 @@ impl Checker {
     fn take_rows(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
         if self.planner.header.is_none() {
             let Some(row) = self.scanner.next_row()? else { return Ok(()) };
-            let mut header = Header::read(&row, false)?;
-            header.skip_spaces = self.scanner.saw_spaces();
+            let header = Header::read(&row, self.rules)?;
             self.scanner.set_skip_spaces(header.skip_spaces);
             self.planner.header = Some(header);
         }

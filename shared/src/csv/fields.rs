@@ -38,6 +38,13 @@ impl<'a> Row<'a> {
         self.fields.is_empty()
     }
 
+    /// How many fields have spaces after their comma, which are not part of them. A scanner that does
+    /// not skip spaces finds none.
+    #[must_use]
+    pub fn spaced_fields(&self) -> usize {
+        self.fields.windows(2).filter(|pair| pair[1].start > pair[0].end + 1).count()
+    }
+
     /// Whether a line end follows it; the last row of a file may have none.
     #[must_use]
     pub fn has_line_end(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::fields::Row;
 use super::scan::Scanner;
 use crate::csv::error::InputError;
+use crate::csv::rules::Rules;
 use crate::problem::Code;
 
 /// The longest header, in bytes. The drop's record keeps it, and a DynamoDB item holds 400 KB.
@@ -28,6 +29,8 @@ pub struct Header {
     pub content: usize,
     /// The other columns, in their order.
     pub extra: Vec<usize>,
+    /// The rules that the file is read by.
+    pub rules: Rules,
     /// Whether the header has spaces after its commas: they are then skipped in the whole file.
     pub skip_spaces: bool,
     /// The header's fields as they are in the file, for the extra columns of the results.
@@ -35,13 +38,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a header row that was scanned with `skip_spaces`; `saw_spaces` is
-    /// [`Scanner::saw_spaces`] after it.
+    /// Reads a header row that was scanned with `skip_spaces`.
     ///
     /// # Errors
     /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need;
     /// `E_LIMIT` for a header over [`MAX_HEADER_BYTES`].
-    pub fn read(row: &Row<'_>, saw_spaces: bool) -> Result<Self, InputError> {
+    pub fn read(row: &Row<'_>, rules: Rules) -> Result<Self, InputError> {
         let error = |code, message: String| InputError {
             code,
             line: row.line,
@@ -104,7 +106,8 @@ impl Header {
             kind,
             content,
             extra,
-            skip_spaces: saw_spaces,
+            rules,
+            skip_spaces: row.spaced_fields() > 0,
             raw,
         })
     }
@@ -113,17 +116,15 @@ impl Header {
     ///
     /// # Errors
     /// As [`Header::read`]; `E_EMPTY` if there is no row.
-    pub fn parse(line: &str) -> Result<Self, InputError> {
+    pub fn parse(line: &str, rules: Rules) -> Result<Self, InputError> {
         let mut scanner = Scanner::new(0, 1, true);
+        scanner.set_rules(rules);
         scanner.push(line.as_bytes());
         scanner.finish();
-        let row = scanner.next_row()?;
-        let Some(row) = row else {
+        let Some(row) = scanner.next_row()? else {
             return Err(InputError::of_file(Code::Empty, "the file has no header"));
         };
-        let mut header = Header::read(&row, false)?;
-        header.skip_spaces = scanner.saw_spaces();
-        Ok(header)
+        Header::read(&row, rules)
     }
 
     /// The header as one line without its newline, for the drop's record.

@@ -6,6 +6,7 @@ pub mod error;
 mod fields;
 pub mod header;
 pub mod row;
+pub mod rules;
 pub mod safe;
 pub mod scan;
 pub mod write;

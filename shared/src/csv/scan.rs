@@ -10,6 +10,7 @@
 
 use super::fields::{Field, Row};
 use crate::csv::error::InputError;
+use crate::csv::rules::Rules;
 use crate::problem::Code;
 
 /// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It
@@ -66,6 +67,7 @@ pub struct Scanner {
     state: State,
     fields: Vec<Field>,
     field: Field,
+    rules: Rules,
     skip_spaces: bool,
     saw_spaces: bool,
     finished: bool,
@@ -90,12 +92,18 @@ impl Scanner {
             state: State::RowStart,
             fields: Vec::new(),
             field: NO_FIELD,
+            rules: Rules::One,
             skip_spaces,
             saw_spaces: false,
             finished: false,
             max_row: MAX_ROW_BYTES,
             last: (0, line),
         }
+    }
+
+    /// Sets the rules of the file, instead of [`Rules::One`], by which the API's results are read.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     /// Sets whether spaces after a comma are skipped, from the next row on.

@@ -1,5 +1,6 @@
 //! A drop's record in the ledger.
 
+use crate::csv::rules::Rules;
 use crate::form::SCHEMA;
 use crate::object_key::{ObjectKey, results_folder, second_folder};
 use crate::plan::PartLimits;
@@ -112,6 +113,10 @@ pub struct DropRecord {
     pub limits: PartLimits,
     /// The setting when it was accepted.
     pub on_bad_rows: OnBadRows,
+    /// The rules that its file is checked, uploaded and joined by; a record without a number is of the
+    /// first ones.
+    #[serde(default)]
+    pub rules: Rules,
     /// See [`DropState`].
     pub state: DropState,
     /// What the check found.
@@ -184,6 +189,7 @@ impl DropRecord {
             policy: terms.policy,
             limits: terms.limits,
             on_bad_rows: terms.on_bad_rows,
+            rules: Rules::NEWEST,
             state: DropState::Checking,
             plan: None,
             problem: None,

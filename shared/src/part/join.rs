@@ -3,10 +3,11 @@
 //! ```
 //! use moondrop_shared::check::rejected::Rejections;
 //! use moondrop_shared::csv::header::Header;
+//! use moondrop_shared::csv::rules::Rules;
 //! use moondrop_shared::part::join::{Join, PartResult, results_header};
 //! use moondrop_shared::plan::PlannedPart;
 //!
-//! let header = Header::parse("ref_id,type,content,author")?;
+//! let header = Header::parse("ref_id,type,content,author", Rules::NEWEST)?;
 //! let row = b"1,text,hello,ann\n";
 //! let part = PlannedPart {
 //!     number: 1,

@@ -33,7 +33,8 @@ impl PartRows {
     /// The rows of the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
-        let scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
+        let mut scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
+        scanner.set_rules(header.rules);
         PartRows { header, scanner, rejections, bytes: 0, rows: 0, accepted: 0 }
     }
 

@@ -10,5 +10,6 @@ mod part;
 mod reference;
 mod results;
 mod round_trip;
+mod rules;
 mod status;
 mod support;

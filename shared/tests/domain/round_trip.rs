@@ -315,7 +315,7 @@ fn process(file: &File) {
     assert!(listed.iter().map(|r| (r.ref_id.as_str(), r.code.as_str())).eq(rejected), "{listed:?}");
 
     // Whoever carries on knows the header only as the drop's record keeps it.
-    let header = Header::parse(&taken.checked.header.line()).unwrap();
+    let header = Header::parse(&taken.checked.header.line(), taken.checked.header.rules).unwrap();
     assert_eq!(header, taken.checked.header);
     let (mut results, mut tally) = (results_header(&header), Tally::default());
     let mut wanted = Wanted { results: results.clone(), ..Wanted::default() };

@@ -1,6 +1,7 @@
 //! `status.json`: what a user sees of a drop at each stage, made from the ledger's records alone.
 
 use jiff::Timestamp;
+use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::drop::stack::StackProblems;
 use moondrop_shared::drop::status::{Snapshot, Status};
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan, Times};
@@ -32,6 +33,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         folder: "results/posts/1970-01-01T00-00-00Z".to_owned(),
         limits: PartLimits::default(),
         on_bad_rows: OnBadRows::SubmitValid,
+        rules: Rules::NEWEST,
         state,
         plan: rows.map(|(rows, rejected)| Plan {
             header: "ref_id,type,content".to_owned(),

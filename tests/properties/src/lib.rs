@@ -90,8 +90,8 @@ fn check_in_pieces(
 
 /// Feeds and joins every part, as submit and collect do.
 fn walk(file: &[u8], checked: &Checked, rejected: &[u8]) {
-    let header =
-        Header::parse(&checked.header.line()).expect("the header in the drop's record reads back");
+    let header = Header::parse(&checked.header.line(), checked.header.rules)
+        .expect("the header in the drop's record reads back");
     assert_eq!(header, checked.header, "the header in the drop's record reads back the same");
     let whole = Whole { file, header: &header, rejected };
     let (mut end, mut rejected_end) = (0, REJECTED_HEADER.len() as u64);
