@@ -87,7 +87,7 @@ async fn columns_in_any_order_extra_ones_crlf_bom_and_spaces_are_accepted_and_ke
     let ended = world.process("incoming/reordered.csv", reordered).await;
     ended.assert_state(DropState::Completed);
     let text = String::from_utf8(ended.results().to_vec()).unwrap();
-    let expected = "ref_id,type,labels,content,error,lang,\"my, column\"\n\
+    let expected = "\u{feff}ref_id,type,labels,content,error,lang,\"my, column\"\n\
                     r1,text,[],\"Grüß Gott\",,de,\" a \"\nr2,text,[],hi there ,,en,\n";
     assert_eq!(text, expected);
 

@@ -103,13 +103,58 @@ async fn bad_rows_hold_back_the_file_if_the_setting_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_bad_rows_only_comes_out_whole_without_a_job() {
     let world = Deployment::start(BINARY).await;
-    let file = "ref_id,type,content\n1,video,x\n2,text, \n";
+    let file = "ref_id,type,content\n1,video,x\n2,text, \n3,Text,y\n";
     let ended = world.process("incoming/bad.csv", file).await;
     ended.assert_state(DropState::Failed);
-    assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_NOTHING");
+    let problem = ended.status.problem.as_ref().unwrap();
+    assert_eq!(problem.code.as_str(), "E_NOTHING");
+    assert!(
+        problem.message.contains("3 were rejected, most of them with E_TYPE (2)"),
+        "{problem:?}"
+    );
     let rows = assert_all_rows(file.as_bytes(), ended.results());
-    assert_eq!(with_error(&rows, "rejected: ").len(), 2);
+    assert_eq!(with_error(&rows, "rejected: ").len(), 3);
     assert!(world.sandbox().jobs().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_of_a_refused_file_is_listed_and_counted_by_code() {
+    let world = Deployment::start(BINARY).await;
+    let file = b"ref_id,type,content\n1,text,a,\n2,text,b\n3,text\n4,text,\xff\n5,Text,c\n";
+    let ended = world.process("incoming/posts.csv", file).await;
+    ended.assert_state(DropState::Rejected);
+    let lines: Vec<&str> = ended
+        .rejected()
+        .lines()
+        .skip(1)
+        .map(|l| l.split_at(l.find(",E_").unwrap() + 7).0)
+        .collect();
+    assert_eq!(lines, ["2,20,,E_FIEL", "4,39,,E_FIEL", "5,46,,E_ENCO", "6,55,,E_TYPE"]);
+    assert!(ended.rejected().contains("(the first of 2 errors E_FIELDS)"), "{}", ended.rejected());
+    let status = serde_json::to_value(&ended.status).unwrap();
+    assert_eq!(status["errors"], json!({"E_ENCODING": 1, "E_FIELDS": 2, "E_TYPE": 1}));
+    let message = status["problem"]["message"].as_str().unwrap();
+    assert!(message.starts_with("line 2: ") && message.contains("In all 2 E_FIELDS"), "{message}");
+    assert!(world.sandbox().jobs().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgiven_is_no_row_and_status_json_says_so_with_its_lines() {
+    let world = Deployment::start(BINARY).await;
+    let part = "\u{feff}ref_id,type,content\r\n";
+    let file = format!("{part}1,text,a\r\n  \r\n{part}2,text,b\r\n");
+    let ended = world.process("incoming/posts.csv", file).await;
+    ended.assert_state(DropState::Completed);
+    let status = serde_json::to_value(&ended.status).unwrap();
+    let notices: Vec<_> = status["notices"].as_array().unwrap().iter().collect();
+    let seen: Vec<_> = notices.iter().map(|n| (&n["code"], &n["count"], &n["lines"])).collect();
+    let (blank, again) = (json!("N_BLANK_LINES"), json!("N_HEADER_AGAIN"));
+    assert_eq!(seen, [(&blank, &json!(1), &json!([3])), (&again, &json!(1), &json!([4]))]);
+    assert_eq!(status["rows"]["total"], 2);
+    assert!(ended.results().starts_with("\u{feff}ref_id,type,labels".as_bytes()));
+    assert_eq!(String::from_utf8_lossy(ended.results()).lines().count(), 3);
     world.stop().await;
 }
 

@@ -6,7 +6,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use moondrop_local::aws::{DROPS, RESULTS};
-use moondrop_shared::drop::DropState;
+use moondrop_shared::csv::rules::Rules;
+use moondrop_shared::drop::{DropRecord, DropState, Terms};
 use moondrop_shared::event::{ObjectCreatedDetail, OutgoingEvent};
 use moondrop_shared::form::SCHEMA;
 use moondrop_shared::part::PartState;
@@ -112,6 +113,34 @@ async fn a_drop_in_flight_is_brought_to_its_end_from_records_of_this_form() {
     assert_eq!(String::from_utf8(ended.results().to_vec()).unwrap(), expected);
     assert_eq!(world.api.fed().len(), 2, "no row was sent again");
     assert!(ended.status.files.results.unwrap().as_str().starts_with(FOLDER));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_is_checked_uploaded_and_collected_by_the_rules_of_its_record() {
+    let file = "\u{feff}ref_id,type, content\n1,text,  a\n1\u{a0},text,b\nref_id,type,content\n";
+    let rejected = "rejected: E_TYPE `type` is neither `text` nor `image_url`";
+    let again =
+        "rejected: E_REF_ID the `ref_id` stands on line 2 already; the first row with it is kept";
+    let label = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
+    let head = "ref_id,type,labels,content,error\n";
+    let by_first = format!(
+        "{head}1,text,{label},a,\n1\u{a0},text,{label},b,\nref_id,type,,content,{rejected}\n"
+    );
+    let by_second = format!("\u{feff}{head}1,text,{label},  a,\n1\u{a0},text,,b,{again}\n");
+    for (rules, results) in [(Rules::One, by_first), (Rules::Two, by_second)] {
+        let world = InProcess::start().await;
+        let dropped = world.drop_file(KEY, file).await;
+        let settings = &world.services.settings;
+        let policy = settings.policy_for(Some("hate"));
+        let terms = Terms { policy, limits: settings.limits, on_bad_rows: settings.on_bad_rows };
+        let now = Timestamp::now();
+        let mut record = DropRecord::new(world.source(KEY).await, now, terms, now);
+        assert_eq!(record.id, dropped.id);
+        record.rules = rules;
+        world.services.ledger.accept(record).await.unwrap();
+        let ended = world.finish(&dropped).await;
+        assert_eq!(String::from_utf8(ended.results().to_vec()).unwrap(), results, "{rules:?}");
+    }
 }
 
 /// Of what poll remembers nothing is lost if it is written again, and a sweep is the same in every

@@ -3,6 +3,7 @@
 use crate::safe;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use moondrop_shared::check::most_frequent;
 use moondrop_shared::drop::problems::policy_versions;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
@@ -81,7 +82,7 @@ fn ended(
         return next;
     }
     next.state = end_state(tally, parts);
-    next.problem = (next.state == DropState::Failed).then(|| nothing_evaluated(tally, parts));
+    next.problem = (next.state == DropState::Failed).then(|| nothing_evaluated(drop, tally, parts));
     next
 }
 
@@ -165,18 +166,21 @@ fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
     }
 }
 
-fn nothing_evaluated(tally: &Tally, parts: &[PartRecord]) -> Problem {
+fn nothing_evaluated(drop: &DropRecord, tally: &Tally, parts: &[PartRecord]) -> Problem {
     let rows = tally.rows;
     let why = parts
         .iter()
         .find_map(|p| p.failure.as_ref())
         .map(|f| format!(": {}", f.reason))
         .unwrap_or_default();
+    let code = most_frequent(&drop.errors)
+        .map(|(code, rows)| format!(", most of them with {code} ({rows})"))
+        .unwrap_or_default();
     let (failed, rejected, missing) = (rows.failed, rows.rejected, rows.missing);
     Problem::new(
         Code::Nothing,
         format!(
-            "no row was evaluated; {failed} failed, {rejected} were rejected, {missing} are missing{why}"
+            "no row was evaluated; {failed} failed, {rejected} were rejected{code}, {missing} are missing{why}"
         ),
     )
 }

@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use moondrop_shared::check::rejected::{REJECTED_HEADER, write_rejection};
-use moondrop_shared::check::{Checked, Checker, Step};
+use moondrop_shared::check::rejected::refusal_lines;
+use moondrop_shared::check::{Checked, Checker, Counts, Notice, Refusal, Step};
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan};
 use moondrop_shared::event::{DropEvent, OutgoingEvent};
@@ -32,15 +32,16 @@ pub(crate) async fn check_and_plan(
     let check = Check { services, drop, deadline };
     if drop.policy.is_none() {
         let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
-        return check.refuse(&InputError::of_file(Code::Policy, message)).await;
+        return check.refuse(InputError::of_file(Code::Policy, message).into()).await;
     }
     match check.read_file().await {
         Ok(checked) => check.plan(checked).await,
         Err(error) if is_gone(&error) => {
-            check.end(DropState::Failed, None, Some(Problem::source_gone())).await
+            let found = Found { problem: Some(Problem::source_gone()), ..Found::default() };
+            check.end(DropState::Failed, found).await
         }
-        Err(error) => match error.downcast::<InputError>() {
-            Ok(invalid) => check.refuse(&invalid).await,
+        Err(error) => match error.downcast::<Refusal>() {
+            Ok(refusal) => check.refuse(refusal).await,
             Err(error) => Err(error),
         },
     }
@@ -72,7 +73,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an
-    /// [`InputError`] refuses the file.
+    /// [`Refusal`] refuses the file.
     async fn read_file(&self) -> Result<Checked> {
         let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
         let checked = async {
@@ -135,10 +136,12 @@ impl Check<'_> {
         let Check { services, drop, .. } = self;
         let (rows, rejected) = (checked.rows, checked.rejected);
         let mut plan = Plan { header: checked.header.line(), parts: 0, rows, rejected };
+        let mut found =
+            Found { errors: checked.counts, notices: checked.notices, ..Found::default() };
         if rejected > 0 && drop.on_bad_rows == OnBadRows::RejectFile {
-            return self
-                .end(DropState::Rejected, Some(plan), Some(Problem::rows_rejected(rejected, rows)))
-                .await;
+            found.problem = Some(Problem::rows_rejected(rejected, rows));
+            found.plan = Some(plan);
+            return self.end(DropState::Rejected, found).await;
         }
         plan.parts = u32::try_from(checked.parts.len()).context("count the parts")?;
         let parts = checked
@@ -149,35 +152,33 @@ impl Check<'_> {
         services.ledger.put_parts(parts, Timestamp::now()).await?;
         // Announced before the drop moves to `uploading`: if this attempt dies in between, the next
         // one announces it again.
-        let accepted = moved(drop, DropState::Uploading, Some(plan.clone()), None);
+        found.plan = Some(plan);
+        let accepted = moved(drop, DropState::Uploading, found.clone());
         let outcomes = Outcomes { rejected, ..Outcomes::default() };
         let event = DropEvent::of(&accepted, outcomes, &services.settings.results_bucket);
         services.bus.put(&[OutgoingEvent::DropAccepted(Box::new(event))]).await?;
-        let drop = self.end(DropState::Uploading, Some(plan), None).await?;
+        let drop = self.end(DropState::Uploading, found).await?;
         try_report(services, &drop).await;
         Ok(drop)
     }
 
-    /// Refuses the file; `rejected.csv` has one line with the reason.
-    async fn refuse(&self, error: &InputError) -> Result<DropRecord> {
-        let mut lines = REJECTED_HEADER.to_vec();
-        write_rejection(&mut lines, error, b"");
+    /// Refuses the file; `rejected.csv` has a line for each error.
+    async fn refuse(&self, refusal: Refusal) -> Result<DropRecord> {
+        let lines = refusal_lines(&refusal);
         let mut rejected =
             self.services.results.begin(&self.drop.rejected_key(), lines.len() as u64);
         rejected.write(&lines, None).await?;
         self.finish_rejected(&mut rejected).await?;
-        let problem = Problem::file_refused(error.code, error.line, &error.message);
-        self.end(DropState::Rejected, None, Some(problem)).await
+        let error = &refusal.error;
+        let problem = Problem::file_refused(error.code, error.line, &refusal.message());
+        let Refusal { counts: errors, notices, .. } = refusal;
+        let found = Found { plan: None, problem: Some(problem), errors, notices };
+        self.end(DropState::Rejected, found).await
     }
 
     /// Moves the drop out of `checking`. If another attempt did that before, its decision counts.
-    async fn end(
-        &self,
-        state: DropState,
-        plan: Option<Plan>,
-        problem: Option<Problem>,
-    ) -> Result<DropRecord> {
-        let next = moved(self.drop, state, plan, problem);
+    async fn end(&self, state: DropState, found: Found) -> Result<DropRecord> {
+        let next = moved(self.drop, state, found);
         let moved = self.services.ledger.move_drop(&next, DropState::Checking).await?;
         if !moved.ours {
             return Ok(moved.record);
@@ -195,15 +196,20 @@ impl Check<'_> {
     }
 }
 
-/// The drop's record after `checking`.
-fn moved(
-    drop: &DropRecord,
-    state: DropState,
+/// What the check found, for the drop's record.
+#[derive(Clone, Default)]
+struct Found {
     plan: Option<Plan>,
     problem: Option<Problem>,
-) -> DropRecord {
+    errors: Counts,
+    notices: Vec<Notice>,
+}
+
+/// The drop's record after `checking`.
+fn moved(drop: &DropRecord, state: DropState, found: Found) -> DropRecord {
+    let Found { plan, problem, errors, notices } = found;
     let now = Timestamp::now();
-    let mut next = DropRecord { state, problem, active_at: now, ..drop.clone() };
+    let mut next = DropRecord { state, problem, errors, notices, active_at: now, ..drop.clone() };
     next.times.planned_at = plan.as_ref().map(|_| now);
     next.times.ended_at = state.is_final().then_some(now);
     next.plan = plan;

@@ -26,22 +26,20 @@
 //! ```
 
 use super::file_kind::{HEAD_BYTES, plain_text};
-use crate::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
-use crate::check::rejected::{REJECTED_HEADER, write_rejection};
-use crate::csv::Row;
+use super::notices::{Notice, Notices};
+use super::other_format::cause_of;
+use super::planner::Planner;
+use super::refusal::{Counts, Errors, Refusal};
+use super::rows::{Body, Pass, no_header};
+use crate::check::duplicates::Duplicates;
+use crate::check::rejected::REJECTED_HEADER;
 use crate::csv::error::InputError;
 use crate::csv::header::Header;
-use crate::csv::row::{Item, UPLOAD_HEADER, check_fields, check_row};
+use crate::csv::row::Item;
 use crate::csv::rules::Rules;
 use crate::csv::scan::Scanner;
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
-
-/// The most parts of a drop: the key of a part's record has five digits for its number.
-pub const MAX_PARTS: usize = 99_999;
-
-/// The most rows of a file: their hashes take some 760 MiB of memory. Our limit, not the API's.
-pub const MAX_ROWS: u64 = 100_000_000;
 
 /// What the check of a whole file found.
 #[derive(Debug)]
@@ -54,6 +52,10 @@ pub struct Checked {
     pub rows: u64,
     /// Rows that are not sent.
     pub rejected: u64,
+    /// Those rows by error code.
+    pub counts: Counts,
+    /// What was skipped or trimmed, and what may be a mistake.
+    pub notices: Vec<Notice>,
 }
 
 /// What follows when the file was read to its end.
@@ -65,33 +67,15 @@ pub enum Step {
     ReadAgain(Box<Checker>),
 }
 
-#[derive(Debug)]
-enum Pass {
-    First(RefIdHashes),
-    Second(Duplicates),
-}
-
 /// Checks a file that is pushed in pieces.
 #[derive(Debug)]
 pub struct Checker {
-    rules: Rules,
     scanner: Scanner,
     /// The first bytes, until there are enough to see what kind of file it is.
     head: Option<Vec<u8>>,
-    planner: Planner,
-    pass: Pass,
-    rejections: Vec<u8>,
-    encoded: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Planner {
-    header: Option<Header>,
-    limits: PartLimits,
-    parts: Vec<PlannedPart>,
-    rows: u64,
-    rejected: u64,
-    rejected_at: u64,
+    /// Their text, which may show why the header cannot be read.
+    head_text: Vec<u8>,
+    body: Body,
 }
 
 impl Checker {
@@ -104,26 +88,15 @@ impl Checker {
     /// A checker by the rules of a drop.
     #[must_use]
     pub fn by(rules: Rules, limits: PartLimits) -> Self {
-        Self::for_pass(rules, limits, Pass::First(RefIdHashes::default()))
+        Self::for_pass(rules, limits, Pass::first())
     }
 
     fn for_pass(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
-        let rejected_at = REJECTED_HEADER.len() as u64;
         Checker {
-            rules,
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
-            planner: Planner {
-                header: None,
-                limits,
-                parts: Vec::new(),
-                rows: 0,
-                rejected: 0,
-                rejected_at,
-            },
-            pass,
-            rejections: Vec::new(),
-            encoded: Vec::new(),
+            head_text: Vec::new(),
+            body: Body::new(rules, limits, pass),
         }
     }
 
@@ -131,8 +104,9 @@ impl Checker {
     /// first are its header.
     ///
     /// # Errors
-    /// The first error that makes the whole file unusable.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, InputError> {
+    /// If the rest of the file cannot be read. An error in a row that leaves the others readable is
+    /// kept until [`Checker::finish`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         self.push_each(bytes, &mut |_| {})
     }
 
@@ -146,25 +120,33 @@ impl Checker {
         &mut self,
         bytes: &[u8],
         valid: &mut impl FnMut(&Item<'_>),
-    ) -> Result<Vec<u8>, InputError> {
+    ) -> Result<Vec<u8>, Refusal> {
+        self.take(bytes, valid).map_err(|error| self.refuse(error))?;
+        Ok(std::mem::take(&mut self.body.rejections))
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        valid: &mut impl FnMut(&Item<'_>),
+    ) -> Result<(), InputError> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             if head.len() < HEAD_BYTES {
-                return Ok(Vec::new());
+                return Ok(());
             }
             self.read_head()?;
         } else {
             self.scanner.push(bytes);
         }
-        self.take_rows(valid)?;
-        Ok(std::mem::take(&mut self.rejections))
+        self.take_rows(valid)
     }
 
     /// Ends the file; also returns the last bytes of `rejected.csv`.
     ///
     /// # Errors
-    /// The first error that makes the whole file unusable, `E_EMPTY` among them.
-    pub fn finish(self) -> Result<(Vec<u8>, Step), InputError> {
+    /// Every error that makes the whole file unusable, `E_EMPTY` among them.
+    pub fn finish(self) -> Result<(Vec<u8>, Step), Refusal> {
         self.finish_each(&mut |_| {})
     }
 
@@ -175,173 +157,93 @@ impl Checker {
     pub fn finish_each(
         mut self,
         valid: &mut impl FnMut(&Item<'_>),
-    ) -> Result<(Vec<u8>, Step), InputError> {
+    ) -> Result<(Vec<u8>, Step), Refusal> {
+        let candidates = match self.end(valid) {
+            Ok(candidates) => candidates,
+            Err(error) => return Err(self.refuse(error)),
+        };
+        let Body { rules, limits, header, planner, errors, notices, rejections, .. } = self.body;
+        if errors.are_of_file() {
+            return Err(refusal(errors, &notices));
+        }
+        if let Some(duplicates) = candidates {
+            let mut second = Checker::for_pass(rules, limits, Pass::Second(duplicates));
+            second.body.rejections.extend_from_slice(REJECTED_HEADER);
+            second.body.notices = notices;
+            return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
+        }
+        let Some(header) = header else { return Err(no_header().into()) };
+        let Planner { parts, rows, rejected, .. } = planner;
+        let (counts, notices) = (errors.counts().clone(), notices.list());
+        Ok((rejections, Step::Done(Checked { header, parts, rows, rejected, counts, notices })))
+    }
+
+    /// Takes the last rows. Returns what a second pass looks for, if one is needed.
+    fn end(
+        &mut self,
+        valid: &mut impl FnMut(&Item<'_>),
+    ) -> Result<Option<Duplicates>, InputError> {
         self.read_head()?;
         self.scanner.finish();
         self.take_rows(valid)?;
-        let Planner { header, limits, parts, rows, rejected, .. } = self.planner;
-        let Some(header) = header else {
-            return Err(InputError::of_file(
-                Code::Empty,
-                "the file is empty; it needs a header and rows",
-            ));
-        };
-        if rows == 0 {
-            return Err(InputError::of_file(Code::Empty, "the file has a header and no rows"));
-        }
-        if let Pass::First(hashes) = self.pass {
-            let candidates = hashes.candidates().ok_or_else(|| {
-                let message = format!(
-                    "more than {MAX_DUPLICATED_REF_IDS} different values of `ref_id` are on more than one row: was the file appended to itself?"
-                );
-                InputError::of_file(Code::Limit, message)
-            })?;
-            if rejected > 0 || !candidates.is_empty() {
-                let mut second =
-                    Checker::for_pass(self.rules, limits, Pass::Second(Duplicates::of(candidates)));
-                second.rejections.extend_from_slice(REJECTED_HEADER);
-                return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
-            }
-        }
-        Ok((self.rejections, Step::Done(Checked { header, parts, rows, rejected })))
+        self.body.end()
     }
 
     /// Rows checked so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.planner.rows
+        self.body.planner.rows
     }
 
     fn read_head(&mut self) -> Result<(), InputError> {
-        if let Some(head) = self.head.take() {
-            let text = plain_text(&head)?;
-            self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
-            self.scanner.set_rules(self.rules);
-            self.scanner.push(text);
-        }
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let text = plain_text(&head, self.body.rules)?;
+        self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
+        self.scanner.set_rules(self.body.rules);
+        self.scanner.push(text);
+        self.body.has_bom = text.len() < head.len();
+        self.head_text = text[..text.len().min(HEAD_BYTES)].to_vec();
         Ok(())
     }
 
     fn take_rows(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
-        if self.planner.header.is_none() {
+        while self.body.header.is_none() {
             let Some(row) = self.scanner.next_row()? else { return Ok(()) };
-            let header = Header::read(&row, self.rules)?;
-            self.scanner.set_skip_spaces(header.skip_spaces);
-            self.planner.header = Some(header);
-        }
-        while let Some(row) = self.scanner.next_row()? {
-            // Read above.
-            let Some(header) = &self.planner.header else { break };
-            check_fields(&row, header)?;
-            let verdict =
-                check_row(&row, header).and_then(|item| check_unique(&mut self.pass, &row, item));
-            self.encoded.clear();
-            match verdict {
-                Ok(item) => {
-                    valid(&item);
-                    item.write_upload(&mut self.encoded);
-                    self.planner.add(&row, Encoded::Upload(self.encoded.len() as u64))?;
-                }
-                Err(error) => {
-                    write_rejection(&mut self.encoded, &error, &row.value(header.ref_id));
-                    self.planner.add(&row, Encoded::Rejection(self.encoded.len() as u64))?;
-                    if matches!(self.pass, Pass::Second(_)) {
-                        self.rejections.extend_from_slice(&self.encoded);
-                    }
-                }
+            self.body.first_record(&row)?;
+            if let Some(header) = &self.body.header {
+                self.scanner.set_skip_spaces(header.skip_spaces);
             }
         }
-        Ok(())
-    }
-}
-
-/// Rejects a row whose `ref_id` an earlier row has; only the second pass knows that.
-fn check_unique<'a>(
-    pass: &mut Pass,
-    row: &Row<'_>,
-    item: Item<'a>,
-) -> Result<Item<'a>, InputError> {
-    match pass {
-        Pass::First(hashes) => hashes.add(&item.ref_id),
-        Pass::Second(duplicates) => {
-            if let Some(first) = duplicates.seen_before(&item.ref_id, row.line) {
-                let message = format!(
-                    "the `ref_id` stands on line {first} already; the first row with it is kept"
-                );
-                return Err(InputError {
-                    code: Code::RefId,
-                    line: row.line,
-                    offset: row.offset,
-                    message,
-                });
+        loop {
+            match self.scanner.next_row() {
+                Ok(Some(row)) => self.body.record(&row, valid)?,
+                Ok(None) => return Ok(()),
+                // The scanner continues after the row.
+                Err(error) if error.code == Code::Encoding && self.body.goes_on() => {
+                    self.body.errors.refuse(error);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
-    Ok(item)
-}
 
-/// How many bytes a row takes.
-#[derive(Debug, Clone, Copy)]
-enum Encoded {
-    /// In the upload.
-    Upload(u64),
-    /// In `rejected.csv`.
-    Rejection(u64),
-}
-
-impl Planner {
-    fn add(&mut self, row: &Row<'_>, encoded: Encoded) -> Result<(), InputError> {
-        self.rows += 1;
-        if self.rows > MAX_ROWS {
-            let message =
-                format!("the file has more than {MAX_ROWS} rows: drop it in several files");
-            return Err(InputError {
-                code: Code::Limit,
-                line: row.line,
-                offset: row.offset,
-                message,
-            });
-        }
-        let (upload, rejection) = match encoded {
-            Encoded::Upload(bytes) => (bytes, 0),
-            Encoded::Rejection(bytes) => (0, bytes),
+    /// The refusal, with an error after which the file cannot be read.
+    fn refuse(&mut self, error: InputError) -> Refusal {
+        let Body { rules, header, errors, notices, .. } = &mut self.body;
+        let error = match header {
+            None if *rules >= Rules::Two => cause_of(error, &self.head_text),
+            _ => error,
         };
-        let accepted = matches!(encoded, Encoded::Upload(_));
-        self.rejected += u64::from(!accepted);
-        let fits = self.parts.last().is_some_and(|part| {
-            part.rows < self.limits.rows
-                && row.end - part.offset <= self.limits.bytes
-                && part.upload_bytes + upload <= self.limits.bytes
-        });
-        if !fits {
-            if self.parts.len() == MAX_PARTS {
-                let message = format!("the file would make more than {MAX_PARTS} parts");
-                return Err(InputError {
-                    code: Code::Limit,
-                    line: row.line,
-                    offset: row.offset,
-                    message,
-                });
-            }
-            self.parts.push(PlannedPart {
-                number: self.parts.len() as u32 + 1,
-                first_line: row.line,
-                offset: row.offset,
-                end: row.end,
-                rows: 0,
-                accepted: 0,
-                upload_bytes: UPLOAD_HEADER.len() as u64,
-                rejected_offset: self.rejected_at,
-                rejected_bytes: 0,
-            });
+        let mut errors = std::mem::take(errors);
+        if *rules == Rules::One {
+            return error.into();
         }
-        let Some(part) = self.parts.last_mut() else { return Ok(()) };
-        part.end = row.end;
-        part.rows += 1;
-        part.upload_bytes += upload;
-        part.accepted += u64::from(accepted);
-        part.rejected_bytes += rejection;
-        self.rejected_at += rejection;
-        Ok(())
+        errors.refuse(error);
+        refusal(errors, notices)
     }
+}
+
+fn refusal(errors: Errors, notices: &Notices) -> Refusal {
+    // There is an error: a file that cannot be read has no rows.
+    errors.refusal(notices.list()).unwrap_or_else(|| no_header().into())
 }

@@ -5,7 +5,7 @@
 //! chance.
 
 use super::hashes::{Hashes, hash};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many different `ref_id`s may be on more than one row. The second pass keeps each of them, so
 /// this bounds its memory to some 30 MB with identifiers of a usual length (270 MB with the
@@ -20,6 +20,12 @@ impl RefIdHashes {
     /// Adds a `ref_id`.
     pub fn add(&mut self, ref_id: &[u8]) {
         self.0.add(ref_id);
+    }
+
+    /// Those of the hashes that were added.
+    #[must_use]
+    pub fn present(&self, wanted: &HashSet<u64>) -> HashSet<u64> {
+        self.0.all().filter(|hash| wanted.contains(hash)).collect()
     }
 
     /// The hashes that were added more than once; `None` if there are more than

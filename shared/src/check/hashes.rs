@@ -56,6 +56,11 @@ impl Hashes {
             .sum()
     }
 
+    /// All hashes, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = u64> + '_ {
+        self.buckets.iter().flatten().flatten().copied()
+    }
+
     /// All hashes in their order, a bucket of them at a time.
     pub(super) fn sorted(&self) -> impl Iterator<Item = Vec<u64>> + '_ {
         self.buckets.iter().map(|bucket| {

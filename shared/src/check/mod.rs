@@ -6,9 +6,18 @@ mod checker;
 pub mod duplicates;
 mod file_kind;
 pub mod hashes;
+mod invisible_ids;
+mod notices;
+mod other_format;
+mod planner;
+mod refusal;
 pub mod rejected;
+mod rows;
 
-pub use checker::{Checked, Checker, MAX_PARTS, MAX_ROWS, Step};
+pub use checker::{Checked, Checker, Step};
+pub use notices::{MOST_LINES, Notice};
+pub use planner::{MAX_PARTS, MAX_ROWS};
+pub use refusal::{Counts, MOST_ERRORS, Refusal, counted, most_frequent};
 
 #[cfg(test)]
 mod tests {

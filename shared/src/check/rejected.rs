@@ -3,6 +3,7 @@
 //! It is written once, when a drop is planned. Upload and collect read it instead of checking the
 //! rows again, so that all agree on which rows are rejected.
 
+use super::refusal::{Counts, Refusal};
 use crate::csv::error::InputError;
 use crate::csv::row::MAX_REF_ID_BYTES;
 use crate::csv::write::write_field;
@@ -21,6 +22,25 @@ pub fn write_rejection(out: &mut Vec<u8>, error: &InputError, ref_id: &[u8]) {
     out.push(b',');
     write_field(out, error.message.as_bytes());
     out.push(b'\n');
+}
+
+/// `rejected.csv` of a file that is refused: a line for each listed error. The first with a code
+/// says how many have it.
+#[must_use]
+pub fn refusal_lines(refusal: &Refusal) -> Vec<u8> {
+    let (mut out, mut left) = (REJECTED_HEADER.to_vec(), refusal.counts.clone());
+    for error in &refusal.errors {
+        write_rejection(&mut out, &with_count(error, &mut left), b"");
+    }
+    out
+}
+
+fn with_count(error: &InputError, left: &mut Counts) -> InputError {
+    let mut error = error.clone();
+    if let Some(count) = left.remove(&error.code).filter(|count| *count > 1) {
+        error.message.push_str(&format!(" (the first of {count} errors {})", error.code));
+    }
+    error
 }
 
 /// How many bytes of a `ref_id` are shown: one that is too long is cut.

@@ -21,6 +21,8 @@ pub struct Row<'a> {
     pub offset: u64,
     /// The byte offset after its newline.
     pub end: u64,
+    /// The newlines in it, with the one that ends it.
+    pub(super) newlines: u64,
     pub(super) bytes: &'a [u8],
     pub(super) fields: &'a [Field],
 }
@@ -69,14 +71,47 @@ impl<'a> Row<'a> {
         if !f.escaped {
             return Cow::Borrowed(inner);
         }
-        let mut value = Vec::with_capacity(inner.len());
-        let mut rest = inner;
-        while let Some(quote) = memchr::memchr(b'"', rest) {
-            value.extend_from_slice(&rest[..=quote]);
-            // Inside a quoted field quotes come in pairs; a single one would have ended the field.
-            rest = rest.get(quote + 2..).unwrap_or_default();
-        }
-        value.extend_from_slice(rest);
-        Cow::Owned(value)
+        Cow::Owned(without_escapes(inner))
     }
+
+    /// The bytes before the first field: marks that stand before its quote.
+    pub(crate) fn mark(&self) -> &'a [u8] {
+        &self.bytes[..self.fields.first().map_or(0, |f| f.start)]
+    }
+
+    /// Whether a field is in quotes and has a newline in it.
+    pub(crate) fn spans_lines(&self) -> bool {
+        self.newlines > u64::from(self.has_line_end())
+    }
+
+    /// Whether a field is in quotes.
+    pub(crate) fn is_quoted(&self, index: usize) -> bool {
+        self.fields.get(index).is_some_and(|f| f.quoted)
+    }
+
+    /// The line where a field begins.
+    pub(crate) fn line_of(&self, index: usize) -> u64 {
+        let start = self.fields.get(index).map_or(0, |f| f.start);
+        self.line + memchr::memchr_iter(b'\n', &self.bytes[..start]).count() as u64
+    }
+}
+
+/// The value of a field as it is in a file, with its quotes.
+pub(super) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
+    match raw {
+        [b'"', inner @ .., b'"'] => Cow::Owned(without_escapes(inner)),
+        plain => Cow::Borrowed(plain),
+    }
+}
+
+fn without_escapes(inner: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        value.extend_from_slice(&rest[..=quote]);
+        // Inside a quoted field quotes come in pairs; a single one would have ended the field.
+        rest = rest.get(quote + 2..).unwrap_or_default();
+    }
+    value.extend_from_slice(rest);
+    value
 }

@@ -1,7 +1,9 @@
 //! The header of a file, and where its columns are.
 
-use super::fields::Row;
+use super::fields::{Row, unquoted};
+use super::header_cause;
 use super::scan::Scanner;
+use super::text::{has_edge_mark, trim};
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::problem::Code;
@@ -15,6 +17,9 @@ pub const INPUT_COLUMNS: [&str; 3] = ["ref_id", "type", "content"];
 /// The first columns of the results. A file cannot have those of them that are no
 /// [`INPUT_COLUMNS`].
 pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
+
+/// The columns of `rejected.csv`.
+const REJECTED_COLUMNS: [&str; 5] = ["line", "byte_offset", "ref_id", "code", "message"];
 
 /// What the header says about the rows below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +36,10 @@ pub struct Header {
     pub extra: Vec<usize>,
     /// The rules that the file is read by.
     pub rules: Rules,
-    /// Whether the header has spaces after its commas: they are then skipped in the whole file.
+    /// Whether the file begins with a byte-order mark, which its results then have, too.
+    pub has_bom: bool,
+    /// Whether the header has spaces after its commas, by the second rules after each of them: they
+    /// are then skipped in the whole file.
     pub skip_spaces: bool,
     /// The header's fields as they are in the file, for the extra columns of the results.
     pub raw: Vec<Vec<u8>>,
@@ -51,29 +59,51 @@ impl Header {
             message,
         };
         let header = |message: String| error(Code::Header, message);
-        let raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
+        let mut raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
+        let has_bom = take_bom(row, rules, &mut raw);
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
         if bytes > MAX_HEADER_BYTES {
             return Err(error(
                 Code::Limit,
-                format!("the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are allowed"),
+                advise(
+                    rules,
+                    format!(
+                        "the header is {bytes} bytes long; at most {MAX_HEADER_BYTES} are allowed"
+                    ),
+                    ": shorten its names",
+                ),
             ));
         }
-        let names: Vec<String> = (0..row.len())
-            .map(|i| String::from_utf8_lossy(&row.value(i)).trim().to_owned())
-            .collect();
-        if let Some(delimiter) = other_delimiter(&names) {
+        let names = names(row, rules);
+        if rules >= Rules::Two && names.starts_with(&RESULT_COLUMNS.map(str::to_owned)) {
+            return Err(header(
+                "the file is a results.csv of Moondrop: drop the file that it is the results of, or remove its columns `labels` and `error`"
+                    .to_owned(),
+            ));
+        }
+        if rules >= Rules::Two && names == REJECTED_COLUMNS {
+            return Err(header(
+                "the file is a rejected.csv of Moondrop: drop the file that it is about, once its rows are corrected"
+                    .to_owned(),
+            ));
+        }
+        if let Some(delimiter) = other_delimiter(&names).filter(|_| rules == Rules::One) {
             return Err(header(format!("the columns are separated by {delimiter}, not by commas")));
         }
         let find = |name: &str| -> Result<usize, InputError> {
             let mut at = names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
             match (at.next(), at.next()) {
                 (Some(first), None) => Ok(first),
-                (Some(first), Some(second)) => Err(header(format!(
-                    "the column `{name}` stands twice, as columns {} and {}",
-                    first + 1,
-                    second + 1
-                ))),
+                (Some(first), Some(second)) => {
+                    let (first, second) = (first + 1, second + 1);
+                    let says = format!(
+                        "the column `{name}` stands twice, as columns {first} and {second}"
+                    );
+                    Err(header(advise(rules, says, ": rename one")))
+                }
+                (None, _) if rules >= Rules::Two => {
+                    Err(header(header_cause::missing(name, &names)))
+                }
                 (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => {
                     Err(header(format!("the column `{name}` is missing: names must be lower-case")))
                 }
@@ -92,11 +122,8 @@ impl Header {
         }
         for (i, name) in names.iter().enumerate() {
             if let Some(first) = names[..i].iter().position(|n| n == name && !name.is_empty()) {
-                return Err(header(format!(
-                    "columns {} and {} have the same name",
-                    first + 1,
-                    i + 1
-                )));
+                let says = format!("columns {} and {} have the same name", first + 1, i + 1);
+                return Err(header(advise(rules, says, ": rename one")));
             }
         }
         let extra = (0..names.len()).filter(|i| ![ref_id, kind, content].contains(i)).collect();
@@ -107,7 +134,11 @@ impl Header {
             content,
             extra,
             rules,
-            skip_spaces: row.spaced_fields() > 0,
+            has_bom,
+            skip_spaces: match rules {
+                Rules::One => row.spaced_fields() > 0,
+                Rules::Two => row.spaced_fields() + 1 == row.len(),
+            },
             raw,
         })
     }
@@ -132,8 +163,57 @@ impl Header {
     pub fn line(&self) -> String {
         let comma: &[u8] = if self.skip_spaces { b", " } else { b"," };
         // The scanner accepts only UTF-8.
-        String::from_utf8_lossy(&self.raw.join(comma)).into_owned()
+        let line = String::from_utf8_lossy(&self.raw.join(comma)).into_owned();
+        if self.has_bom { format!("{BYTE_ORDER_MARK}{line}") } else { line }
     }
+
+    /// Whether a name has a byte-order mark or a zero-width space at an edge.
+    pub(crate) fn has_marked_name(&self) -> bool {
+        self.raw.iter().any(|raw| has_edge_mark(&String::from_utf8_lossy(&unquoted(raw))))
+    }
+
+    /// Whether a row has the header's names: a file that others were joined to has it again.
+    #[must_use]
+    pub fn is_repeated_by(&self, row: &Row<'_>) -> bool {
+        let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
+        let same = |(i, raw): (usize, &Vec<u8>)| name(&row.value(i)) == name(&unquoted(raw));
+        row.len() == self.columns && self.raw.iter().enumerate().all(same)
+    }
+}
+
+/// The second rules also say what to do.
+fn advise(rules: Rules, says: String, advice: &str) -> String {
+    if rules == Rules::One { says } else { says + advice }
+}
+
+/// The byte-order mark that a file may begin with.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// Takes a byte-order mark off the header's first field; whether there was one.
+fn take_bom(row: &Row<'_>, rules: Rules, raw: &mut [Vec<u8>]) -> bool {
+    if rules == Rules::One {
+        return false;
+    }
+    if row.mark().starts_with(BYTE_ORDER_MARK.as_bytes()) {
+        return true;
+    }
+    let Some(first) = raw.first_mut() else { return false };
+    let found = first.starts_with(BYTE_ORDER_MARK.as_bytes());
+    if found {
+        first.drain(..BYTE_ORDER_MARK.len());
+    }
+    found
+}
+
+/// The names of the columns, without spaces at their ends.
+fn names(row: &Row<'_>, rules: Rules) -> Vec<String> {
+    let name = |i: usize| {
+        let value = row.value(i);
+        let text = String::from_utf8_lossy(&value);
+        let name = if rules == Rules::One { text.trim() } else { trim(&text) };
+        name.to_owned()
+    };
+    (0..row.len()).map(name).collect()
 }
 
 /// The delimiter of a header that has all names in one field: it is not a comma.

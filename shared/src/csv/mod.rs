@@ -2,13 +2,17 @@
 
 #![warn(missing_docs)]
 
+mod cause;
 pub mod error;
 mod fields;
 pub mod header;
+mod header_cause;
+mod image_url;
 pub mod row;
 pub mod rules;
 pub mod safe;
 pub mod scan;
+pub mod text;
 pub mod write;
 
 pub use fields::Row;

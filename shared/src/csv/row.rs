@@ -1,17 +1,16 @@
 //! The rules for a row: what it needs to be evaluated.
 
-use super::{fields::Row, header::Header};
+use super::text::{is_mark, trim_bytes};
+use super::{cause, fields::Row, header::Header, image_url};
 use crate::csv::error::InputError;
+use crate::csv::rules::Rules;
 use crate::problem::Code;
 use std::borrow::Cow;
-use url::Url;
 
 /// The longest `ref_id`, in bytes. The API documents no limit; this one is ours and bounds memory.
 pub const MAX_REF_ID_BYTES: usize = 1024;
 
-/// The longest image URL, in bytes: more than browsers and servers accept. Our limit, not the
-/// API's.
-pub const MAX_IMAGE_URL_BYTES: usize = 8 * 1024;
+pub use super::image_url::MAX_IMAGE_URL_BYTES;
 
 /// The type of a row's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl Kind {
     }
 
     fn read(value: &[u8]) -> Option<Self> {
-        match value.trim_ascii() {
+        match value {
             b"text" => Some(Kind::Text),
             b"image_url" => Some(Kind::ImageUrl),
             _ => None,
@@ -68,27 +67,102 @@ impl Item<'_> {
 /// The header of every upload.
 pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
 
-/// Checks that the row has as many fields as the header. Otherwise the whole file is refused: it is
-/// unknown which field is missing or too many.
-///
-/// # Errors
-/// `E_FIELDS`.
-pub fn check_fields(row: &Row<'_>, header: &Header) -> Result<(), InputError> {
-    if row.len() == header.columns {
-        return Ok(());
+/// What a record of the file is.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// A row: it is sent, or rejected by itself.
+    Row(Result<Item<'a>, InputError>),
+    /// A row with another number of fields than the header's. It refuses the file: it is unknown
+    /// which field is missing or too many.
+    Fields(InputError),
+    /// No row: it is in no count, upload or result.
+    Skipped(Skipped),
+}
+
+/// Why a record is no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// A line of spaces, tabs or marks.
+    Blank,
+    /// A line of Ctrl-Z, which only ends a file.
+    CtrlZ,
+    /// The header once more, as joined files have it.
+    HeaderAgain,
+}
+
+/// Reads a record below the header by the rules of the header. The check, the upload and the join
+/// all read records here, so that they skip the same ones.
+#[inline]
+#[must_use]
+pub fn read_record<'a>(row: &Row<'a>, header: &Header) -> Record<'a> {
+    if row.len() != header.columns {
+        return match skipped(row).filter(|_| header.rules >= Rules::Two) {
+            Some(skipped) => Record::Skipped(skipped),
+            None => Record::Fields(fields_error(row, header)),
+        };
     }
-    let message = format!("the row has {} fields, the header {}", row.len(), header.columns);
-    Err(InputError { code: Code::Fields, line: row.line, offset: row.offset, message })
+    match check_row(row, header) {
+        Err(error)
+            if error.code == Code::Type
+                && header.rules >= Rules::Two
+                && header.is_repeated_by(row) =>
+        {
+            Record::Skipped(Skipped::HeaderAgain)
+        }
+        checked => Record::Row(checked),
+    }
+}
+
+/// Whether a record is a line without fields; a header has two columns or more.
+#[must_use]
+pub fn skipped(row: &Row<'_>) -> Option<Skipped> {
+    if row.len() != 1 || row.is_quoted(0) {
+        return None;
+    }
+    let text = std::str::from_utf8(row.raw(0)).ok()?;
+    let text = text.trim_matches(|c| matches!(c, ' ' | '\t') || is_mark(c));
+    match text {
+        "" => Some(Skipped::Blank),
+        _ if text.bytes().all(|b| b == CTRL_Z) => Some(Skipped::CtrlZ),
+        _ => None,
+    }
+}
+
+/// The end of a file, as old DOS and CP/M programs write it.
+const CTRL_Z: u8 = 0x1a;
+
+/// The error of a line of Ctrl-Z that rows follow.
+#[must_use]
+pub fn stray_ctrl_z(row: &Row<'_>) -> InputError {
+    let message = "a Ctrl-Z (U+001A), which ends a file, stands alone on the line, and rows follow: remove it";
+    InputError {
+        code: Code::Fields,
+        line: row.line,
+        offset: row.offset,
+        message: message.to_owned(),
+    }
+}
+
+fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
+    let message = match header.rules {
+        Rules::One => {
+            format!("the row has {} fields, the header {}", row.len(), header.columns)
+        }
+        Rules::Two => cause::fields(row, header.columns),
+    };
+    InputError { code: Code::Fields, line: row.line, offset: row.offset, message }
 }
 
 /// Checks a row on its own.
 ///
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
-pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
+#[inline]
+fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
+    let rules = header.rules;
     let error =
         |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
-    let ref_id = trimmed(row.value(header.ref_id));
+    let ref_id = trimmed(row.value(header.ref_id), rules);
     if ref_id.is_empty() {
         return Err(error(Code::RefId, "`ref_id` is empty".to_owned()));
     }
@@ -99,51 +173,42 @@ pub fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputEr
         );
         return Err(error(Code::RefId, message));
     }
-    let Some(kind) = Kind::read(&row.value(header.kind)) else {
+    let Some(kind) = Kind::read(trim(&row.value(header.kind), rules)) else {
         return Err(error(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
-    let content = row.value(header.content);
+    let mut content = row.value(header.content);
     if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
         return Err(error(
             Code::Content,
             "`content` is empty: there is nothing to evaluate".to_owned(),
         ));
     }
-    if kind == Kind::ImageUrl
-        && let Err(message) = check_image_url(&content)
-    {
-        return Err(error(
-            Code::Content,
-            format!("`content` is not the URL of an image: {message}"),
-        ));
+    if kind == Kind::ImageUrl {
+        let checked = match rules {
+            Rules::One => image_url::first_rules(&content),
+            Rules::Two => {
+                content = trimmed(content, rules);
+                image_url::check(&content)
+            }
+        };
+        checked.map_err(|message| {
+            error(Code::Content, format!("`content` is not the URL of an image: {message}"))
+        })?;
     }
     Ok(Item { ref_id, kind, content })
 }
 
-fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    match value {
-        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.trim_ascii()),
-        Cow::Owned(bytes) => Cow::Owned(bytes.trim_ascii().to_vec()),
+/// Without white space at its ends, by the notion of the rules.
+fn trim(value: &[u8], rules: Rules) -> &[u8] {
+    match rules {
+        Rules::One => value.trim_ascii(),
+        Rules::Two => trim_bytes(value),
     }
 }
 
-fn check_image_url(content: &[u8]) -> Result<(), String> {
-    if content.len() > MAX_IMAGE_URL_BYTES {
-        return Err(format!(
-            "it is {} bytes long; at most {MAX_IMAGE_URL_BYTES} are allowed",
-            content.len()
-        ));
-    }
-    // The scanner accepts only UTF-8.
-    let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
-    if text.bytes().any(|b| b.is_ascii_whitespace()) {
-        return Err("it has spaces or newlines in it".to_owned());
-    }
-    // The error of `Url` names a kind of error, never the URL.
-    let url = Url::parse(text).map_err(|e| e.to_string())?;
-    match url.scheme() {
-        "http" | "https" if url.host_str().is_some_and(|h| !h.is_empty()) => Ok(()),
-        "http" | "https" => Err("it names no host".to_owned()),
-        _ => Err("it begins with neither http:// nor https://".to_owned()),
+fn trimmed(value: Cow<'_, [u8]>, rules: Rules) -> Cow<'_, [u8]> {
+    match value {
+        Cow::Borrowed(bytes) => Cow::Borrowed(trim(bytes, rules)),
+        Cow::Owned(bytes) => Cow::Owned(trim(&bytes, rules).to_vec()),
     }
 }

@@ -8,10 +8,13 @@
 //! [`Scanner::push`] takes pieces of any size. The scanner holds at most one unfinished row, and
 //! reads a byte twice only after [`Scanner::resync`].
 
+mod errors;
+
+use super::cause::Wrong;
 use super::fields::{Field, Row};
+use super::text::marks_before_quote;
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
-use crate::problem::Code;
 
 /// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It
 /// bounds memory for any file. Our limit, not the API's.
@@ -174,16 +177,11 @@ impl Scanner {
         };
         let (start, line) = self.last;
         if self.fields.len() > MAX_FIELDS {
-            let message = format!("the row has more than {MAX_FIELDS} fields");
-            return Err(InputError {
-                code: Code::Limit,
-                line,
-                offset: self.base + start as u64,
-                message,
-            });
+            return Err(self.too_many_fields());
         }
-        let text = self.check_text(start, end);
-        self.line += memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
+        let text = self.check_text(start, end, next);
+        let newlines = memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
+        self.line += newlines;
         self.start = next;
         self.position = next;
         self.state = State::RowStart;
@@ -192,6 +190,7 @@ impl Scanner {
             line,
             offset: self.base + start as u64,
             end: self.base + next as u64,
+            newlines,
             bytes: &self.buffer[start..end],
             fields: &self.fields,
         }))
@@ -211,10 +210,15 @@ impl Scanner {
                     b'\n' => self.skip_line(1),
                     b'\r' => match self.buffer.get(self.position + 1) {
                         Some(b'\n') => self.skip_line(2),
-                        Some(_) => return Err(self.bare_return()),
-                        None if self.finished => return Err(self.bare_return()),
-                        None => return Ok(Step::NeedMore),
+                        None if !self.finished => return Ok(Step::NeedMore),
+                        _ => return self.refuse(Wrong::BareReturn),
                     },
+                    // A byte-order mark or a zero-width space, maybe.
+                    0xef | 0xe2 if self.rules >= Rules::Two => {
+                        if !self.begin_row_after_marks() {
+                            return Ok(Step::NeedMore);
+                        }
+                    }
                     _ => {
                         self.fields.clear();
                         self.begin_field();
@@ -238,10 +242,7 @@ impl Scanner {
                     };
                     self.position += found;
                     if rest[found] == b'"' {
-                        return Err(self.error_here(
-                            Code::Quote,
-                            "a quote stands inside a field that does not begin with one",
-                        ));
+                        return self.refuse(Wrong::StrayQuote);
                     }
                     if let Some(step) = self.end_field()? {
                         return Ok(step);
@@ -265,7 +266,7 @@ impl Scanner {
                             return Ok(step);
                         }
                     }
-                    _ => return Err(self.error_here(Code::Quote, "text follows a closing quote")),
+                    _ => return self.refuse(Wrong::TextAfterQuote),
                 },
                 State::SkipLine => match memchr::memchr(b'\n', &self.buffer[self.position..]) {
                     Some(found) => self.skip_line(found + 1),
@@ -288,9 +289,8 @@ impl Scanner {
             b'\n' => end + 1,
             _ => match self.buffer.get(end + 1) {
                 Some(b'\n') => end + 2,
-                Some(_) => return Err(self.bare_return()),
-                None if self.finished => return Err(self.bare_return()),
-                None => return Ok(Some(Step::NeedMore)),
+                None if !self.finished => return Ok(Some(Step::NeedMore)),
+                _ => return self.refuse(Wrong::BareReturn).map(Some),
             },
         };
         self.push_field(end);
@@ -307,12 +307,8 @@ impl Scanner {
         let end = self.position;
         match self.state {
             State::Quoted => {
-                let opened = self.start + self.field.start;
-                return Err(self.error_at(
-                    opened,
-                    Code::Quote,
-                    "a quote is opened and never closed: is the file cut short?",
-                ));
+                self.position = self.start + self.field.start;
+                return self.refuse(Wrong::NeverClosed);
             }
             State::FieldStart => {
                 self.begin_field();
@@ -330,6 +326,19 @@ impl Scanner {
         self.position += usize::from(quoted);
     }
 
+    /// Begins a row, after the marks before its first quote; false if more bytes are needed.
+    #[cold]
+    fn begin_row_after_marks(&mut self) -> bool {
+        let marks = marks_before_quote(&self.buffer[self.position..]);
+        if marks.is_none() && !self.finished {
+            return false;
+        }
+        self.position += marks.unwrap_or(0);
+        self.fields.clear();
+        self.begin_field();
+        true
+    }
+
     fn push_field(&mut self, end: usize) {
         // One field too many is enough to refuse the row.
         if self.fields.len() <= MAX_FIELDS {
@@ -342,58 +351,5 @@ impl Scanner {
         self.start = self.position;
         self.state = State::RowStart;
         self.line += 1;
-    }
-
-    /// A row must be UTF-8 without NUL.
-    fn check_text(&self, start: usize, end: usize) -> Result<(), InputError> {
-        let row = &self.buffer[start..end];
-        if let Some(nul) = memchr::memchr(0, row) {
-            return Err(self.error_at(
-                start + nul,
-                Code::Encoding,
-                "a NUL byte: the file is not plain text",
-            ));
-        }
-        std::str::from_utf8(row).map(drop).map_err(|e| {
-            self.error_at(start + e.valid_up_to(), Code::Encoding, "bytes that are not UTF-8")
-        })
-    }
-
-    fn bare_return(&self) -> InputError {
-        self.error_here(Code::Quote, "a carriage return without a line feed, outside of quotes")
-    }
-
-    fn too_long(&self) -> InputError {
-        let mut message = format!("the row is longer than {} bytes", self.max_row);
-        if matches!(self.state, State::Quoted) {
-            let opened = self.error_at(self.start + self.field.start, Code::Limit, "");
-            message.push_str(&format!(
-                "; a quote opened on line {} is not closed by then",
-                opened.line
-            ));
-        }
-        InputError {
-            code: Code::Limit,
-            line: self.line,
-            offset: self.base + self.start as u64,
-            message,
-        }
-    }
-
-    fn error_here(&self, code: Code, what: &str) -> InputError {
-        self.error_at(self.position, code, what)
-    }
-
-    /// An error at `buffer[at]`: its line, the row's offset, and the field's number in the message.
-    fn error_at(&self, at: usize, code: Code, what: &str) -> InputError {
-        let within = &self.buffer[self.start..at.min(self.buffer.len())];
-        let line = self.line + memchr::memchr_iter(b'\n', within).count() as u64;
-        let column = self.fields.iter().take_while(|f| f.end < within.len()).count() + 1;
-        InputError {
-            code,
-            line,
-            offset: self.base + self.start as u64,
-            message: format!("column {column}: {what}"),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! A drop's record in the ledger.
 
+use crate::check::{Counts, Notice};
 use crate::csv::rules::Rules;
 use crate::form::SCHEMA;
 use crate::object_key::{ObjectKey, results_folder, second_folder};
@@ -122,6 +123,12 @@ pub struct DropRecord {
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// How many errors the check found, by code.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub errors: Counts,
+    /// What the check noticed besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
     /// Why it ended otherwise than as `completed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -192,6 +199,8 @@ impl DropRecord {
             rules: Rules::NEWEST,
             state: DropState::Checking,
             plan: None,
+            errors: Counts::new(),
+            notices: Vec::new(),
             problem: None,
             check_problem: None,
             create_problem: None,

@@ -1,6 +1,7 @@
 //! `status.json`: the state of a drop, for people and programs. It is always written from the
 //! ledger, so the two never disagree. Within a version ([`STATUS_SCHEMA`]), fields are only added.
 
+use crate::check::{Counts, Notice};
 use crate::drop::problems::{MOST_PROBLEMS, OwnedProblem, policy_versions, problems};
 use crate::drop::stack::StackProblems;
 use crate::drop::{DropRecord, DropState, SafeResults, Times};
@@ -52,6 +53,13 @@ pub struct Status {
     pub policy_versions: Vec<String>,
     /// Rows by outcome. `total` is `null` until the file is checked; `pending` have no outcome yet.
     pub rows: Rows,
+    /// Errors that the check found, by code: those of the rejected rows, or those that the file is
+    /// refused for.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub errors: Counts,
+    /// What the check skipped or trimmed, and what may be a mistake.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
     /// What is unusual in the API's results.
     pub results: Anomalies,
     /// Labels by name: rows that have the label, and a histogram of their scores in ten bins of
@@ -231,6 +239,8 @@ impl Status {
                     total.unwrap_or(0).saturating_sub(tally.rows.total())
                 },
             },
+            errors: drop.errors.clone(),
+            notices: drop.notices.clone(),
             results: Anomalies {
                 unexpected: tally.unexpected,
                 duplicates: tally.duplicates,

@@ -33,7 +33,7 @@
 
 use crate::check::rejected::Rejections;
 use crate::csv::Row;
-use crate::csv::header::{Header, RESULT_COLUMNS};
+use crate::csv::header::{BYTE_ORDER_MARK, Header, RESULT_COLUMNS};
 use crate::csv::row::{Item, Kind};
 use crate::csv::write::write_field;
 use crate::part::rows::{PartRows, Verdict};
@@ -44,10 +44,11 @@ use anyhow::Result;
 use std::borrow::Cow;
 
 /// The header of `results.csv`: the API's five columns, then the source's extra columns in their
-/// order.
+/// order; a byte-order mark before them if the source has one.
 #[must_use]
 pub fn results_header(header: &Header) -> Vec<u8> {
-    let mut line = RESULT_COLUMNS.join(",").into_bytes();
+    let mark = if header.has_bom { BYTE_ORDER_MARK } else { "" };
+    let mut line = format!("{mark}{}", RESULT_COLUMNS.join(",")).into_bytes();
     for &extra in &header.extra {
         line.push(b',');
         line.extend_from_slice(&header.raw[extra]);

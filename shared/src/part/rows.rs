@@ -4,7 +4,7 @@
 use crate::check::rejected::{Rejection, Rejections};
 use crate::csv::Row;
 use crate::csv::header::Header;
-use crate::csv::row::{Item, check_row};
+use crate::csv::row::{Item, Record, read_record};
 use crate::csv::scan::Scanner;
 use crate::plan::PlannedPart;
 use anyhow::{Context, Result, ensure};
@@ -88,16 +88,20 @@ impl PartRows {
         while let Some(row) =
             self.scanner.next_row().context("the source is not as it was when it was checked")?
         {
-            self.rows += 1;
-            match self.rejections.at(row.offset) {
-                Some(rejection) => each(&self.header, &row, Verdict::Rejected(rejection)),
-                None => {
-                    self.accepted += 1;
-                    let item = check_row(&row, &self.header)
-                        .context("the source is not as it was when it was checked")?;
-                    each(&self.header, &row, Verdict::Accepted(item));
-                }
+            if let Some(rejection) = self.rejections.at(row.offset) {
+                self.rows += 1;
+                each(&self.header, &row, Verdict::Rejected(rejection));
+                continue;
             }
+            let item = match read_record(&row, &self.header) {
+                Record::Skipped(_) => continue,
+                Record::Row(checked) => checked,
+                Record::Fields(error) => Err(error),
+            };
+            let item = item.context("the source is not as it was when it was checked")?;
+            self.rows += 1;
+            self.accepted += 1;
+            each(&self.header, &row, Verdict::Accepted(item));
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod errors;
+mod files;
 mod labels;
 mod limits;
 mod malformed;

@@ -1,8 +1,9 @@
-//! The check against a reference that is slow and obvious: one loop over the characters of the
+//! The check by the first rules against a reference that is slow and obvious: one loop over the characters of the
 //! whole file. On generated garbage both take or refuse alike, with the same code and line, and
 //! reject the same rows.
 
 use crate::support;
+use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::Code;
 use proptest::collection::vec;
@@ -131,8 +132,8 @@ fn reference(file: &[u8]) -> Result<Vec<Place>, Place> {
 
 /// The check under test, in the reference's words.
 fn checked(file: &[u8], chunk: usize) -> Result<Vec<Place>, Place> {
-    let taken = support::check(file, chunk, PartLimits::default())
-        .map_err(|fault| (fault.code, fault.line))?;
+    let taken = support::check_by(Rules::One, file, chunk, PartLimits::default())
+        .map_err(|refusal| (refusal.error.code, refusal.error.line))?;
     Ok(taken.rejected().iter().map(|row| (support::code_of(&row.code), row.line)).collect())
 }
 

@@ -1,6 +1,7 @@
 //! `status.json`: what a user sees of a drop at each stage, made from the ledger's records alone.
 
 use jiff::Timestamp;
+use moondrop_shared::check::Counts;
 use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::drop::stack::StackProblems;
 use moondrop_shared::drop::status::{Snapshot, Status};
@@ -41,6 +42,8 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
             rows,
             rejected,
         }),
+        errors: Counts::new(),
+        notices: Vec::new(),
         problem: None,
         check_problem: None,
         create_problem: None,

@@ -64,7 +64,7 @@ impl Ledger {
             .await
     }
 
-    /// Writes a drop's state, plan, problem, times and size from `drop`, if its recorded state is
+    /// Writes a drop's state, plan, findings, problem, times and size from `drop`, if its recorded state is
     /// still `was`. A cancelled drop is not planned any more.
     pub async fn move_drop(
         &self,
@@ -76,6 +76,12 @@ impl Ledger {
         update = update.set("active_at", &drop.active_at)?;
         if let Some(plan) = &drop.plan {
             update = update.set("plan", plan)?;
+        }
+        if !drop.errors.is_empty() {
+            update = update.set("errors", &drop.errors)?;
+        }
+        if !drop.notices.is_empty() {
+            update = update.set("notices", &drop.notices)?;
         }
         if let Some(bytes) = &drop.results_bytes {
             update = update.set("results_bytes", bytes)?;

@@ -2,10 +2,12 @@
 //! read back.
 
 pub(crate) mod results;
+pub(crate) mod walk;
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
-use moondrop_shared::check::{Checked, Checker, Step};
+use moondrop_shared::check::{Checked, Checker, Refusal, Step};
 use moondrop_shared::csv::error::InputError;
+use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, Reading, ResultsReader};
@@ -27,9 +29,19 @@ pub(crate) struct RejectedRow {
     pub(crate) message: String,
 }
 
-/// Checks a file pushed in chunks, as often as the checker asks for.
+/// Checks a file pushed in chunks, as often as the checker asks for, by the newest rules.
 pub(crate) fn check(bytes: &[u8], chunk: usize, limits: PartLimits) -> Result<Taken, InputError> {
-    let mut checker = Checker::new(limits);
+    Ok(check_by(Rules::NEWEST, bytes, chunk, limits)?)
+}
+
+/// [`check`] by these rules; an error is the whole refusal.
+pub(crate) fn check_by(
+    rules: Rules,
+    bytes: &[u8],
+    chunk: usize,
+    limits: PartLimits,
+) -> Result<Taken, Refusal> {
+    let mut checker = Checker::by(rules, limits);
     let mut rejected_csv = Vec::new();
     loop {
         for piece in bytes.chunks(chunk.max(1)) {

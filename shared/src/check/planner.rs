@@ -1,0 +1,101 @@
+//! Where the parts of a file end.
+
+use super::rejected::REJECTED_HEADER;
+use crate::csv::Row;
+use crate::csv::error::InputError;
+use crate::csv::row::UPLOAD_HEADER;
+use crate::plan::{PartLimits, PlannedPart};
+use crate::problem::Code;
+
+/// The most parts of a drop: the key of a part's record has five digits for its number.
+pub const MAX_PARTS: usize = 99_999;
+
+/// The most rows of a file: their hashes take some 760 MiB of memory. Our limit, not the API's.
+pub const MAX_ROWS: u64 = 100_000_000;
+
+/// Plans parts, row by row.
+#[derive(Debug)]
+pub(super) struct Planner {
+    limits: PartLimits,
+    pub(super) parts: Vec<PlannedPart>,
+    pub(super) rows: u64,
+    pub(super) rejected: u64,
+    rejected_at: u64,
+}
+
+/// How many bytes a row takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Encoded {
+    /// In the upload.
+    Upload(u64),
+    /// In `rejected.csv`.
+    Rejection(u64),
+}
+
+impl Planner {
+    pub(super) fn new(limits: PartLimits) -> Self {
+        let rejected_at = REJECTED_HEADER.len() as u64;
+        Planner { limits, parts: Vec::new(), rows: 0, rejected: 0, rejected_at }
+    }
+
+    /// Adds a row to the last part, or begins another with it.
+    ///
+    /// # Errors
+    /// `E_LIMIT`: the file has too many rows or parts.
+    pub(super) fn add(&mut self, row: &Row<'_>, encoded: Encoded) -> Result<(), InputError> {
+        self.rows += 1;
+        if self.rows > MAX_ROWS {
+            let message =
+                format!("the file has more than {MAX_ROWS} rows: drop it in several files");
+            return Err(InputError {
+                code: Code::Limit,
+                line: row.line,
+                offset: row.offset,
+                message,
+            });
+        }
+        let (upload, rejection) = match encoded {
+            Encoded::Upload(bytes) => (bytes, 0),
+            Encoded::Rejection(bytes) => (0, bytes),
+        };
+        let accepted = matches!(encoded, Encoded::Upload(_));
+        self.rejected += u64::from(!accepted);
+        let fits = self.parts.last().is_some_and(|part| {
+            part.rows < self.limits.rows
+                && row.end - part.offset <= self.limits.bytes
+                && part.upload_bytes + upload <= self.limits.bytes
+        });
+        if !fits {
+            if self.parts.len() == MAX_PARTS {
+                let message = format!(
+                    "the file would make more than {MAX_PARTS} parts: drop it in several files"
+                );
+                return Err(InputError {
+                    code: Code::Limit,
+                    line: row.line,
+                    offset: row.offset,
+                    message,
+                });
+            }
+            self.parts.push(PlannedPart {
+                number: self.parts.len() as u32 + 1,
+                first_line: row.line,
+                offset: row.offset,
+                end: row.end,
+                rows: 0,
+                accepted: 0,
+                upload_bytes: UPLOAD_HEADER.len() as u64,
+                rejected_offset: self.rejected_at,
+                rejected_bytes: 0,
+            });
+        }
+        let Some(part) = self.parts.last_mut() else { return Ok(()) };
+        part.end = row.end;
+        part.rows += 1;
+        part.upload_bytes += upload;
+        part.accepted += u64::from(accepted);
+        part.rejected_bytes += rejection;
+        self.rejected_at += rejection;
+        Ok(())
+    }
+}
