@@ -4,15 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod events;
+mod source;
 
 pub use events::event;
+use source::{read, source_rows, without_spaces};
 
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
-use moondrop_shared::check::{Checked, Checker, Step};
-use moondrop_shared::csv::error::InputError;
+use moondrop_shared::check::{Checked, Checker, Refusal, Step};
 use moondrop_shared::csv::header::{Header, RESULT_COLUMNS};
 use moondrop_shared::csv::row::UPLOAD_HEADER;
+use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::csv::scan::Scanner;
+use moondrop_shared::csv::text::trim;
 use moondrop_shared::csv::write::write_field;
 use moondrop_shared::part::join::{Join, PartResult, results_header};
 use moondrop_shared::part::upload::UploadEncoder;
@@ -28,25 +31,34 @@ use std::collections::{HashMap, HashSet};
 /// Parts so small that a few lines make several.
 const SMALL: PartLimits = PartLimits { rows: 2, bytes: 96 };
 
-/// The strict check: one verdict however the bytes come in and whatever the parts' size; parts that
-/// lose and double nothing; uploads of the length that was planned; results with every row, in
-/// order, as it came.
+/// The strict check by all rules: one verdict however the bytes come in and whatever the parts' size;
+/// parts that lose and double nothing; uploads of the length that was planned; results with every
+/// row, in order, as it came.
 pub fn check(file: &[u8]) {
-    let whole = check_in_pieces(file, PartLimits::default(), usize::MAX);
-    let (checked, rejected) = match (whole, check_in_pieces(file, SMALL, 1)) {
+    [Rules::One, Rules::Two].into_iter().for_each(|rules| check_by(rules, file));
+}
+
+fn check_by(rules: Rules, file: &[u8]) {
+    let whole = check_in_pieces(rules, file, PartLimits::default(), usize::MAX);
+    let (checked, rejected) = match (whole, check_in_pieces(rules, file, SMALL, 1)) {
         (Err(one), Err(other)) => {
             assert_eq!(one, other, "the verdict hangs on how the bytes come in");
-            assert!(
-                !one.message.is_empty() && one.line >= 1 && one.offset <= file.len() as u64,
-                "{one}"
-            );
+            assert_eq!(one.counts.values().sum::<u64>(), one.errors.len() as u64);
+            for error in &one.errors {
+                assert!(
+                    !error.message.is_empty()
+                        && error.line >= 1
+                        && error.offset <= file.len() as u64,
+                    "{error}"
+                );
+            }
             return;
         }
         (Ok((checked, rejected)), Ok(small)) => {
             assert_eq!((checked.rows, checked.rejected), (small.0.rows, small.0.rejected));
             assert_eq!(
-                (&checked.header, &rejected),
-                (&small.0.header, &small.1),
+                (&checked.header, &rejected, &checked.notices),
+                (&small.0.header, &small.1, &small.0.notices),
                 "the same decisions"
             );
             walk(file, &checked, &rejected);
@@ -66,11 +78,12 @@ pub fn check(file: &[u8]) {
 
 /// Checks a file as submit does, as often as the checker asks for. With it, `rejected.csv`.
 fn check_in_pieces(
+    rules: Rules,
     file: &[u8],
     limits: PartLimits,
     piece: usize,
-) -> Result<(Checked, Vec<u8>), InputError> {
-    let mut checker = Checker::new(limits);
+) -> Result<(Checked, Vec<u8>), Refusal> {
+    let mut checker = Checker::by(rules, limits);
     let mut rejected = Vec::new();
     loop {
         for bytes in file.chunks(piece) {
@@ -181,42 +194,20 @@ fn join(whole: &Whole<'_>, part: &PlannedPart, result: PartResult, results: &mut
 /// Every row of the source stands in the results, in its place, with its values: both read by the
 /// `csv` crate.
 fn same_rows(file: &[u8], header: &Header, results: &[u8]) {
-    let came = if header.skip_spaces { read(&without_spaces(file)) } else { read(file) };
+    let came = source_rows(file, header);
     let went = read(results);
     assert_eq!(came.len(), went.len(), "rows in and rows out");
     for (i, (came, went)) in came.iter().zip(&went).enumerate() {
         assert_eq!(went.len(), RESULT_COLUMNS.len() + header.extra.len());
-        let kind = |value: &[u8]| value.trim_ascii().to_vec();
+        let kind = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
         if i > 0 {
             assert_eq!((&came[header.ref_id], &came[header.content]), (&went[0], &went[3]));
             assert_eq!(kind(&came[header.kind]), kind(&went[1]));
         }
+        // The spaces before a name are no part of it.
         let extra = header.extra.iter().map(|&at| &came[at]);
         assert!(extra.eq(&went[RESULT_COLUMNS.len()..]), "the extra columns of row {i}");
     }
-}
-
-fn read(csv: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let csv = csv.strip_prefix(b"\xef\xbb\xbf").unwrap_or(csv);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv);
-    let rows = reader
-        .byte_records()
-        .map(|row| row.expect("it is read from memory").iter().map(<[u8]>::to_vec).collect());
-    rows.collect()
-}
-
-/// The file without the blanks that follow its commas, outside of quotes.
-fn without_spaces(file: &[u8]) -> Vec<u8> {
-    let (mut kept, mut quoted, mut skipping) = (Vec::with_capacity(file.len()), false, false);
-    for &byte in file {
-        if skipping && matches!(byte, b' ' | b'\t') {
-            continue;
-        }
-        quoted ^= byte == b'"';
-        skipping = byte == b',' && !quoted;
-        kept.push(byte);
-    }
-    kept
 }
 
 fn read_results(body: &[u8], reading: Reading, piece: usize) -> ReadResults {
@@ -262,7 +253,8 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
     );
     let (form, answered) = (whole.form, whole.answers.len() as u64);
     let (checked, rejected) =
-        check_in_pieces(SOURCE, PartLimits::default(), usize::MAX).expect("the source is good");
+        check_in_pieces(Rules::NEWEST, SOURCE, PartLimits::default(), usize::MAX)
+            .expect("the source is good");
     let [(tally, out), again] = [whole.answers, pieces.answers].map(|answers| {
         let mut out = results_header(&checked.header);
         let whole = Whole { file: SOURCE, header: &checked.header, rejected: &rejected };
@@ -308,7 +300,7 @@ fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec
     let mut scanner = Scanner::new(0, 1, true);
     scanner.push(body);
     assert!(scanner.next_row().expect("it is well-formed").is_some());
-    let text = if scanner.saw_spaces() { without_spaces(body) } else { body.to_vec() };
+    let text = if scanner.saw_spaces() { without_spaces(body, true) } else { body.to_vec() };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let mut records = reader.records().map(|record| record.expect("it is well-formed"));
     let header = records.next().expect("it has a header");
