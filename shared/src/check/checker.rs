@@ -218,11 +218,15 @@ impl Checker {
             match self.scanner.next_row() {
                 Ok(Some(row)) => self.body.record(&row, valid)?,
                 Ok(None) => return Ok(()),
-                // The scanner continues after the row.
-                Err(error) if error.code == Code::Encoding && self.body.goes_on() => {
+                Err(error) => {
+                    if self.scanner.keeps_rows() {
+                        self.scanner.resync();
+                    } else if error.code != Code::Encoding || !self.body.goes_on() {
+                        return Err(error);
+                    }
+                    // After bytes that are no text the scanner continues after the row.
                     self.body.errors.refuse(error);
                 }
-                Err(error) => return Err(error),
             }
         }
     }

@@ -38,6 +38,14 @@ impl Wrong {
 pub(super) struct Cause {
     pub(super) at: usize,
     pub(super) message: String,
+    /// Whether the row ends with its line all the same, as every reader takes it.
+    pub(super) keeps_rows: bool,
+}
+
+impl Cause {
+    fn new(at: usize, message: impl Into<String>) -> Self {
+        Cause { at, message: message.into(), keeps_rows: false }
+    }
 }
 
 /// A row up to the byte that the scanner refuses, and [`LOOKAHEAD`] bytes from there on.
@@ -82,7 +90,9 @@ impl Refused<'_> {
             ),
             _ => "a quote stands within a field that does not begin with one: put the field in quotes, and write two quotes (\"\") for one within".to_owned(),
         };
-        Cause { at: self.at, message }
+        let is_text = !text.chars().all(|c| c.is_whitespace() || is_unseen(c));
+        let keeps_rows = is_text && newlines(&self.row[..self.at]) == 0;
+        Cause { keeps_rows, ..Cause::new(self.at, message) }
     }
 
     fn text_after_quote(&self) -> Cause {
@@ -104,7 +114,7 @@ impl Refused<'_> {
             let message = format!(
                 "a quote is opened here, and the next quote is on line {closed}, where {follows} follows it: close the quote where its field ends, and {TWO_QUOTES}"
             );
-            return Cause { at: self.field.start, message };
+            return Cause::new(self.field.start, message);
         }
         let message = match next {
             Some(' ' | '\t') => format!("{follows} stands after a closing quote: remove it"),
@@ -114,16 +124,13 @@ impl Refused<'_> {
             Some(c) if is_unseen(c) => format!("{follows} stands after a closing quote: remove it"),
             _ => format!("text follows a closing quote: {TWO_QUOTES}"),
         };
-        Cause { at: self.at, message }
+        Cause::new(self.at, message)
     }
 
     fn never_closed(&self) -> Cause {
         let opened = &self.row[self.field.start..];
         let line_end = memchr::memchr(b'\n', opened).unwrap_or(opened.len());
-        self.backslash(self.field.start + line_end).unwrap_or_else(|| Cause {
-            at: self.field.start,
-            message: "a quote is opened here and never closed: close it where its field ends, or write the file again if it is cut short".to_owned(),
-        })
+        self.backslash(self.field.start + line_end).unwrap_or_else(|| Cause::new(self.field.start, "a quote is opened here and never closed: close it where its field ends, or write the file again if it is cut short"))
     }
 
     fn bare_return(&self) -> Cause {
@@ -138,7 +145,7 @@ impl Refused<'_> {
         } else {
             "a carriage return without a line feed, outside of quotes: put the field in quotes, or end the line with LF or CR LF"
         };
-        Cause { at: self.at, message: message.to_owned() }
+        Cause::new(self.at, message)
     }
 
     /// A backslash before a quote: the row's first one if the field begins on its line, or else one
@@ -150,7 +157,7 @@ impl Refused<'_> {
         let at = if is_near { first } else { row.strip_suffix(b"\\\"")?.len() };
         let message =
             format!("a backslash stands before a quote: {TWO_QUOTES}, without a backslash");
-        Some(Cause { at, message })
+        Some(Cause::new(at, message))
     }
 }
 

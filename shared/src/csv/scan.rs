@@ -74,6 +74,8 @@ pub struct Scanner {
     skip_spaces: bool,
     saw_spaces: bool,
     finished: bool,
+    /// See [`Scanner::keeps_rows`].
+    keeps_rows: bool,
     max_row: usize,
     /// Where the last returned or refused row begins in `buffer`, and its line.
     last: (usize, u64),
@@ -99,6 +101,7 @@ impl Scanner {
             skip_spaces,
             saw_spaces: false,
             finished: false,
+            keeps_rows: false,
             max_row: MAX_ROW_BYTES,
             last: (0, line),
         }
@@ -126,6 +129,13 @@ impl Scanner {
         self.position - self.start > self.max_row
     }
 
+    /// Whether the last refused row ends with its line all the same, by the second rules: a quote
+    /// stands within plain text. Then [`Scanner::resync`] loses no other row.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        self.keeps_rows
+    }
+
     /// Continues after the line on which the last returned or refused row began. Call it before the
     /// next push.
     ///
@@ -135,6 +145,7 @@ impl Scanner {
     pub fn resync(&mut self) {
         let (row, line) = self.last;
         (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
+        self.keeps_rows = false;
     }
 
     /// Whether a space after a comma has been skipped so far.

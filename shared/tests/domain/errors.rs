@@ -63,6 +63,15 @@ fn only_a_quote_that_loses_the_structure_ends_the_check() {
 }
 
 #[test]
+fn a_quote_within_plain_text_does_not_end_the_check() {
+    let refusal = refusal(
+        "ref_id,type,content\n1,text,5\" nails\n2,text,7\" by 9\"\n3,text\n4,text,a\n5,text,6\"",
+    );
+    let places: Vec<_> = refusal.errors.iter().map(|error| (error.code, error.line)).collect();
+    assert_eq!(places, [(Code::Quote, 2), (Code::Quote, 3), (Code::Fields, 4), (Code::Quote, 6)]);
+}
+
+#[test]
 fn the_most_frequent_code_is_found() {
     let file = b"ref_id,type,content\n1,Text,a\n2,Text,b\n,text,c\n";
     let taken = support::check(file, 7, PartLimits::default()).unwrap();

@@ -33,7 +33,7 @@ impl Scanner {
 
     /// Refuses the byte at `position` with the words of the first rules, or with its cause.
     #[cold]
-    pub(super) fn refuse(&self, wrong: Wrong) -> Result<Step, InputError> {
+    pub(super) fn refuse(&mut self, wrong: Wrong) -> Result<Step, InputError> {
         if self.rules == Rules::One {
             return Err(self.error_at(self.position, Code::Quote, wrong.first_words()));
         }
@@ -50,6 +50,7 @@ impl Scanner {
             field: self.field,
         };
         let cause = refused.cause(wrong);
+        self.keeps_rows = cause.keeps_rows;
         Err(self.error_at(self.start + cause.at, Code::Quote, &cause.message))
     }
 
