@@ -83,7 +83,7 @@ fn a_refused_file_gives_exit_code_3_and_says_where_what_and_what_to_do() {
         (b"PK\x03\x04.......", "E_ENCODING", "line 1: the file is a zip archive or a spreadsheet"),
         (b"ref_id,type,content\n1,text,\"a\nb", "E_QUOTE", "line 2: column 3: a quote is opened"),
         (b"ref_id,type,content\n1,text,a,b\n", "E_FIELDS", "line 2: the row has 4 fields, the"),
-        (long.as_bytes(), "E_LIMIT", "line 3: the row is longer than 16777216 bytes"),
+        (long.as_bytes(), "E_LIMIT", "line 3: a quote is opened here, and its row is longer than"),
     ];
     for (file, error, words) in cases {
         let dir = folder_with(&[("bad.csv", file)]);

@@ -132,7 +132,12 @@ async fn a_drop_is_checked_uploaded_and_collected_by_the_rules_of_its_record() {
         let dropped = world.drop_file(KEY, file).await;
         let settings = &world.services.settings;
         let policy = settings.policy_for(Some("hate"));
-        let terms = Terms { policy, limits: settings.limits, on_bad_rows: settings.on_bad_rows };
+        let terms = Terms {
+            policy,
+            limits: settings.limits,
+            on_bad_rows: settings.on_bad_rows,
+            wants_safe: false,
+        };
         let now = Timestamp::now();
         let mut record = DropRecord::new(world.source(KEY).await, now, terms, now);
         assert_eq!(record.id, dropped.id);

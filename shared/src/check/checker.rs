@@ -125,11 +125,7 @@ impl Checker {
         Ok(std::mem::take(&mut self.body.rejections))
     }
 
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        valid: &mut impl FnMut(&Item<'_>),
-    ) -> Result<(), InputError> {
+    fn take(&mut self, bytes: &[u8], valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             if head.len() < HEAD_BYTES {
@@ -179,10 +175,7 @@ impl Checker {
     }
 
     /// Takes the last rows. Returns what a second pass looks for, if one is needed.
-    fn end(
-        &mut self,
-        valid: &mut impl FnMut(&Item<'_>),
-    ) -> Result<Option<Duplicates>, InputError> {
+    fn end(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<Option<Duplicates>, InputError> {
         self.read_head()?;
         self.scanner.finish();
         self.take_rows(valid)?;

@@ -4,6 +4,7 @@ use super::report::{FileReport, Repeated, Report, Total, Verdict};
 use super::words::{count, percent};
 use anyhow::Result;
 use indicatif::HumanCount;
+use moondrop_shared::check::Notice;
 use std::cmp::Reverse;
 use std::io::Write;
 
@@ -50,6 +51,12 @@ fn show_file(out: &mut impl Write, file: &FileReport, report: &Report) -> Result
         writeln!(out, "  {name:<9} {fact}")?;
     }
     show_errors(out, file)?;
+    for notice in &file.notices {
+        let Notice { code, message, count, lines } = notice;
+        let lines: Vec<String> = lines.iter().map(u64::to_string).collect();
+        let (count, lines) = (HumanCount(*count), lines.join(", "));
+        writeln!(out, "  {:<9} {code} {message}; {count} in all, on lines {lines}", "notice")?;
+    }
     Ok(writeln!(out)?)
 }
 

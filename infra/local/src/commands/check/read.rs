@@ -2,13 +2,12 @@
 
 use super::super::options::FileRules;
 use super::progress::Progress;
-use super::rejected::{add_lines, add_refusal};
+use super::rejected::{add_lines, of_refusal};
 use super::report::{Errors, FileReport, Repeated, Rows, Verdict};
 use crate::files::named_file;
 use anyhow::{Context, Result, ensure};
 use moondrop_shared::check::hashes::Hashes;
-use moondrop_shared::check::{Checked, Checker, Step};
-use moondrop_shared::csv::error::InputError;
+use moondrop_shared::check::{Checked, Checker, Refusal, Step};
 use moondrop_shared::csv::row::{Item, Kind};
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::{Code, Problem};
@@ -56,7 +55,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads the file once or twice; an [`InputError`] refuses it.
+    /// Reads the file once or twice; a [`Refusal`] refuses it.
     fn read(&mut self, limits: PartLimits) -> Result<(Checked, ValidRows)> {
         let mut checker = Checker::new(limits);
         loop {
@@ -114,10 +113,11 @@ impl FileCheck<'_> {
             upload_bytes: 0,
             days: None,
             errors: reading.errors,
+            notices: Vec::new(),
         };
         match read {
             Ok((checked, valid)) => Ok(self.judge(report, &checked, &valid)),
-            Err(error) => Ok(refuse(report, &error.downcast::<InputError>()?)),
+            Err(error) => Ok(refuse(report, error.downcast::<Refusal>()?)),
         }
     }
 
@@ -128,6 +128,7 @@ impl FileCheck<'_> {
         let repeated = valid.text_hashes.repeated() + valid.image_hashes.repeated();
         report.repeated = Some(Repeated::of(repeated, rows.valid()));
         report.rows = Some(rows);
+        report.notices.clone_from(&checked.notices);
         report.problem = if rejected > 0 && self.rules.on_bad_rows.rejects_file() {
             let next =
                 "Fix the rows, or have the others evaluated with --on-bad-rows submit-valid.";
@@ -157,10 +158,12 @@ impl FileCheck<'_> {
     }
 }
 
-/// The verdict on a file that an error makes unusable as a whole.
-fn refuse(mut report: FileReport, error: &InputError) -> FileReport {
+/// The verdict on a file that errors make unusable as a whole.
+fn refuse(mut report: FileReport, refusal: Refusal) -> FileReport {
+    let error = &refusal.error;
     let problem = Problem::file_refused(error.code, error.line, &error.message);
     report.problem = Some(problem.with_next_step("Fix the file and check it again."));
-    add_refusal(&mut report.errors, error);
+    report.errors = of_refusal(&refusal);
+    report.notices = refusal.notices;
     report
 }

@@ -2,6 +2,7 @@
 
 use super::report::{Errors, Listed};
 use anyhow::{Context, Result};
+use moondrop_shared::check::Refusal;
 use moondrop_shared::check::rejected::REJECTED_HEADER;
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::problem::Code;
@@ -19,8 +20,18 @@ pub(super) fn add_lines(errors: &mut Errors, lines: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Adds the error that refuses the file.
-pub(super) fn add_refusal(errors: &mut Errors, error: &InputError) {
-    let InputError { line, offset, code, message } = error.clone();
-    errors.add(Listed { line, byte_offset: offset, code, message });
+/// The errors of a file that is refused: what its `rejected.csv` has.
+pub(super) fn of_refusal(refusal: &Refusal) -> Errors {
+    let listed = refusal.errors.iter().cloned();
+    let listed = listed.map(|InputError { line, offset, code, message }| Listed {
+        line,
+        byte_offset: offset,
+        code,
+        message,
+    });
+    Errors {
+        total: refusal.counts.values().sum(),
+        by_code: refusal.counts.clone(),
+        listed: listed.collect(),
+    }
 }

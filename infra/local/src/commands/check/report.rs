@@ -2,6 +2,7 @@
 //! be added to it. It never has content.
 
 use super::super::options::CheckArgs;
+use moondrop_shared::check::Notice;
 use moondrop_shared::problem::{Code, Problem};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub(super) struct FileReport {
     pub(super) upload_bytes: u64,
     pub(super) days: Option<u64>,
     pub(super) errors: Errors,
+    /// What would be skipped or trimmed, and what may be a mistake.
+    pub(super) notices: Vec<Notice>,
 }
 
 /// The rows of a file, by what they are.
