@@ -41,6 +41,9 @@ use crate::csv::scan::Scanner;
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
 
+/// How much of a text is looked at to name its format.
+const TEXT_BYTES: usize = 4096;
+
 /// What the check of a whole file found.
 #[derive(Debug)]
 pub struct Checked {
@@ -73,8 +76,11 @@ pub struct Checker {
     scanner: Scanner,
     /// The first bytes, until there are enough to see what kind of file it is.
     head: Option<Vec<u8>>,
-    /// Their text, which may show why the header cannot be read.
-    head_text: Vec<u8>,
+    /// The first bytes of a text, which may show why its header cannot be read; at most
+    /// [`TEXT_BYTES`].
+    text: Vec<u8>,
+    /// Why the header cannot be read, until there is enough text to name the cause.
+    unreadable: Option<InputError>,
     body: Body,
 }
 
@@ -95,7 +101,8 @@ impl Checker {
         Checker {
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
-            head_text: Vec::new(),
+            text: Vec::new(),
+            unreadable: None,
             body: Body::new(rules, limits, pass),
         }
     }
@@ -121,21 +128,49 @@ impl Checker {
         bytes: &[u8],
         valid: &mut impl FnMut(&Item<'_>),
     ) -> Result<Vec<u8>, Refusal> {
-        self.take(bytes, valid).map_err(|error| self.refuse(error))?;
+        if self.unreadable.is_none() {
+            let taken = self.take(bytes, valid);
+            self.unreadable = taken.or_else(|error| self.wait(error))?;
+        } else {
+            self.keep_text(bytes);
+        }
+        if self.text.len() == TEXT_BYTES
+            && let Some(error) = self.unreadable.take()
+        {
+            return Err(self.refuse(error));
+        }
         Ok(std::mem::take(&mut self.body.rejections))
     }
 
-    fn take(&mut self, bytes: &[u8], valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
+    /// An error of the header waits for more of the text; any other is a refusal.
+    fn wait(&mut self, error: InputError) -> Result<Option<InputError>, Refusal> {
+        let is_header = self.body.rules >= Rules::Two && self.body.header.is_none();
+        if is_header && !self.text.is_empty() { Ok(Some(error)) } else { Err(self.refuse(error)) }
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        valid: &mut impl FnMut(&Item<'_>),
+    ) -> Result<Option<InputError>, InputError> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             if head.len() < HEAD_BYTES {
-                return Ok(());
+                return Ok(None);
             }
             self.read_head()?;
         } else {
+            self.keep_text(bytes);
             self.scanner.push(bytes);
         }
-        self.take_rows(valid)
+        self.take_rows(valid).map(|()| None)
+    }
+
+    fn keep_text(&mut self, bytes: &[u8]) {
+        if self.body.header.is_none() {
+            let room = TEXT_BYTES - self.text.len();
+            self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
     }
 
     /// Ends the file; also returns the last bytes of `rejected.csv`.
@@ -176,6 +211,9 @@ impl Checker {
 
     /// Takes the last rows. Returns what a second pass looks for, if one is needed.
     fn end(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<Option<Duplicates>, InputError> {
+        if let Some(error) = self.unreadable.take() {
+            return Err(error);
+        }
         self.read_head()?;
         self.scanner.finish();
         self.take_rows(valid)?;
@@ -195,7 +233,7 @@ impl Checker {
         self.scanner.set_rules(self.body.rules);
         self.scanner.push(text);
         self.body.has_bom = text.len() < head.len();
-        self.head_text = text[..text.len().min(HEAD_BYTES)].to_vec();
+        self.text = text[..text.len().min(TEXT_BYTES)].to_vec();
         Ok(())
     }
 
@@ -228,7 +266,7 @@ impl Checker {
     fn refuse(&mut self, error: InputError) -> Refusal {
         let Body { rules, header, errors, notices, .. } = &mut self.body;
         let error = match header {
-            None if *rules >= Rules::Two => cause_of(error, &self.head_text),
+            None if *rules >= Rules::Two => cause_of(error, &self.text),
             _ => error,
         };
         let mut errors = std::mem::take(errors);

@@ -4,8 +4,8 @@ use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::problem::Code;
 
-/// How many bytes it takes to recognise a kind of file, and the separator of a header.
-pub(super) const HEAD_BYTES: usize = 4096;
+/// How many bytes it takes to recognise a kind of file: as many as the longest of them below.
+pub(super) const HEAD_BYTES: usize = 16;
 
 /// Bytes that only files of this kind begin with, and its name.
 type Magic = (&'static [u8], &'static str);

@@ -72,6 +72,15 @@ fn a_quote_within_plain_text_does_not_end_the_check() {
 }
 
 #[test]
+fn the_cause_of_a_headers_error_waits_for_the_text_that_names_it() {
+    let rows = "{\"ref_id\":\"1\"}\n".repeat(1000);
+    let refusal = self::refusal(&rows);
+    assert!(refusal.error.message.starts_with("the file is JSON Lines"), "{refusal}");
+    let refusal = self::refusal(&format!("ref_id;type;content\n{}", "1;text;a\n".repeat(1000)));
+    assert!(refusal.error.message.contains("separated by semicolons"), "{refusal}");
+}
+
+#[test]
 fn the_most_frequent_code_is_found() {
     let file = b"ref_id,type,content\n1,Text,a\n2,Text,b\n,text,c\n";
     let taken = support::check(file, 7, PartLimits::default()).unwrap();

@@ -12,6 +12,7 @@ use crate::local_stack::{Api, LocalStack, LocalStackConfig};
 use crate::upload::{Uploaded, key_for, upload};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use moondrop_shared::drop::problems::OwnedProblem;
 use moondrop_shared::drop::status::Status;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::part::{HeldResults, PartState};
@@ -149,11 +150,13 @@ impl Run<'_> {
         Ok(Some((meta, status)))
     }
 
-    /// The problem of an unfinished drop that only the user can end. One from before this run began
-    /// says nothing yet.
+    /// The problem of an unfinished drop that only the user can end. One that was last met before
+    /// this run began says nothing yet: the key, or a setting, may be another by now.
     fn needs_user<'s>(&self, meta: &DropRecord, status: &'s Status) -> Option<&'s Problem> {
-        let tried = meta.active_at.max(status.updated_at) > self.began && !meta.state.is_final();
-        status.problem.as_ref().filter(|problem| tried && problem.code.needs_user())
+        let written = meta.active_at.max(status.updated_at);
+        let mut grave = status.problems.iter().filter(|one| one.problem.code.needs_user());
+        let met_now = |one: &&OwnedProblem| one.seen_at.unwrap_or(written) > self.began;
+        grave.find(met_now).map(|one| &one.problem).filter(|_| !meta.state.is_final())
     }
 
     /// Results of an unfinished drop that are held under the settings of now: without another they
