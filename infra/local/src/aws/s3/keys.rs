@@ -14,7 +14,8 @@ const FILE_NAME_LIMIT: usize = 255;
 /// `s3s-fs` keeps an object's attributes beside the buckets, in
 /// `.bucket-<base64>.object-<base64>.metadata.json` (and in `….internal.json`, which is as long).
 const SIDECAR: usize = ".bucket-".len() + ".object-".len() + ".metadata.json".len();
-/// During a multipart upload, its id is in that name too.
+/// Room for an upload's id in that name, as `s3s-fs` wants it. Our own uploads need none, but a key
+/// that is accepted now is accepted by other versions on the same folder.
 const UPLOAD: usize = ".upload-".len() + 36;
 
 /// Refuses a key that could not be kept, or not under its own name.

@@ -3,6 +3,7 @@
 
 use super::keys;
 use super::locks::Locks;
+use super::uploads::Uploads;
 use crate::aws::events::{Buses, Event};
 use crate::aws::names::{ACCOUNT, DEFAULT_BUS, DROPS, RESULTS};
 use crate::files::write_whole;
@@ -28,6 +29,7 @@ pub(crate) struct Objects(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     files: FileSystem,
+    uploads: Uploads,
     locks: Locks,
     calls: TaskTracker,
     buses: Arc<Buses>,
@@ -44,9 +46,12 @@ impl Objects {
         }
         let files = FileSystem::new(root)
             .map_err(|e| anyhow!("opening S3 in {}: {e:?}", root.display()))?;
+        let uploads = Uploads::open(root)
+            .with_context(|| format!("opening the multipart uploads in {}", root.display()))?;
         Ok(Self(Arc::new(Inner {
             root: root.to_owned(),
             files,
+            uploads,
             locks: Locks::default(),
             calls: TaskTracker::new(),
             buses,
@@ -62,6 +67,14 @@ impl Objects {
     /// For the operations that need no more care than `s3s-fs` takes.
     pub(crate) fn files(&self) -> &FileSystem {
         &self.0.files
+    }
+
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.0.uploads
+    }
+
+    pub(super) fn locks(&self) -> &Locks {
+        &self.0.locks
     }
 
     /// The keys of what has been put into the drops bucket and is neither a drop nor a valid request.
@@ -85,7 +98,7 @@ impl Objects {
 
     /// Announces what has just been stored. The caller still holds the object's lock, so that the
     /// event is about this version and no later one.
-    async fn stored(&self, bucket: &str, key: &str, reason: &str) {
+    pub(super) async fn stored(&self, bucket: &str, key: &str, reason: &str) {
         // A folder marker is kept as a folder: there is no object to announce.
         if bucket != DROPS || key.ends_with('/') {
             return;
@@ -139,33 +152,23 @@ impl Objects {
 
     /// Makes a write safe against our own sudden end. `s3s-fs` puts an object in its place first
     /// and what belongs to it afterwards: so the attributes of a new object are written beforehand,
-    /// and the ETag and checksums of one that is replaced are forgotten (the ETag is then computed
-    /// from the bytes).
-    fn make_ready(
-        &self,
-        bucket: &str,
-        key: &str,
-        attributes: Option<&Attributes<'_>>,
-    ) -> S3Result<()> {
+    /// and the ETag and checksums of an earlier one are forgotten (the ETag is then computed from
+    /// the bytes).
+    fn make_ready(&self, bucket: &str, key: &str, attributes: &Attributes<'_>) -> S3Result<()> {
         let internal = |e: std::io::Error| s3_error!(e, InternalError);
-        match (self.0.root.join(bucket).join(key).exists(), attributes) {
-            (true, _) => {
-                match std::fs::remove_file(keys::sidecar(&self.0.root, bucket, key, "internal")) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(internal(e)),
-                    _ => Ok(()),
-                }
-            }
-            (false, Some(attributes)) => {
-                let target = keys::sidecar(&self.0.root, bucket, key, "metadata");
-                let json =
-                    serde_json::to_vec(attributes).map_err(|e| s3_error!(e, InternalError))?;
-                write_whole(&target, json).map_err(internal)
-            }
-            (false, None) => Ok(()),
+        match std::fs::remove_file(keys::sidecar(&self.0.root, bucket, key, "internal")) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(internal(e)),
+            _ => {}
         }
+        if self.0.root.join(bucket).join(key).exists() {
+            return Ok(());
+        }
+        let target = keys::sidecar(&self.0.root, bucket, key, "metadata");
+        let json = serde_json::to_vec(attributes).map_err(|e| s3_error!(e, InternalError))?;
+        write_whole(&target, json).map_err(internal)
     }
 
-    fn check(&self, bucket: &str, key: &str, multipart: bool) -> S3Result<()> {
+    pub(super) fn check_key(&self, bucket: &str, key: &str, multipart: bool) -> S3Result<()> {
         // `s3s-fs` would make the bucket's folder along with the object's.
         if !self.0.root.join(bucket).is_dir() {
             return Err(s3_error!(NoSuchBucket));
@@ -190,7 +193,7 @@ fn sequencer(modified: SystemTime) -> String {
 }
 
 /// A request that we make ourselves.
-fn request<T>(input: T) -> S3Request<T> {
+pub(super) fn request<T>(input: T) -> S3Request<T> {
     S3Request {
         input,
         method: Default::default(),
@@ -272,13 +275,13 @@ impl Objects {
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
-        self.check(&bucket, &key, false)?;
+        self.check_key(&bucket, &key, false)?;
         let _writing = self.0.locks.write(&bucket, &key).await;
         let attributes = Attributes {
             user_metadata: &request.input.metadata,
             content_type: &request.input.content_type,
         };
-        self.make_ready(&bucket, &key, Some(&attributes))?;
+        self.make_ready(&bucket, &key, &attributes)?;
         request.input.content_encoding =
             request.input.content_encoding.and_then(|sent| stored_encoding(&sent));
         let response = self.0.files.put_object(request).await?;
@@ -291,7 +294,7 @@ impl Objects {
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
-        self.check(&bucket, &key, false)?;
+        self.check_key(&bucket, &key, false)?;
         let CopySource::Bucket { bucket: from_bucket, key: from_key, .. } =
             &request.input.copy_source
         else {
@@ -320,31 +323,5 @@ impl Objects {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let _writing = self.0.locks.write(&request.input.bucket, &request.input.key).await;
         self.0.files.delete_object(request).await
-    }
-
-    pub(crate) async fn create_upload(
-        &self,
-        request: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        self.check(&request.input.bucket, &request.input.key, true)?;
-        self.0.files.create_multipart_upload(request).await
-    }
-
-    pub(crate) async fn complete_upload(
-        &self,
-        request: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
-        self.check(&bucket, &key, true)?;
-        let _writing = self.0.locks.write(&bucket, &key).await;
-        self.make_ready(&bucket, &key, None)?;
-        let mut response = self.0.files.complete_multipart_upload(request).await?;
-        // An answer that is still to come would be a 200 that may fail in its body: we wait for it,
-        // and then announce.
-        if let Some(outcome) = response.output.future.take() {
-            response.output = outcome.await?;
-        }
-        self.stored(&bucket, &key, "CompleteMultipartUpload").await;
-        Ok(response)
     }
 }

@@ -150,27 +150,27 @@ impl S3 for Objects {
         &self,
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
-        self.files().upload_part(request).await
+        self.receive_part(request).await
     }
 
     async fn upload_part_copy(
         &self,
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        self.files().upload_part_copy(request).await
+        self.receive_part_copy(request).await
     }
 
     async fn list_parts(
         &self,
         request: S3Request<ListPartsInput>,
     ) -> S3Result<S3Response<ListPartsOutput>> {
-        self.files().list_parts(request).await
+        self.parts(request).await
     }
 
     async fn abort_multipart_upload(
         &self,
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        self.files().abort_multipart_upload(request).await
+        self.abort_upload(request).await
     }
 }

@@ -1,11 +1,15 @@
 //! The emulator as a whole, with simulated functions.
 
+mod completion;
 mod dynamodb;
 mod failures;
 mod flow;
 mod listings;
 mod objects;
+mod parts;
+mod parts_listed;
 mod simulated_function;
+mod uploads_killed;
 
 use super::*;
 use secrecy::SecretString;
