@@ -11,6 +11,7 @@ use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{Part as ListedPart, Range, *};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, StdError, s3_error};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::time::SystemTime;
 use tokio::io::AsyncWriteExt as _;
 
@@ -188,12 +189,9 @@ impl Objects {
     /// An upload of this object, if it has neither been completed nor aborted.
     pub(super) fn upload(&self, id: &str, bucket: &str, key: &str) -> S3Result<Upload> {
         let upload = self.uploads().find(id).map_err(internal)?;
-        upload.filter(|upload| upload.bucket == bucket && upload.key == key).ok_or_else(|| {
-            s3_error!(
-                NoSuchUpload,
-                "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed."
-            )
-        })
+        upload
+            .filter(|upload| upload.bucket == bucket && upload.key == key)
+            .ok_or_else(no_such_upload)
     }
 
     /// Keeps everybody else from an upload.
@@ -223,7 +221,11 @@ impl Objects {
         S: Stream<Item = Result<Bytes, StdError>> + Unpin,
     {
         let bytes = self.uploads().bytes(id);
-        let mut file = tokio::fs::File::create(bytes.path()).await.map_err(internal)?;
+        let mut file = match tokio::fs::File::create(bytes.path()).await {
+            // The upload's folder: it has just been completed or aborted.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_such_upload()),
+            file => file.map_err(internal)?,
+        };
         let (mut size, mut md5) = (0, Md5::new());
         while let Some(received) = body.next().await {
             let received = received.map_err(|error| broken(&*error))?;
@@ -329,6 +331,13 @@ fn broken(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
         return error;
     }
     s3_error!(IncompleteBody, "The body could not be received: {error}")
+}
+
+fn no_such_upload() -> S3Error {
+    s3_error!(
+        NoSuchUpload,
+        "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed."
+    )
 }
 
 pub(super) fn e_tag(part: &Part) -> ETag {

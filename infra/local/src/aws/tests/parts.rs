@@ -5,10 +5,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
 use aws_sdk_s3::operation::upload_part_copy::builders::UploadPartCopyFluentBuilder;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(super) const MIB: usize = 1024 * 1024;
 
@@ -188,5 +190,52 @@ async fn a_source_that_is_gone_is_no_such_key() {
         assert_eq!(gone.code(), Some(code), "{gone:?}");
         assert_eq!(gone.raw_response().unwrap().status().as_u16(), 404);
     }
+    stack.stop().await;
+}
+
+/// A pre-signed URL for the first part.
+async fn presigned(upload: &Begun) -> url::Url {
+    let expiry = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let part = upload.s3.upload_part().bucket(RESULTS).key(KEY).upload_id(&upload.id);
+    let signed = part.part_number(1).presigned(expiry).await.unwrap();
+    url::Url::parse(signed.uri()).unwrap()
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_those_that_were_signed_are_no_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = servers(dir.path()).await;
+    let upload = Begun::new(&stack.s3(), None).await;
+    let put = reqwest::Client::new().put(presigned(&upload).await).body("other");
+    let signed = hex::encode(Sha256::digest(b"hello"));
+    let answer = put.header("x-amz-content-sha256", signed).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 400);
+    let error = answer.text().await.unwrap();
+    assert!(error.contains("<Code>XAmzContentSHA256Mismatch</Code>"), "{error}");
+    let parts = upload.s3.list_parts().bucket(RESULTS).key(KEY).upload_id(&upload.id);
+    assert!(parts.send().await.unwrap().parts().is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_is_still_sent_when_its_upload_is_aborted_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = servers(dir.path()).await;
+    let upload = Begun::new(&stack.s3(), None).await;
+    let url = presigned(&upload).await;
+    let host_port = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let mut socket = tokio::net::TcpStream::connect(&host_port).await.unwrap();
+    let target = &url[url::Position::BeforePath..];
+    let head = format!("PUT {target} HTTP/1.1\r\nhost: {host_port}\r\ncontent-length: 5\r\n\r\n");
+    socket.write_all(format!("{head}he").as_bytes()).await.unwrap();
+    let folder = dir.path().join("s3/.uploads").join(&upload.id);
+    let is_received = || fs::read_dir(&folder).ok()?.nth(1).map(drop);
+    eventually("the first bytes of a part", is_received).await;
+    let abort = upload.s3.abort_multipart_upload().bucket(RESULTS).key(KEY);
+    abort.upload_id(&upload.id).send().await.unwrap();
+    socket.write_all(b"llo").await.unwrap();
+    let mut answer = vec![0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 404");
     stack.stop().await;
 }
