@@ -1,0 +1,40 @@
+//! Reading a file as the functions get it: in blocks.
+
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+/// Bytes from the first offset up to the second.
+pub(crate) type Range = std::ops::Range<u64>;
+
+/// How much is read at once: about what a socket hands over when much is waiting in it.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// A range of a file, block by block.
+pub(crate) struct Blocks {
+    file: File,
+    left: u64,
+    buffer: Vec<u8>,
+}
+
+impl Blocks {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+        let left = file.metadata()?.len();
+        Ok(Blocks { file, left, buffer: vec![0; BLOCK_BYTES] })
+    }
+
+    pub(crate) fn seek(&mut self, range: &Range) -> Result<()> {
+        self.file.seek(SeekFrom::Start(range.start))?;
+        self.left = range.end - range.start;
+        Ok(())
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>> {
+        let most = self.left.min(BLOCK_BYTES as u64) as usize;
+        let read = self.file.read(&mut self.buffer[..most])?;
+        self.left -= read as u64;
+        Ok((read > 0).then(|| &self.buffer[..read]))
+    }
+}
