@@ -43,6 +43,14 @@ lint:
 aws *words:
     tests/aws/run {{ words }}
 
+# How fast it is, beside Python, polars and DuckDB; writes tests/BENCHMARKS.md. `just bench --only check` takes only that work.
+bench *options:
+    tests/bench/run {{ options }}
+
+# The instructions of the loops over every byte, compared with those recorded; needs valgrind. `just instructions --record` records them.
+instructions *options:
+    tests/bench/instructions {{ options }}
+
 # Everything that has to hold before a change is merged.
 ci:
     .ci/run
