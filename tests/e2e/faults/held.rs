@@ -12,14 +12,19 @@ use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
 use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+static DROPS_HELD: AtomicU32 = AtomicU32::new(0);
 pub(crate) const HEADER: &str = "ref_id,type,labels,content,error\n";
 pub(crate) const LABELS: &str = "\"[{\"\"label\"\":\"\"spam\"\",\"\"score\"\":0.5}]\"";
 
 /// A drop of one part of four rows whose job has completed with these results.
 pub(crate) async fn completed(results: &str) -> (InProcess, Dropped) {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
-    let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    // A name of its own: the log is every test's, and two drops of the same file in one moment would
+    // have the same id.
+    let name = format!("incoming/held-{}.csv", DROPS_HELD.fetch_add(1, Ordering::Relaxed));
+    let dropped = world.drop_file(&name, good_file(4)).await;
     assert!(world.submit(&dropped).await);
     world.api.change("job-1", |job| job.results = Some(results.as_bytes().to_vec()));
     world.api.complete_all();
