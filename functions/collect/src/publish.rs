@@ -174,7 +174,7 @@ fn nothing_evaluated(drop: &DropRecord, tally: &Tally, parts: &[PartRecord]) -> 
         .map(|f| format!(": {}", f.reason))
         .unwrap_or_default();
     let code = most_frequent(&drop.errors)
-        .map(|(code, rows)| format!(", most of them with {code} ({rows})"))
+        .map(|(code, rows)| format!(", most often {code} ({rows})"))
         .unwrap_or_default();
     let (failed, rejected, missing) = (rows.failed, rows.rejected, rows.missing);
     Problem::new(

@@ -47,12 +47,12 @@ const ARCHIVES: [Magic; 13] = [
     (b"\x5d\0\0", "an lzma archive"),
 ];
 
-const DATA: [Magic; 16] = [
+const DATA: [Magic; 17] = [
     (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls)"),
     (b"PAR1", "a Parquet file"),
     (b"Obj\x01", "an Avro file"),
     (b"ARROW1\0\0", "an Arrow file"),
-    (b"FEA1", "a Feather file"),
+    (b"FEA1\0", "a Feather file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy file"),
@@ -61,7 +61,8 @@ const DATA: [Magic; 16] = [
     (b"%PDF", "a PDF"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
     (b"bplist0", "an Apple property list"),
     (b"\0\x05\x16\x07", "macOS's companion (AppleDouble) of a file"),
 ];

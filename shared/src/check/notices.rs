@@ -134,19 +134,20 @@ impl Notices {
     /// Looks for rows in the lines of a quoted field.
     fn field(&mut self, row: &Row<'_>, index: usize, header: &Header) {
         let raw = row.raw(index);
+        let newlines = memchr::memchr_iter(b'\n', raw).count() as u64;
         // Few fields name a type.
-        if TYPES.iter().all(|finder| finder.find(raw).is_none()) {
+        if newlines == 0 || TYPES.iter().all(|finder| finder.find(raw).is_none()) {
             return;
         }
-        let mut lines = raw.split(|b| *b == b'\n');
-        let (first, mut last, mut has_row) = (row.line_of(index), row.line_of(index), false);
-        lines.next();
-        for line in lines {
-            last += 1;
-            has_row |= looks_like_row(line, header);
-        }
-        if has_row {
-            self.add_at(What::RowsInField, &[first, last]);
+        // The field's first and last line have more on them than the field.
+        let (lines, place) = row.lines_of(index);
+        let mut start = 0;
+        for line in lines.split(|b| *b == b'\n') {
+            if type_of_row(line, header).is_some_and(|at| place.contains(&(start + at))) {
+                let first = row.line_of(index);
+                return self.add_at(What::RowsInField, &[first, first + newlines]);
+            }
+            start += line.len() + 1;
         }
     }
 }
@@ -166,13 +167,14 @@ fn is_id_marked(row: &Row<'_>, header: &Header) -> bool {
     has_edge_mark(&String::from_utf8_lossy(inner))
 }
 
-/// Whether a line has as many fields as the header, and a known type.
-fn looks_like_row(line: &[u8], header: &Header) -> bool {
+/// Where a line has its type, if it has as many fields as the header, and a known type.
+fn type_of_row(line: &[u8], header: &Header) -> Option<usize> {
     if memchr::memchr_iter(b',', line).take(header.columns).count() + 1 != header.columns {
-        return false;
+        return None;
     }
-    let kind = line.split(|b| *b == b',').nth(header.kind).unwrap_or_default();
-    let kind = String::from_utf8_lossy(kind);
+    let mut fields = line.split(|b| *b == b',');
+    let at = fields.by_ref().take(header.kind).map(|field| field.len() + 1).sum();
+    let kind = String::from_utf8_lossy(fields.next()?);
     let kind = trim(kind.trim_matches('"'));
-    [Kind::Text, Kind::ImageUrl].iter().any(|known| known.as_str() == kind)
+    [Kind::Text, Kind::ImageUrl].iter().any(|known| known.as_str() == kind).then_some(at)
 }

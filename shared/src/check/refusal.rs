@@ -48,7 +48,11 @@ impl Refusal {
         if total < 2 {
             return self.error.message.clone();
         }
-        format!("{}. In all {}; rejected.csv lists them", self.error.message, counted(&self.counts))
+        let first = if total > self.errors.len() as u64 { "the first " } else { "" };
+        let listed =
+            if first.is_empty() { "them".to_owned() } else { self.errors.len().to_string() };
+        let (says, counted) = (&self.error.message, counted(&self.counts));
+        format!("{says}. In all {counted}; rejected.csv lists {first}{listed}")
     }
 }
 

@@ -115,8 +115,8 @@ impl Body {
         let is_first = self.rules >= Rules::Two && matches!(self.pass, Pass::First(..));
         let checked = match read_record(row, header) {
             Record::Row(checked) => checked,
-            Record::Fields(error) if self.rules == Rules::One => return Err(error),
-            Record::Fields(error) => {
+            Record::Unclear(error) if self.rules == Rules::One => return Err(error),
+            Record::Unclear(error) => {
                 self.errors.refuse(error);
                 return Ok(());
             }

@@ -1,6 +1,7 @@
 //! A scanned row and its fields.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A field's range in its row, in bytes from the row's start, quotes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,15 @@ impl<'a> Row<'a> {
     /// Whether a field is in quotes.
     pub(crate) fn is_quoted(&self, index: usize) -> bool {
         self.fields.get(index).is_some_and(|f| f.quoted)
+    }
+
+    /// The whole lines of the row that a field stands on, and the field's place in them.
+    pub(crate) fn lines_of(&self, index: usize) -> (&'a [u8], Range<usize>) {
+        let (start, end) = self.fields.get(index).map_or((0, 0), |f| (f.start, f.end));
+        let first = memchr::memrchr(b'\n', &self.bytes[..start]).map_or(0, |at| at + 1);
+        let last =
+            memchr::memchr(b'\n', &self.bytes[end..]).map_or(self.bytes.len(), |at| end + at);
+        (&self.bytes[first..last], start - first..end - first)
     }
 
     /// The line where a field begins.

@@ -179,6 +179,20 @@ impl Header {
         let same = |(i, raw): (usize, &Vec<u8>)| name(&row.value(i)) == name(&unquoted(raw));
         row.len() == self.columns && self.raw.iter().enumerate().all(same)
     }
+
+    /// Whether a row has the header's names, but in another order.
+    pub(crate) fn is_reordered_by(&self, row: &Row<'_>) -> bool {
+        let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
+        let mut names: Vec<_> = self.raw.iter().map(|raw| name(&unquoted(raw))).collect();
+        // Few rows have a name for a type.
+        if row.len() != self.columns || !names.contains(&name(&row.value(self.kind))) {
+            return false;
+        }
+        let mut others: Vec<_> = (0..row.len()).map(|i| name(&row.value(i))).collect();
+        names.sort_unstable();
+        others.sort_unstable();
+        names == others
+    }
 }
 
 /// The second rules also say what to do.

@@ -109,7 +109,7 @@ fn check_host(host: &Host<&str>, text: &str) -> Result<(), &'static str> {
             // A dot at the end is the root's.
             let name = name.strip_suffix('.').unwrap_or(name);
             let last = name.rsplit('.').next().unwrap_or_default();
-            if name.is_empty() || name.starts_with('.') || name.contains("..") {
+            if name.split('.').any(str::is_empty) {
                 Err("its host has two dots in a row, or begins or ends with one")
             } else if matches!(last, "localhost" | "local" | "internal") {
                 Err("its host is a name within a private network")

@@ -72,9 +72,9 @@ pub const UPLOAD_HEADER: &[u8] = b"ref_id,type,content\n";
 pub enum Record<'a> {
     /// A row: it is sent, or rejected by itself.
     Row(Result<Item<'a>, InputError>),
-    /// A row with another number of fields than the header's. It refuses the file: it is unknown
-    /// which field is missing or too many.
-    Fields(InputError),
+    /// A row with another number of fields than the header's, or another header. It refuses the file:
+    /// it is unknown which of its fields, or of the fields below it, is what.
+    Unclear(InputError),
     /// No row: it is in no count, upload or result.
     Skipped(Skipped),
 }
@@ -98,7 +98,7 @@ pub fn read_record<'a>(row: &Row<'a>, header: &Header) -> Record<'a> {
     if row.len() != header.columns {
         return match skipped(row).filter(|_| header.rules >= Rules::Two) {
             Some(skipped) => Record::Skipped(skipped),
-            None => Record::Fields(fields_error(row, header)),
+            None => Record::Unclear(fields_error(row, header)),
         };
     }
     match check_row(row, header) {
@@ -108,6 +108,12 @@ pub fn read_record<'a>(row: &Row<'a>, header: &Header) -> Record<'a> {
                 && header.is_repeated_by(row) =>
         {
             Record::Skipped(Skipped::HeaderAgain)
+        }
+        Err(InputError { code: Code::Type, line, offset, .. })
+            if header.rules >= Rules::Two && header.is_reordered_by(row) =>
+        {
+            let message = "the header's names stand here in another order, as in files that were joined, and the rows below may follow either: put the columns of all of them in one order".to_owned();
+            Record::Unclear(InputError { code: Code::Header, line, offset, message })
         }
         checked => Record::Row(checked),
     }

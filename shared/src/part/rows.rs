@@ -96,7 +96,7 @@ impl PartRows {
             let item = match read_record(&row, &self.header) {
                 Record::Skipped(_) => continue,
                 Record::Row(checked) => checked,
-                Record::Fields(error) => Err(error),
+                Record::Unclear(error) => Err(error),
             };
             let item = item.context("the source is not as it was when it was checked")?;
             self.rows += 1;

@@ -48,6 +48,8 @@ fn a_thousand_errors_are_listed_those_of_the_file_first_and_all_are_counted() {
     assert_eq!(refusal.errors.len(), MOST_ERRORS);
     assert!(refusal.errors.iter().all(|error| error.code == Code::Fields));
     assert_eq!(refusal.counts.values().sum::<u64>(), 3000);
+    let message = refusal.message();
+    assert!(message.ends_with("; rejected.csv lists the first 1000"), "{message}");
     assert!(lines(&refusal)[0].ends_with("(the first of 1500 errors E_FIELDS)\""));
     let few: String = (0..600).map(|i| format!("{i},x,a\n")).collect();
     let refusal = self::refusal(&format!("ref_id,type,content\n1\n{few}{few}"));

@@ -41,6 +41,7 @@ fn a_header_that_lacks_a_column_is_refused_with_what_is_wrong_in_its_names() {
         ("a column twice", b"ref_id,type,content,type\n1,text,a,text\n", &["E_HEADER 1: the column `type` stands twice, as columns 2 and 4: rename one"]),
         ("two columns of one name", b"ref_id,type,content,x,x\n1,text,a,b,c\n", &["E_HEADER 1: columns 4 and 5 have the same name: rename one"]),
         ("a column of the results", b"ref_id,type,content,labels\n1,text,a,b\n", &["E_HEADER 1: a column is named `labels`, which is a column of the results: rename it"]),
+        ("joined to a file of another order", b"ref_id,type,content\n1,text,a\ncontent,type,ref_id\nsecret,text,2\n", &["E_HEADER 3: the header's names stand here in another order, as in files that were joined, and the rows below may follow either: put the columns of all of them in one order"]),
         ("its own results", b"ref_id,type,labels,content,error,lang\n1,text,[],a,,en\n", &["E_HEADER 1: the file is a results.csv of Moondrop: drop the file that it is the results of, or remove its columns `labels` and `error`"]),
         ("its own results with a mark", b"\xef\xbb\xbfref_id,type,labels,content,error\r\n", &["E_HEADER 1: the file is a results.csv of Moondrop: drop the file that it is the results of, or remove its columns `labels` and `error`"]),
         ("its own rejected.csv", b"line,byte_offset,ref_id,code,message\n2,20,1,E_TYPE,why\n", &["E_HEADER 1: the file is a rejected.csv of Moondrop: drop the file that it is about, once its rows are corrected"]),
