@@ -19,6 +19,17 @@ impl Default for PartLimits {
     }
 }
 
+/// `ON_BAD_ROWS`: what to do with a file that has invalid rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRows {
+    /// Send the valid rows; the invalid ones are in the results with their error.
+    #[default]
+    SubmitValid,
+    /// Send nothing, and list the invalid rows in `rejected.csv`.
+    RejectFile,
+}
+
 /// A planned part: a range of the source, and how much of it is uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedPart {
@@ -26,6 +37,9 @@ pub struct PlannedPart {
     pub number: u32,
     /// The line of its first row.
     pub first_line: u64,
+    /// The number of its first row, counted from 1 over the rows of the file: where it is the `ref_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_row: Option<u64>,
     /// The byte offset of its first row.
     pub offset: u64,
     /// The byte offset after its last row.

@@ -182,6 +182,7 @@ mod tests {
         let plan = PlannedPart {
             number: 1,
             first_line: 2,
+            first_row: Some(1),
             offset: 9,
             end: 99,
             rows: 1,

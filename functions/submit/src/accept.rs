@@ -43,6 +43,7 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Annou
         limits: settings.limits,
         on_bad_rows: settings.on_bad_rows,
         wants_safe: settings.safe_results,
+        mapping: None,
     };
     let record = DropRecord::new(source, time, terms, Timestamp::now());
     Ok(Some(Announced::Drop(Box::new(record))))

@@ -77,7 +77,8 @@ impl Check<'_> {
     async fn read_file(&self) -> Result<Checked> {
         let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
         let checked = async {
-            let mut checker = Checker::by(self.drop.rules, self.drop.limits);
+            let mut checker =
+                Checker::by(self.drop.rules, self.drop.limits).mapped(self.drop.mapping().cloned());
             loop {
                 match self.pass(checker, &mut rejected).await? {
                     Step::ReadAgain(next) => checker = *next,

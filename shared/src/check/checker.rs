@@ -34,7 +34,8 @@ use super::rows::{Body, Pass, no_header};
 use crate::check::duplicates::Duplicates;
 use crate::check::rejected::REJECTED_HEADER;
 use crate::csv::error::InputError;
-use crate::csv::header::Header;
+use crate::csv::header::{Header, separator};
+use crate::csv::mapping::Mapping;
 use crate::csv::row::Item;
 use crate::csv::rules::Rules;
 use crate::csv::scan::Scanner;
@@ -95,6 +96,13 @@ impl Checker {
     #[must_use]
     pub fn by(rules: Rules, limits: PartLimits) -> Self {
         Self::for_pass(rules, limits, Pass::first())
+    }
+
+    /// For a file with a mapping.
+    #[must_use]
+    pub fn mapped(mut self, mapping: Option<Mapping>) -> Self {
+        self.body.mapping = mapping;
+        self
     }
 
     fn for_pass(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
@@ -193,12 +201,14 @@ impl Checker {
             Ok(candidates) => candidates,
             Err(error) => return Err(self.refuse(error)),
         };
-        let Body { rules, limits, header, planner, errors, notices, rejections, .. } = self.body;
+        let Body { rules, mapping, limits, header, planner, errors, notices, rejections, .. } =
+            self.body;
         if errors.are_of_file() {
             return Err(refusal(errors, &notices));
         }
         if let Some(duplicates) = candidates {
-            let mut second = Checker::for_pass(rules, limits, Pass::Second(duplicates));
+            let mut second =
+                Checker::for_pass(rules, limits, Pass::Second(duplicates)).mapped(mapping);
             second.body.rejections.extend_from_slice(REJECTED_HEADER);
             second.body.notices = notices;
             return Ok((Vec::new(), Step::ReadAgain(Box::new(second))));
@@ -231,6 +241,7 @@ impl Checker {
         let text = plain_text(&head, self.body.rules)?;
         self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
         self.scanner.set_rules(self.body.rules);
+        self.scanner.set_separator(separator(self.body.mapping.as_ref()));
         self.scanner.push(text);
         self.body.has_bom = text.len() < head.len();
         self.text = text[..text.len().min(TEXT_BYTES)].to_vec();
@@ -264,9 +275,9 @@ impl Checker {
 
     /// The refusal, with an error after which the file cannot be read.
     fn refuse(&mut self, error: InputError) -> Refusal {
-        let Body { rules, header, errors, notices, .. } = &mut self.body;
+        let Body { rules, mapping, header, errors, notices, .. } = &mut self.body;
         let error = match header {
-            None if *rules >= Rules::Two => cause_of(error, &self.text),
+            None if *rules >= Rules::Two => cause_of(error, &self.text, mapping.as_ref()),
             _ => error,
         };
         let mut errors = std::mem::take(errors);

@@ -157,8 +157,9 @@ static TYPES: LazyLock<[Finder<'static>; 2]> =
 
 /// Whether a `ref_id` has a mark at an end, in its quotes if it has some.
 fn is_id_marked(row: &Row<'_>, header: &Header) -> bool {
-    let raw = row.raw(header.ref_id);
-    let inner = if row.is_quoted(header.ref_id) { &raw[1..raw.len() - 1] } else { raw };
+    let Some(column) = header.ref_id.column() else { return false };
+    let raw = row.raw(column);
+    let inner = if row.is_quoted(column) { &raw[1..raw.len() - 1] } else { raw };
     if inner.first().is_none_or(u8::is_ascii_graphic)
         && inner.last().is_none_or(u8::is_ascii_graphic)
     {
@@ -169,11 +170,14 @@ fn is_id_marked(row: &Row<'_>, header: &Header) -> bool {
 
 /// Where a line has its type, if it has as many fields as the header, and a known type.
 fn type_of_row(line: &[u8], header: &Header) -> Option<usize> {
-    if memchr::memchr_iter(b',', line).take(header.columns).count() + 1 != header.columns {
+    // Without a column of types, no line can be told from a text.
+    let column = header.kind.column()?;
+    let separator = header.separator.byte();
+    if memchr::memchr_iter(separator, line).take(header.columns).count() + 1 != header.columns {
         return None;
     }
-    let mut fields = line.split(|b| *b == b',');
-    let at = fields.by_ref().take(header.kind).map(|field| field.len() + 1).sum();
+    let mut fields = line.split(|b| *b == separator);
+    let at = fields.by_ref().take(column).map(|field| field.len() + 1).sum();
     let kind = String::from_utf8_lossy(fields.next()?);
     let kind = trim(kind.trim_matches('"'));
     [Kind::Text, Kind::ImageUrl].iter().any(|known| known.as_str() == kind).then_some(at)

@@ -2,17 +2,23 @@
 
 use crate::csv::error::InputError;
 use crate::csv::header::INPUT_COLUMNS;
+use crate::csv::header_cause::other_separator;
+use crate::csv::mapping::Mapping;
 use crate::problem::Code;
 
 /// Excel's first line that names the separator; with a comma it only says what is so.
 pub(super) const SEP_LINE: &str = "sep=";
 
 /// The error of a file's header, or the cause of it that the first bytes of the text show.
-pub(super) fn cause_of(error: InputError, head: &[u8]) -> InputError {
+pub(super) fn cause_of(error: InputError, head: &[u8], mapping: Option<&Mapping>) -> InputError {
     if matches!(error.code, Code::Empty) {
         return error;
     }
-    match kind(head).or_else(|| separated(head)) {
+    let by_other = || match mapping {
+        None => separated(head),
+        Some(mapping) => separated_unlike(head, mapping),
+    };
+    match kind(head).or_else(by_other) {
         Some(message) => InputError { code: Code::Header, message, ..error },
         None => error,
     }
@@ -89,6 +95,15 @@ fn separated(head: &[u8]) -> Option<String> {
             )
         })
     })
+}
+
+/// Another separator than the mapping's.
+fn separated_unlike(head: &[u8], mapping: &Mapping) -> Option<String> {
+    let text = lossy(head);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next()?;
+    let header = if sep_line(first).is_some() { lines.next()? } else { first };
+    other_separator(header, mapping)
 }
 
 const SEPARATORS: [(char, &str); 6] = [

@@ -80,6 +80,7 @@ impl Planner {
             self.parts.push(PlannedPart {
                 number: self.parts.len() as u32 + 1,
                 first_line: row.line,
+                first_row: Some(self.rows),
                 offset: row.offset,
                 end: row.end,
                 rows: 0,

@@ -10,9 +10,11 @@ use crate::check::duplicates::{Duplicates, MAX_DUPLICATED_REF_IDS, RefIdHashes};
 use crate::check::rejected::write_rejection;
 use crate::csv::Row;
 use crate::csv::error::InputError;
-use crate::csv::header::Header;
+use crate::csv::header::{Header, separator};
+use crate::csv::mapping::Mapping;
 use crate::csv::row::{Item, Record, Skipped, read_record, skipped, stray_ctrl_z};
 use crate::csv::rules::Rules;
+use crate::csv::separator::Separator;
 use crate::plan::PartLimits;
 use crate::problem::Code;
 
@@ -26,6 +28,7 @@ pub(super) enum Pass {
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) rules: Rules,
+    pub(super) mapping: Option<Mapping>,
     pub(super) limits: PartLimits,
     pub(super) has_bom: bool,
     pub(super) header: Option<Header>,
@@ -53,6 +56,7 @@ impl Body {
     pub(super) fn new(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
         Body {
             rules,
+            mapping: None,
             limits,
             has_bom: false,
             header: None,
@@ -86,14 +90,14 @@ impl Body {
                 }
                 return Ok(());
             }
-            if is_sep_line(row) {
+            if is_sep_line(row, separator(self.mapping.as_ref())) {
                 if is_first {
                     self.notices.add(What::SepLine, row.line);
                 }
                 return Ok(());
             }
         }
-        let mut header = Header::read(row, self.rules)?;
+        let mut header = Header::read(row, self.rules, self.mapping.as_ref())?;
         if is_first {
             let second = header.has_bom && self.has_bom;
             let has_marks = second || (!row.mark().is_empty() && !header.has_bom);
@@ -113,7 +117,8 @@ impl Body {
         // The caller has read it.
         let Some(header) = &self.header else { return Ok(()) };
         let is_first = self.rules >= Rules::Two && matches!(self.pass, Pass::First(..));
-        let checked = match read_record(row, header) {
+        let number = self.planner.rows + 1;
+        let checked = match read_record(row, header, number) {
             Record::Row(checked) => checked,
             Record::Unclear(error) if self.rules == Rules::One => return Err(error),
             Record::Unclear(error) => {
@@ -144,7 +149,7 @@ impl Body {
                 self.planner.add(row, Encoded::Upload(self.encoded.len() as u64))
             }
             Err(error) => {
-                write_rejection(&mut self.encoded, &error, &row.value(header.ref_id));
+                write_rejection(&mut self.encoded, &error, &header.ref_id.value(row, number));
                 self.errors.reject(&error);
                 if matches!(self.pass, Pass::Second(_)) {
                     self.rejections.extend_from_slice(&self.encoded);
@@ -189,12 +194,12 @@ impl Body {
     }
 }
 
-/// Whether a record is the line by which Excel knows that commas separate the columns.
-fn is_sep_line(row: &Row<'_>) -> bool {
+/// Whether a record is the line by which Excel knows that this separates the columns.
+fn is_sep_line(row: &Row<'_>, separator: Separator) -> bool {
     let value = |i| String::from_utf8_lossy(&row.value(i)).into_owned();
     row.line == 1
         && match row.len() {
-            1 => sep_line(&value(0)) == Some(","),
+            1 => sep_line(&value(0)).is_some_and(|named| named.as_bytes() == [separator.byte()]),
             2 => sep_line(&value(0)) == Some("") && value(1).trim().is_empty(),
             _ => false,
         }

@@ -2,6 +2,7 @@
 //! noticed. Nothing here is reached by a well-formed row.
 
 use super::fields::{Field, Row};
+use super::separator::Separator;
 use super::text::{code_point, is_invisible};
 
 /// How many bytes after the error a cause may depend on: the scanner waits for them, so that the
@@ -59,6 +60,8 @@ pub(super) struct Refused<'a> {
     pub(super) line: u64,
     /// The field that is read there.
     pub(super) field: Field,
+    /// What separates the fields.
+    pub(super) separator: Separator,
 }
 
 const TWO_QUOTES: &str = "write two quotes (\"\") for one within a quoted field";
@@ -81,8 +84,9 @@ impl Refused<'_> {
         let text = std::str::from_utf8(before).unwrap_or("x");
         let message = match text.chars().last() {
             Some(' ' | '\t') if text.trim_matches([' ', '\t']).is_empty() => format!(
-                "{} stands before a quote: remove it, or write one after every comma of the header, too",
-                unseen(text)
+                "{} stands before a quote: remove it, or write one after every {} of the header, too",
+                unseen(text),
+                self.separator.name()
             ),
             Some(c) if text.chars().all(is_unseen) => format!(
                 "the invisible character {} stands before a quote: remove it",
@@ -119,7 +123,10 @@ impl Refused<'_> {
         let message = match next {
             Some(' ' | '\t') => format!("{follows} stands after a closing quote: remove it"),
             Some(';' | '|') => {
-                format!("{follows} follows a closing quote: separate the columns with commas")
+                format!(
+                    "{follows} follows a closing quote: separate the columns with {}",
+                    self.separator.plural()
+                )
             }
             Some(c) if is_unseen(c) => format!("{follows} stands after a closing quote: remove it"),
             _ => format!("text follows a closing quote: {TWO_QUOTES}"),
@@ -162,39 +169,42 @@ impl Refused<'_> {
 }
 
 /// Why a row of another number of fields than the header's is refused.
-pub(super) fn fields(row: &Row<'_>, columns: usize) -> String {
+pub(super) fn fields(row: &Row<'_>, columns: usize, separator: Separator) -> String {
+    let (one, many) = (separator.name(), separator.plural());
     let (found, bytes) = (row.len(), row.bytes);
     let count = if found == 1 { "1 field".to_owned() } else { format!("{found} fields") };
     let says = format!("the row has {count}, the header {columns}");
     let last_line = row.line + newlines(bytes);
     if last_line > row.line {
         return format!(
-            "{says}: it begins here and ends on line {last_line}; close each quote where its field ends, and put a field that has commas in quotes"
+            "{says}: it begins here and ends on line {last_line}; close each quote where its field ends, and put a field that has {many} in quotes"
         );
     }
-    if memchr::memmem::find(bytes, b"\\,").is_some() {
+    if memchr::memmem::find(bytes, &[b'\\', separator.byte()]).is_some() {
         return format!(
-            "{says}: a backslash stands before a comma; put the field in quotes, without a backslash"
+            "{says}: a backslash stands before a {one}; put the field in quotes, without a backslash"
         );
     }
     if found > columns {
         let surplus = (columns..found).all(|i| row.raw(i).is_empty());
         return if surplus && found == columns + 1 {
-            format!("{says}: the last field is empty; remove the comma at the end of the row")
+            format!("{says}: the last field is empty; remove the {one} at the end of the row")
         } else if surplus {
             format!(
-                "{says}: the last {} fields are empty; remove the commas at the end of the row",
+                "{says}: the last {} fields are empty; remove the {many} at the end of the row",
                 found - columns
             )
         } else {
-            format!("{says}: put a field that has commas in quotes")
+            format!("{says}: put a field that has {many} in quotes")
         };
     }
-    let separator = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "vertical bars")]
+    let others = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "vertical bars"), (b',', "commas")];
+    let other = others
         .into_iter()
+        .filter(|(byte, _)| *byte != separator.byte())
         .find(|(byte, _)| memchr::memchr_iter(*byte, bytes).count() + 1 >= columns);
-    if let Some((_, separator)) = separator.filter(|_| found == 1) {
-        return format!("{says}: it is separated by {separator}; separate it by commas");
+    if let Some((_, other)) = other.filter(|_| found == 1) {
+        return format!("{says}: it is separated by {other}; separate it by {many}");
     }
     if !row.has_line_end() {
         return format!(
@@ -206,7 +216,7 @@ pub(super) fn fields(row: &Row<'_>, columns: usize) -> String {
             "{says}: if it continues the text of the line above, put that text in quotes"
         );
     }
-    format!("{says}: write a comma for each field, also for an empty one")
+    format!("{says}: write a {one} for each field, also for an empty one")
 }
 
 /// Why bytes are not UTF-8.

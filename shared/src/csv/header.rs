@@ -1,22 +1,19 @@
 //! The header of a file, and where its columns are.
 
+use super::columns::{Columns, advise};
 use super::fields::{Row, unquoted};
-use super::header_cause;
+use super::mapping::Mapping;
 use super::scan::Scanner;
-use super::text::{has_edge_mark, trim};
+use super::separator::Separator;
+use super::text::{has_edge_mark, trim, trim_bytes};
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::problem::Code;
 
+pub use super::columns::{INPUT_COLUMNS, KindOf, RESULT_COLUMNS, RefId};
+
 /// The longest header, in bytes. The drop's record keeps it, and a DynamoDB item holds 400 KB.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
-
-/// The columns that a file needs.
-pub const INPUT_COLUMNS: [&str; 3] = ["ref_id", "type", "content"];
-
-/// The first columns of the results. A file cannot have those of them that are no
-/// [`INPUT_COLUMNS`].
-pub const RESULT_COLUMNS: [&str; 5] = ["ref_id", "type", "labels", "content", "error"];
 
 /// The columns of `rejected.csv`.
 const REJECTED_COLUMNS: [&str; 5] = ["line", "byte_offset", "ref_id", "code", "message"];
@@ -26,14 +23,17 @@ const REJECTED_COLUMNS: [&str; 5] = ["line", "byte_offset", "ref_id", "code", "m
 pub struct Header {
     /// The number of columns.
     pub columns: usize,
-    /// The column `ref_id`, counted from 0.
-    pub ref_id: usize,
-    /// The column `type`.
-    pub kind: usize,
-    /// The column `content`.
+    /// Where `ref_id` is.
+    pub ref_id: RefId,
+    /// Where `type` is.
+    pub kind: KindOf,
+    /// The column `content`, counted from 0.
     pub content: usize,
-    /// The other columns, in their order.
+    /// The columns that the results have after [`RESULT_COLUMNS`], in their order: every column of
+    /// the file but for those that are among the first ones under their own names.
     pub extra: Vec<usize>,
+    /// What separates the columns.
+    pub separator: Separator,
     /// The rules that the file is read by.
     pub rules: Rules,
     /// Whether the file begins with a byte-order mark, which its results then have, too.
@@ -51,7 +51,11 @@ impl Header {
     /// # Errors
     /// `E_HEADER` for a missing or duplicate column, another delimiter, or a name the results need;
     /// `E_LIMIT` for a header over [`MAX_HEADER_BYTES`].
-    pub fn read(row: &Row<'_>, rules: Rules) -> Result<Self, InputError> {
+    pub fn read(
+        row: &Row<'_>,
+        rules: Rules,
+        mapping: Option<&Mapping>,
+    ) -> Result<Self, InputError> {
         let error = |code, message: String| InputError {
             code,
             line: row.line,
@@ -90,49 +94,15 @@ impl Header {
         if let Some(delimiter) = other_delimiter(&names).filter(|_| rules == Rules::One) {
             return Err(header(format!("the columns are separated by {delimiter}, not by commas")));
         }
-        let find = |name: &str| -> Result<usize, InputError> {
-            let mut at = names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
-            match (at.next(), at.next()) {
-                (Some(first), None) => Ok(first),
-                (Some(first), Some(second)) => {
-                    let (first, second) = (first + 1, second + 1);
-                    let says = format!(
-                        "the column `{name}` stands twice, as columns {first} and {second}"
-                    );
-                    Err(header(advise(rules, says, ": rename one")))
-                }
-                (None, _) if rules >= Rules::Two => {
-                    Err(header(header_cause::missing(name, &names)))
-                }
-                (None, _) if names.iter().any(|n| n.eq_ignore_ascii_case(name)) => {
-                    Err(header(format!("the column `{name}` is missing: names must be lower-case")))
-                }
-                (None, _) => Err(header(format!(
-                    "the column `{name}` is missing; a file needs `ref_id`, `type` and `content`, in any order"
-                ))),
-            }
-        };
-        let (ref_id, kind, content) = (find("ref_id")?, find("type")?, find("content")?);
-        for reserved in RESULT_COLUMNS.into_iter().filter(|name| !INPUT_COLUMNS.contains(name)) {
-            if names.iter().any(|n| n == reserved) {
-                return Err(header(format!(
-                    "a column is named `{reserved}`, which is a column of the results: rename it"
-                )));
-            }
-        }
-        for (i, name) in names.iter().enumerate() {
-            if let Some(first) = names[..i].iter().position(|n| n == name && !name.is_empty()) {
-                let says = format!("columns {} and {} have the same name", first + 1, i + 1);
-                return Err(header(advise(rules, says, ": rename one")));
-            }
-        }
-        let extra = (0..names.len()).filter(|i| ![ref_id, kind, content].contains(i)).collect();
+        let columns = Columns::find(&names, rules, mapping).map_err(header)?;
+        let Columns { ref_id, kind, content, extra } = columns;
         Ok(Header {
             columns: names.len(),
             ref_id,
             kind,
             content,
             extra,
+            separator: separator(mapping),
             rules,
             has_bom,
             skip_spaces: match rules {
@@ -148,28 +118,48 @@ impl Header {
     /// # Errors
     /// As [`Header::read`]; `E_EMPTY` if there is no row.
     pub fn parse(line: &str, rules: Rules) -> Result<Self, InputError> {
+        Header::parse_mapped(line, rules, None)
+    }
+
+    /// [`Header::parse`] for a file with a mapping.
+    ///
+    /// # Errors
+    /// As [`Header::parse`].
+    pub fn parse_mapped(
+        line: &str,
+        rules: Rules,
+        mapping: Option<&Mapping>,
+    ) -> Result<Self, InputError> {
         let mut scanner = Scanner::new(0, 1, true);
         scanner.set_rules(rules);
+        scanner.set_separator(separator(mapping));
         scanner.push(line.as_bytes());
         scanner.finish();
         let Some(row) = scanner.next_row()? else {
             return Err(InputError::of_file(Code::Empty, "the file has no header"));
         };
-        Header::read(&row, rules)
+        Header::read(&row, rules, mapping)
     }
 
     /// The header as one line without its newline, for the drop's record.
     #[must_use]
     pub fn line(&self) -> String {
-        let comma: &[u8] = if self.skip_spaces { b", " } else { b"," };
+        let separator = self.separator.byte();
+        let between = if self.skip_spaces { vec![separator, b' '] } else { vec![separator] };
         // The scanner accepts only UTF-8.
-        let line = String::from_utf8_lossy(&self.raw.join(comma)).into_owned();
+        let line = String::from_utf8_lossy(&self.raw.join(between.as_slice())).into_owned();
         if self.has_bom { format!("{BYTE_ORDER_MARK}{line}") } else { line }
     }
 
     /// Whether a name has a byte-order mark or a zero-width space at an edge.
     pub(crate) fn has_marked_name(&self) -> bool {
         self.raw.iter().any(|raw| has_edge_mark(&String::from_utf8_lossy(&unquoted(raw))))
+    }
+
+    /// Whether a row may have the header's names, by its content alone: few rows do.
+    pub(super) fn may_be_repeated_by(&self, row: &Row<'_>) -> bool {
+        let (value, raw) = (row.value(self.content), &self.raw[self.content]);
+        trim_bytes(&value) == trim_bytes(&unquoted(raw))
     }
 
     /// Whether a row has the header's names: a file that others were joined to has it again.
@@ -195,9 +185,9 @@ impl Header {
     }
 }
 
-/// The second rules also say what to do.
-fn advise(rules: Rules, says: String, advice: &str) -> String {
-    if rules == Rules::One { says } else { says + advice }
+/// What separates the columns of a file with this mapping.
+pub(crate) fn separator(mapping: Option<&Mapping>) -> Separator {
+    mapping.map_or_else(Separator::default, |mapping| mapping.separator)
 }
 
 /// The byte-order mark that a file may begin with.

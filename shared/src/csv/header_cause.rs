@@ -1,6 +1,8 @@
 //! Why a header lacks a column: by its names alone, since they are no content. A name is shown only
 //! if it is one that Moondrop knows but for its spelling.
 
+use super::mapping::Mapping;
+use super::separator::Separator;
 use super::text::{code_point, is_invisible, trim};
 use icu_normalizer::ComposingNormalizerBorrowed;
 
@@ -68,4 +70,39 @@ fn latin(c: char) -> char {
         '\u{0501}' => 'd',
         other => other,
     }
+}
+
+/// Why a column is missing that a mapping asks for.
+pub(super) fn missing_mapped(name: &str, mapping: &Mapping, names: &[String]) -> String {
+    let mut roles = ["ref_id", "type", "content"]
+        .into_iter()
+        .filter(|role| mapping.name_of(role) == Some(name));
+    let role = roles.next_back().unwrap_or("content");
+    let which = if name.is_empty() {
+        "a column without a name".to_owned()
+    } else {
+        format!("the column `{name}`")
+    };
+    if let Some(at) = names.iter().position(|n| !name.is_empty() && skeleton(n) == skeleton(name)) {
+        return format!("{which} is missing: {}", misspelt(name, &names[at], at + 1));
+    }
+    let advice = match role {
+        "ref_id" => "map another with `--map ref_id=…`, or number the rows with `--map ref_id=#`",
+        "type" => "map another with `--map type=…`, or give all rows one with `--type`",
+        _ => "map another with `--map content=…`",
+    };
+    format!("{which} is missing, which the mapping takes for `{role}`: {advice}")
+}
+
+/// Another separator than the mapping's, in a header that lacks a column.
+pub(crate) fn other_separator(line: &str, mapping: &Mapping) -> Option<String> {
+    let has = |separator: Separator| line.bytes().any(|b| b == separator.byte());
+    if has(mapping.separator) {
+        return None;
+    }
+    let other = Separator::ALL.into_iter().find(|other| has(*other))?;
+    let (found, name, mapped) = (other.plural(), other.name(), mapping.separator.plural());
+    Some(format!(
+        "the columns are separated by {found}, and the mapping says {mapped}: give `--separator {name}`, or `\"separator\": \"{name}\"` in the mapping"
+    ))
 }

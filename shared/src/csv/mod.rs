@@ -3,15 +3,19 @@
 #![warn(missing_docs)]
 
 mod cause;
+pub mod columns;
 pub mod error;
 mod fields;
 pub mod header;
-mod header_cause;
+pub(crate) mod header_cause;
 mod image_url;
+pub mod kind;
+pub mod mapping;
 pub mod row;
 pub mod rules;
 pub mod safe;
 pub mod scan;
+pub mod separator;
 pub mod text;
 pub mod write;
 

@@ -1,8 +1,9 @@
 //! The rules for a row: what it needs to be evaluated.
 
 use super::text::{is_mark, trim_bytes};
-use super::{cause, fields::Row, header::Header, image_url};
+use super::{cause, fields::Row, image_url};
 use crate::csv::error::InputError;
+use crate::csv::header::{Header, KindOf};
 use crate::csv::rules::Rules;
 use crate::problem::Code;
 use std::borrow::Cow;
@@ -11,34 +12,7 @@ use std::borrow::Cow;
 pub const MAX_REF_ID_BYTES: usize = 1024;
 
 pub use super::image_url::MAX_IMAGE_URL_BYTES;
-
-/// The type of a row's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `text`: the content is the text itself.
-    Text,
-    /// `image_url`: the content is the publicly accessible URL of an image.
-    ImageUrl,
-}
-
-impl Kind {
-    /// The value of `type` in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Text => "text",
-            Kind::ImageUrl => "image_url",
-        }
-    }
-
-    fn read(value: &[u8]) -> Option<Self> {
-        match value {
-            b"text" => Some(Kind::Text),
-            b"image_url" => Some(Kind::ImageUrl),
-            _ => None,
-        }
-    }
-}
+pub use super::kind::Kind;
 
 /// A valid row. Whether its `ref_id` is unique only the whole file shows.
 #[derive(Debug)]
@@ -90,18 +64,28 @@ pub enum Skipped {
     HeaderAgain,
 }
 
-/// Reads a record below the header by the rules of the header. The check, the upload and the join
-/// all read records here, so that they skip the same ones.
+/// Reads a record below the header by the rules of the header; as a row of the file it would have
+/// this number. The check, the upload and the join all read records here, so that they skip the
+/// same ones.
 #[inline]
 #[must_use]
-pub fn read_record<'a>(row: &Row<'a>, header: &Header) -> Record<'a> {
+pub fn read_record<'a>(row: &Row<'a>, header: &Header, number: u64) -> Record<'a> {
+    if let KindOf::Constant(_) = header.kind {
+        if header.columns == 1 && skipped(row) == Some(Skipped::CtrlZ) {
+            return Record::Skipped(Skipped::CtrlZ);
+        }
+        // A single field may well be a text that the header also is.
+        if header.columns > 1 && header.may_be_repeated_by(row) && header.is_repeated_by(row) {
+            return Record::Skipped(Skipped::HeaderAgain);
+        }
+    }
     if row.len() != header.columns {
         return match skipped(row).filter(|_| header.rules >= Rules::Two) {
             Some(skipped) => Record::Skipped(skipped),
             None => Record::Unclear(fields_error(row, header)),
         };
     }
-    match check_row(row, header) {
+    match check_row(row, header, number) {
         Err(error)
             if error.code == Code::Type
                 && header.rules >= Rules::Two
@@ -154,7 +138,7 @@ fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
         Rules::One => {
             format!("the row has {} fields, the header {}", row.len(), header.columns)
         }
-        Rules::Two => cause::fields(row, header.columns),
+        Rules::Two => cause::fields(row, header.columns, header.separator),
     };
     InputError { code: Code::Fields, line: row.line, offset: row.offset, message }
 }
@@ -164,11 +148,11 @@ fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
 /// # Errors
 /// `E_REF_ID`, `E_TYPE` or `E_CONTENT`: these reject the row, not the file.
 #[inline]
-fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError> {
+fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>, InputError> {
     let rules = header.rules;
     let error =
         |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
-    let ref_id = trimmed(row.value(header.ref_id), rules);
+    let ref_id = trimmed(header.ref_id.value(row, number), rules);
     if ref_id.is_empty() {
         return Err(error(Code::RefId, "`ref_id` is empty".to_owned()));
     }
@@ -179,7 +163,11 @@ fn check_row<'a>(row: &Row<'a>, header: &Header) -> Result<Item<'a>, InputError>
         );
         return Err(error(Code::RefId, message));
     }
-    let Some(kind) = Kind::read(trim(&row.value(header.kind), rules)) else {
+    let kind = match header.kind {
+        KindOf::Column(column) => Kind::read(trim(&row.value(column), rules)),
+        KindOf::Constant(kind) => Some(kind),
+    };
+    let Some(kind) = kind else {
         return Err(error(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
     let mut content = row.value(header.content);

@@ -15,6 +15,7 @@ use super::fields::{Field, Row};
 use super::text::marks_before_quote;
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
+use crate::csv::separator::Separator;
 
 /// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It
 /// bounds memory for any file. Our limit, not the API's.
@@ -71,6 +72,7 @@ pub struct Scanner {
     fields: Vec<Field>,
     field: Field,
     rules: Rules,
+    separator: Separator,
     skip_spaces: bool,
     saw_spaces: bool,
     finished: bool,
@@ -98,6 +100,7 @@ impl Scanner {
             fields: Vec::new(),
             field: NO_FIELD,
             rules: Rules::One,
+            separator: Separator::Comma,
             skip_spaces,
             saw_spaces: false,
             finished: false,
@@ -110,6 +113,11 @@ impl Scanner {
     /// Sets the rules of the file, instead of [`Rules::One`], by which the API's results are read.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Sets what separates the fields, instead of commas.
+    pub fn set_separator(&mut self, separator: Separator) {
+        self.separator = separator;
     }
 
     /// Sets whether spaces after a comma are skipped, from the next row on.
@@ -208,6 +216,7 @@ impl Scanner {
     }
 
     fn scan(&mut self) -> Result<Step, InputError> {
+        let separator = self.separator.byte();
         loop {
             // Nothing after the longest row is read: the error must not depend on how the bytes
             // were cut into pieces.
@@ -236,7 +245,7 @@ impl Scanner {
                     }
                 },
                 State::FieldStart => {
-                    if self.skip_spaces && (byte == b' ' || byte == b'\t') {
+                    if self.skip_spaces && byte != separator && (byte == b' ' || byte == b'\t') {
                         self.saw_spaces = true;
                         self.position += 1;
                     } else {
@@ -245,8 +254,9 @@ impl Scanner {
                 }
                 State::Unquoted => {
                     let rest = &window[self.position..];
-                    let Some(found) =
-                        rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"'))
+                    let Some(found) = rest
+                        .iter()
+                        .position(|b| *b == separator || matches!(b, b'\n' | b'\r' | b'"'))
                     else {
                         self.position = window.len();
                         continue;
@@ -272,7 +282,7 @@ impl Scanner {
                         self.position += 1;
                         self.state = State::Quoted;
                     }
-                    b',' | b'\n' | b'\r' => {
+                    _ if byte == separator || matches!(byte, b'\n' | b'\r') => {
                         if let Some(step) = self.end_field()? {
                             return Ok(step);
                         }
@@ -291,7 +301,7 @@ impl Scanner {
     fn end_field(&mut self) -> Result<Option<Step>, InputError> {
         let end = self.position;
         let next = match self.buffer[end] {
-            b',' => {
+            byte if byte == self.separator.byte() => {
                 self.push_field(end);
                 self.position += 1;
                 self.state = State::FieldStart;

@@ -7,4 +7,7 @@ mod record;
 pub mod stack;
 pub mod status;
 
-pub use record::{DropProblem, DropRecord, DropState, OnBadRows, Plan, SafeResults, Terms, Times};
+pub use crate::plan::OnBadRows;
+pub use record::{
+    DropMapping, DropProblem, DropRecord, DropState, MappingObject, Plan, SafeResults, Terms, Times,
+};

@@ -1,10 +1,11 @@
 //! A drop's record in the ledger.
 
 use crate::check::{Counts, Notice};
+use crate::csv::mapping::Mapping;
 use crate::csv::rules::Rules;
 use crate::form::SCHEMA;
 use crate::object_key::{ObjectKey, results_folder, second_folder};
-use crate::plan::PartLimits;
+use crate::plan::{OnBadRows, PartLimits};
 use crate::problem::Problem;
 use crate::source::{DropId, Source};
 use jiff::Timestamp;
@@ -51,17 +52,6 @@ impl DropState {
             DropState::Failed => "failed",
         }
     }
-}
-
-/// `ON_BAD_ROWS`: what to do with a file that has invalid rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnBadRows {
-    /// Send the valid rows; the invalid ones are in the results with their error.
-    #[default]
-    SubmitValid,
-    /// Send nothing, and list the invalid rows in `rejected.csv`.
-    RejectFile,
 }
 
 /// When each stage was reached.
@@ -118,6 +108,9 @@ pub struct DropRecord {
     /// first ones.
     #[serde(default)]
     pub rules: Rules,
+    /// How the columns of its file are read; absent if they are the three under their own names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Box<DropMapping>>,
     /// See [`DropState`].
     pub state: DropState,
     /// What the check found.
@@ -197,6 +190,7 @@ impl DropRecord {
             limits: terms.limits,
             on_bad_rows: terms.on_bad_rows,
             rules: Rules::NEWEST,
+            mapping: terms.mapping.map(Box::new),
             state: DropState::Checking,
             plan: None,
             errors: Counts::new(),
@@ -219,6 +213,12 @@ impl DropRecord {
             safe: None,
             closed_at: None,
         }
+    }
+
+    /// The mapping of its file, if it has a valid one.
+    #[must_use]
+    pub fn mapping(&self) -> Option<&Mapping> {
+        self.mapping.as_ref().and_then(|mapping| mapping.read.as_ref())
     }
 
     /// The folder of its results if another drop has the first one.
@@ -314,6 +314,32 @@ pub enum DropProblem {
     Publish,
 }
 
+/// The mapping that a drop keeps from when it is accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropMapping {
+    /// The object that it is in; absent if it is the setting's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<MappingObject>,
+    /// The mapping; absent if it is invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Mapping>,
+    /// What is wrong with an invalid one, which refuses the drop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+}
+
+/// The version of the object that a mapping was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingObject {
+    /// Its key in the drop's bucket.
+    pub key: String,
+    /// Its version, in a versioned bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Its ETag.
+    pub etag: String,
+}
+
 /// The settings that a drop keeps from when it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
@@ -325,4 +351,6 @@ pub struct Terms {
     pub on_bad_rows: OnBadRows,
     /// Whether `results.safe.csv` is wanted.
     pub wants_safe: bool,
+    /// How the columns are read.
+    pub mapping: Option<DropMapping>,
 }

@@ -38,7 +38,7 @@ impl PartSource {
 /// If the drop has no plan, or its record was changed.
 pub fn header(drop: &DropRecord) -> Result<Header> {
     let plan = drop.plan.as_ref().context("the drop has no plan")?;
-    Header::parse(&plan.header, drop.rules)
+    Header::parse_mapped(&plan.header, drop.rules, drop.mapping())
         .context("the header in the drop's record cannot be read")
 }
 

@@ -12,6 +12,7 @@
 //! let part = PlannedPart {
 //!     number: 1,
 //!     first_line: 2,
+//!     first_row: Some(1),
 //!     offset: 27,
 //!     end: 27 + row.len() as u64,
 //!     rows: 1,
@@ -32,11 +33,10 @@
 //! ```
 
 use crate::check::rejected::Rejections;
-use crate::csv::Row;
-use crate::csv::header::{BYTE_ORDER_MARK, Header, RESULT_COLUMNS};
+use crate::csv::header::{BYTE_ORDER_MARK, Header, KindOf, RESULT_COLUMNS, RefId};
 use crate::csv::row::{Item, Kind};
-use crate::csv::write::write_field;
-use crate::part::rows::{PartRows, Verdict};
+use crate::csv::write::{write_field, write_source};
+use crate::part::rows::{PartRows, RowAt, Verdict};
 use crate::plan::PlannedPart;
 use crate::results::Answers;
 use crate::results::tally::Tally;
@@ -51,7 +51,7 @@ pub fn results_header(header: &Header) -> Vec<u8> {
     let mut line = format!("{mark}{}", RESULT_COLUMNS.join(",")).into_bytes();
     for &extra in &header.extra {
         line.push(b',');
-        line.extend_from_slice(&header.raw[extra]);
+        write_source(&mut line, &header.raw[extra], header.separator);
     }
     line.push(b'\n');
     line
@@ -122,7 +122,7 @@ impl Join {
 }
 
 impl RowWriter {
-    fn write(&mut self, header: &Header, row: &Row<'_>, verdict: &Verdict<'_>) {
+    fn write(&mut self, header: &Header, row: RowAt<'_>, verdict: &Verdict<'_>) {
         let (kind, written) = match verdict {
             Verdict::Rejected(rejection) => {
                 self.tally.rows.rejected += 1;
@@ -170,25 +170,34 @@ impl PartResult {
     }
 }
 
-/// Appends one row of `results.csv`. Fields of the source are copied byte for byte.
+/// Appends one row of `results.csv`. Fields of the source are copied byte for byte, but for quotes
+/// around one that has commas and no quotes, as a file with another separator has it.
 fn write_row(
     out: &mut Vec<u8>,
-    (header, row): (&Header, &Row<'_>),
+    (header, RowAt { row, number }): (&Header, RowAt<'_>),
     kind: Option<Kind>,
     written: &Written<'_>,
 ) {
-    out.extend_from_slice(row.raw(header.ref_id));
+    match header.ref_id {
+        RefId::Column(column) => write_source(out, row.raw(column), header.separator),
+        RefId::RowNumber => out.extend_from_slice(number.to_string().as_bytes()),
+    }
     out.push(b',');
-    out.extend_from_slice(kind.map_or_else(|| row.raw(header.kind), |k| k.as_str().as_bytes()));
+    match (kind, header.kind) {
+        (Some(kind), _) | (None, KindOf::Constant(kind)) => {
+            out.extend_from_slice(kind.as_str().as_bytes());
+        }
+        (None, KindOf::Column(column)) => write_source(out, row.raw(column), header.separator),
+    }
     out.push(b',');
     write_field(out, written.labels.as_bytes());
     out.push(b',');
-    out.extend_from_slice(row.raw(header.content));
+    write_source(out, row.raw(header.content), header.separator);
     out.push(b',');
     write_field(out, written.error.as_bytes());
     for &extra in &header.extra {
         out.push(b',');
-        out.extend_from_slice(row.raw(extra));
+        write_source(out, row.raw(extra), header.separator);
     }
     out.push(b'\n');
 }

@@ -18,12 +18,22 @@ pub enum Verdict<'a> {
     Rejected(&'a Rejection),
 }
 
+/// A row, and its number in the file.
+#[derive(Debug, Clone, Copy)]
+pub struct RowAt<'a> {
+    /// The row.
+    pub row: &'a Row<'a>,
+    /// Counted from 1 over the rows of the file.
+    pub number: u64,
+}
+
 /// The rows of a part whose bytes are pushed in pieces.
 #[derive(Debug)]
 pub struct PartRows {
     header: Header,
     scanner: Scanner,
     rejections: Rejections,
+    first_row: u64,
     bytes: u64,
     rows: u64,
     accepted: u64,
@@ -33,9 +43,12 @@ impl PartRows {
     /// The rows of the bytes `part.offset..part.end` of the source.
     #[must_use]
     pub fn new(header: Header, part: &PlannedPart, rejections: Rejections) -> Self {
+        // Parts without it are of files whose rows are not numbered.
+        let first_row = part.first_row.unwrap_or(1);
         let mut scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
         scanner.set_rules(header.rules);
-        PartRows { header, scanner, rejections, bytes: 0, rows: 0, accepted: 0 }
+        scanner.set_separator(header.separator);
+        PartRows { header, scanner, rejections, first_row, bytes: 0, rows: 0, accepted: 0 }
     }
 
     /// The header of the file.
@@ -51,7 +64,7 @@ impl PartRows {
     pub fn push(
         &mut self,
         bytes: &[u8],
-        mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>),
+        mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
     ) -> Result<()> {
         self.bytes += bytes.len() as u64;
         self.scanner.push(bytes);
@@ -65,7 +78,7 @@ impl PartRows {
     pub fn finish(
         &mut self,
         part: &PlannedPart,
-        mut each: impl FnMut(&Header, &Row<'_>, Verdict<'_>),
+        mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
     ) -> Result<()> {
         // Before the rows: a part that is cut inside its last row can still have as many rows as
         // planned.
@@ -84,16 +97,18 @@ impl PartRows {
         Ok(())
     }
 
-    fn take(&mut self, each: &mut impl FnMut(&Header, &Row<'_>, Verdict<'_>)) -> Result<()> {
+    fn take(&mut self, each: &mut impl FnMut(&Header, RowAt<'_>, Verdict<'_>)) -> Result<()> {
         while let Some(row) =
             self.scanner.next_row().context("the source is not as it was when it was checked")?
         {
+            let number = self.first_row + self.rows;
+            let at = RowAt { row: &row, number };
             if let Some(rejection) = self.rejections.at(row.offset) {
                 self.rows += 1;
-                each(&self.header, &row, Verdict::Rejected(rejection));
+                each(&self.header, at, Verdict::Rejected(rejection));
                 continue;
             }
-            let item = match read_record(&row, &self.header) {
+            let item = match read_record(&row, &self.header, number) {
                 Record::Skipped(_) => continue,
                 Record::Row(checked) => checked,
                 Record::Unclear(error) => Err(error),
@@ -101,7 +116,7 @@ impl PartRows {
             let item = item.context("the source is not as it was when it was checked")?;
             self.rows += 1;
             self.accepted += 1;
-            each(&self.header, &row, Verdict::Accepted(item));
+            each(&self.header, at, Verdict::Accepted(item));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod files;
 mod labels;
 mod limits;
 mod malformed;
+mod mapping;
 mod part;
 mod reference;
 mod results;

@@ -35,6 +35,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         limits: PartLimits::default(),
         on_bad_rows: OnBadRows::SubmitValid,
         rules: Rules::NEWEST,
+        mapping: None,
         state,
         plan: rows.map(|(rows, rejected)| Plan {
             header: "ref_id,type,content".to_owned(),
@@ -68,6 +69,7 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
     let plan = PlannedPart {
         number,
         first_line: 2,
+        first_row: Some(1),
         offset: 20,
         end: 90,
         rows,

@@ -75,6 +75,7 @@ fn part(was: &Record, now: Timestamp) -> PartRecord {
     let planned = PlannedPart {
         number: 1,
         first_line: 2,
+        first_row: Some(1),
         offset: 20,
         end: 40,
         rows: 1,

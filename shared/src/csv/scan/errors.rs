@@ -48,6 +48,7 @@ impl Scanner {
             at: self.position - self.start,
             line: self.line,
             field: self.field,
+            separator: self.separator,
         };
         let cause = refused.cause(wrong);
         self.keeps_rows = cause.keeps_rows;
@@ -57,8 +58,11 @@ impl Scanner {
     #[cold]
     pub(super) fn too_many_fields(&self) -> InputError {
         let what = match self.rules {
-            Rules::One => "",
-            Rules::Two => ", which is the most: put a field that has commas in quotes",
+            Rules::One => String::new(),
+            Rules::Two => format!(
+                ", which is the most: put a field that has {} in quotes",
+                self.separator.plural()
+            ),
         };
         let message = format!("the row has more than {MAX_FIELDS} fields{what}");
         let offset = self.base + self.start as u64;

@@ -27,6 +27,7 @@ fn part(state: PartState, rank: u32) -> PartRecord {
     let plan = PlannedPart {
         number: 1,
         first_line: 2,
+        first_row: Some(1),
         offset: 9,
         end: 99,
         rows: 1,

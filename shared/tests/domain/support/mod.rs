@@ -41,7 +41,15 @@ pub(crate) fn check_by(
     chunk: usize,
     limits: PartLimits,
 ) -> Result<Taken, Refusal> {
-    let mut checker = Checker::by(rules, limits);
+    check_with(Checker::by(rules, limits), bytes, chunk)
+}
+
+/// [`check_by`] with a checker that was made for the file.
+pub(crate) fn check_with(
+    mut checker: Checker,
+    bytes: &[u8],
+    chunk: usize,
+) -> Result<Taken, Refusal> {
     let mut rejected_csv = Vec::new();
     loop {
         for piece in bytes.chunks(chunk.max(1)) {

@@ -1,9 +1,10 @@
 //! A file on its whole way: checked, uploaded and joined. What comes of it is told in words, one
 //! line each, so that a table of files can say it.
 
-use super::{Taken, check_by};
-use moondrop_shared::check::Notice;
+use super::{Taken, check_with};
+use moondrop_shared::check::{Checker, Notice};
 use moondrop_shared::csv::header::Header;
+use moondrop_shared::csv::mapping::Mapping;
 use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::part::join::{Join, PartResult, results_header};
 use moondrop_shared::part::upload::UploadEncoder;
@@ -24,16 +25,33 @@ pub(crate) struct Outcome {
 
 /// In pieces of any size, and in parts of any size, it comes to the same.
 pub(crate) fn outcome(rules: Rules, file: &[u8]) -> Outcome {
-    let whole = walk(rules, file, usize::MAX, PartLimits::default());
+    outcome_of(By { rules, mapping: None }, file)
+}
+
+/// [`outcome`] by the newest rules, with a mapping.
+pub(crate) fn mapped(mapping: &Mapping, file: &[u8]) -> Outcome {
+    outcome_of(By { rules: Rules::NEWEST, mapping: Some(mapping) }, file)
+}
+
+/// How a file is read.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    rules: Rules,
+    mapping: Option<&'a Mapping>,
+}
+
+fn outcome_of(by: By<'_>, file: &[u8]) -> Outcome {
+    let whole = walk(by, file, usize::MAX, PartLimits::default());
     for (piece, rows) in [(1, 1), (7, 2)] {
-        let other = walk(rules, file, piece, PartLimits { rows, ..PartLimits::default() });
+        let other = walk(by, file, piece, PartLimits { rows, ..PartLimits::default() });
         assert_eq!(other, whole, "by {piece}, in parts of {rows}");
     }
     whole
 }
 
-fn walk(rules: Rules, file: &[u8], piece: usize, limits: PartLimits) -> Outcome {
-    match check_by(rules, file, piece, limits) {
+fn walk(by: By<'_>, file: &[u8], piece: usize, limits: PartLimits) -> Outcome {
+    let checker = Checker::by(by.rules, limits).mapped(by.mapping.cloned());
+    match check_with(checker, file, piece) {
         Err(refusal) => {
             let errors = refusal.errors.iter();
             Outcome {
@@ -42,14 +60,15 @@ fn walk(rules: Rules, file: &[u8], piece: usize, limits: PartLimits) -> Outcome 
                 ..Outcome::default()
             }
         }
-        Ok(taken) => taken_outcome(&taken, file, piece),
+        Ok(taken) => taken_outcome(&taken, by.mapping, file, piece),
     }
 }
 
-fn taken_outcome(taken: &Taken, file: &[u8], piece: usize) -> Outcome {
+fn taken_outcome(taken: &Taken, mapping: Option<&Mapping>, file: &[u8], piece: usize) -> Outcome {
     let checked = &taken.checked;
     // As the drop's record keeps it.
-    let header = Header::parse(&checked.header.line(), checked.header.rules).unwrap();
+    let header =
+        Header::parse_mapped(&checked.header.line(), checked.header.rules, mapping).unwrap();
     assert_eq!(header, checked.header);
     let (mut upload, mut results) = (Vec::new(), results_header(&header));
     for part in &checked.parts {
