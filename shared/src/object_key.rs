@@ -103,10 +103,63 @@ pub fn work_folder(drop_id: &DropId) -> String {
     format!("work/{drop_id}/")
 }
 
-/// Whether an object with this key is a drop: it is under `incoming/` and is not a folder marker.
+/// The name of the object that says how the columns of a folder's files are read.
+pub const MAPPING: &str = "_moondrop.json";
+
+/// What an object is to Moondrop, by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file to evaluate.
+    Drop,
+    /// The mapping of a folder's files.
+    Mapping,
+    /// Below `incoming/`, and no drop: its name or a folder's begins with `_` or `.`, as those do
+    /// that programs write while they work, such as `_temporary/` and `_SUCCESS`.
+    Ignored,
+    /// A folder marker, or an object in another place.
+    Other,
+}
+
+/// What the object with this key is.
+#[must_use]
+pub fn kind(key: &str) -> Kind {
+    let Some(path) = key.strip_prefix(INCOMING).filter(|path| !path.is_empty()) else {
+        return Kind::Other;
+    };
+    if path.ends_with('/') {
+        Kind::Other
+    } else if !path.split('/').any(|name| name.starts_with(['_', '.'])) {
+        Kind::Drop
+    } else if key == mapping_key(key)
+        && !policy_folder(key).is_some_and(|folder| folder.starts_with(['_', '.']))
+    {
+        Kind::Mapping
+    } else {
+        Kind::Ignored
+    }
+}
+
+/// Whether an object with this key is a drop: it is under `incoming/`, is not a folder marker, and
+/// neither its name nor a folder's begins with `_` or `.`.
 #[must_use]
 pub fn is_drop(key: &str) -> bool {
-    key.strip_prefix(INCOMING).is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'))
+    kind(key) == Kind::Drop
+}
+
+/// The key of the mapping for a drop: in the first folder below `incoming/`, or else in `incoming/`.
+///
+/// ```
+/// use moondrop_shared::object_key::mapping_key;
+///
+/// assert_eq!(mapping_key("incoming/hate/forum/posts.csv"), "incoming/hate/_moondrop.json");
+/// assert_eq!(mapping_key("incoming/posts.csv"), "incoming/_moondrop.json");
+/// ```
+#[must_use]
+pub fn mapping_key(key: &str) -> String {
+    match policy_folder(key) {
+        Some(folder) => format!("{INCOMING}{folder}/{MAPPING}"),
+        None => format!("{INCOMING}{MAPPING}"),
+    }
 }
 
 /// The drop that the object with this key cancels: `control/<drop>.cancel`, with the drop's 32
@@ -200,6 +253,23 @@ mod tests {
         ] {
             assert_eq!(cancelled_drop(&key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn names_that_begin_with_an_underscore_or_a_dot_are_no_drops() {
+        for key in ["incoming/_SUCCESS", "incoming/p/_temporary/0/part.csv", "incoming/.x.csv"] {
+            assert_eq!(kind(key), Kind::Ignored, "{key}");
+        }
+        for key in ["incoming/_x/_moondrop.json", "incoming/p/a/_moondrop.json"] {
+            assert_eq!((kind(key), is_drop(key)), (Kind::Ignored, false), "{key}");
+        }
+        for key in ["incoming/_moondrop.json", "incoming/p/_moondrop.json"] {
+            assert_eq!((kind(key), is_drop(key)), (Kind::Mapping, false), "{key}");
+        }
+        for key in ["incoming/a_b.csv", "incoming/p/a.csv"] {
+            assert_eq!(kind(key), Kind::Drop, "{key}");
+        }
+        assert_eq!(kind("incoming/_x/"), Kind::Other);
     }
 
     #[test]

@@ -61,6 +61,8 @@ codes! {
     Empty = "E_EMPTY", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// The header lacks a column, has one twice, or has another delimiter than commas.
     Header = "E_HEADER", Alone, "Fix the file and drop it again. Nothing was sent.";
+    /// The mapping of the file's folder is invalid.
+    Mapping = "E_MAPPING", Alone, "Fix the mapping and drop the file again. Nothing was sent.";
     /// The bytes are not UTF-8 text: UTF-16, an archive, a NUL, an invalid sequence.
     Encoding = "E_ENCODING", Alone, "Fix the file and drop it again. Nothing was sent.";
     /// A quote or a carriage return is where CSV does not allow it, or a quote is never closed.

@@ -13,6 +13,7 @@ mod events;
 mod inbox;
 mod killed;
 mod levels;
+mod map;
 mod observed;
 mod probe;
 mod refusals;

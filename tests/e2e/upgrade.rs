@@ -133,7 +133,6 @@ async fn a_drop_is_checked_uploaded_and_collected_by_the_rules_of_its_record() {
         let settings = &world.services.settings;
         let policy = settings.policy_for(Some("hate"));
         let terms = Terms {
-            mapping: None,
             policy,
             limits: settings.limits,
             on_bad_rows: settings.on_bad_rows,

@@ -3,10 +3,11 @@
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use moondrop_shared::drop::{DropRecord, Terms};
+use moondrop_shared::drop::{DropMapping, DropRecord, Terms};
 use moondrop_shared::event::{ObjectCreated, ObjectCreatedDetail};
-use moondrop_shared::object_key::{CONTROL, cancelled_drop, is_drop, policy_folder};
+use moondrop_shared::object_key::{CONTROL, Kind, cancelled_drop, kind, policy_folder};
 use moondrop_shared::services::Services;
+use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::drops_bucket::is_gone;
 use moondrop_shared::source::{DropId, Source};
 
@@ -33,8 +34,24 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Annou
             "the object is no request: cancel a drop with control/<drop>.cancel, where <drop> is the id in its status.json"
         );
     }
-    if !is_drop(key) {
-        return Ok(None);
+    match kind(key) {
+        Kind::Drop => {}
+        Kind::Other => return Ok(None),
+        Kind::Mapping => {
+            tracing::info!(
+                key,
+                "the object is a mapping: drops that are accepted from now on follow it"
+            );
+            return Ok(None);
+        }
+        Kind::Ignored => {
+            tracing::warn!(
+                key,
+                "the object is no drop: its name or a folder's begins with `_` or `.`"
+            );
+            services.metrics.count(Metric::DropsIgnored, 1);
+            return Ok(None);
+        }
     }
     let Some(source) = source_of(services, detail).await? else { return Ok(None) };
     let settings = &services.settings;
@@ -43,10 +60,29 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Annou
         limits: settings.limits,
         on_bad_rows: settings.on_bad_rows,
         wants_safe: settings.safe_results,
-        mapping: None,
     };
     let record = DropRecord::new(source, time, terms, Timestamp::now());
     Ok(Some(Announced::Drop(Box::new(record))))
+}
+
+/// The drop's record in the ledger, recorded now if there is none.
+///
+/// The mapping is read once: a drop that is recorded already keeps the one that it was recorded
+/// with, and of two attempts at once the ledger takes one's.
+pub(crate) async fn record(services: &Services, mut new: DropRecord) -> Result<DropRecord> {
+    if let Some(record) = services.ledger.drop_record(&new.id).await? {
+        return Ok(record);
+    }
+    let mapping = match &services.settings.mapping {
+        Some(mapping) => {
+            Some(DropMapping { read: Some(mapping.clone()), ..DropMapping::default() })
+        }
+        None => services.drops.mapping(&new.source).await?,
+    };
+    let on_bad_rows = mapping.as_ref().and_then(|mapping| mapping.read.as_ref()?.on_bad_rows);
+    new.on_bad_rows = on_bad_rows.unwrap_or(new.on_bad_rows);
+    new.mapping = mapping.map(Box::new);
+    services.ledger.accept(new).await
 }
 
 /// The object; asks S3 for what the event left out.

@@ -34,6 +34,9 @@ pub(crate) async fn check_and_plan(
         let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
         return check.refuse(InputError::of_file(Code::Policy, message).into()).await;
     }
+    if let Some(problem) = drop.mapping.as_ref().and_then(|mapping| mapping.invalid.as_ref()) {
+        return check.refuse(InputError::of_file(Code::Mapping, problem).into()).await;
+    }
     match check.read_file().await {
         Ok(checked) => check.plan(checked).await,
         Err(error) if is_gone(&error) => {
@@ -171,7 +174,11 @@ impl Check<'_> {
         rejected.write(&lines, None).await?;
         self.finish_rejected(&mut rejected).await?;
         let error = &refusal.error;
-        let problem = Problem::file_refused(error.code, error.line, &refusal.message());
+        let problem = match error.code {
+            // It is in no line of the file.
+            Code::Mapping => Problem::new(error.code, refusal.message()),
+            _ => Problem::file_refused(error.code, error.line, &refusal.message()),
+        };
         let Refusal { counts: errors, notices, .. } = refusal;
         let found = Found { plan: None, problem: Some(problem), errors, notices };
         self.end(DropState::Rejected, found).await

@@ -107,7 +107,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     };
     let id = new.id.clone();
     tracing::Span::current().record("drop", display(&id));
-    let mut drop = services.ledger.accept(new).await?;
+    let mut drop = Box::pin(accept::record(services, new)).await?;
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }

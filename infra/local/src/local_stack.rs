@@ -8,6 +8,7 @@ use crate::exit::UsageError;
 use crate::files::write_whole;
 use crate::folder_lock::FolderLock;
 use anyhow::{Context, Result};
+use moondrop_shared::csv::mapping::Mapping;
 use moondrop_shared::results::Reading;
 use moondrop_shared::services::ledger::Ledger;
 use moondrop_shared::services::settings::Settings;
@@ -60,6 +61,8 @@ pub struct LocalStackConfig {
     pub rows_per_job: u64,
     /// Whether a file with invalid rows is rejected as a whole.
     pub reject_file: bool,
+    /// How the columns of the files are read, whatever their folders say.
+    pub mapping: Option<Mapping>,
     /// How often the API is asked for jobs.
     pub poll_every: Duration,
     /// When the queue delivers again what submit could not do, and when it gives up.
@@ -81,6 +84,7 @@ impl LocalStackConfig {
             policy: None,
             rows_per_job: 25_000,
             reject_file: false,
+            mapping: None,
             poll_every: Duration::from_millis(500),
             redelivery: Redelivery {
                 max_delay: Duration::from_secs(10),
@@ -102,6 +106,8 @@ pub struct LocalStack {
     pub ledger: Ledger,
     /// How the functions read the API's results.
     pub reading: Reading,
+    /// The mapping of the files that are uploaded, as the functions' setting has it.
+    pub mapping: Option<String>,
     /// The name of the secret that holds the API's key.
     secret: String,
     /// Held until the sandbox has stopped as well: whoever uses the folder next must be alone with
@@ -122,6 +128,9 @@ impl LocalStack {
         settings.insert("API_URL".to_owned(), api.url);
         settings.extend(api.settings);
         settings.extend(config.policy.map(|policy| ("DEFAULT_POLICY".to_owned(), policy)));
+        let mapping = config.mapping.map(|mapping| serde_json::to_string(&mapping)).transpose();
+        let mapping = mapping.context("write the mapping")?;
+        settings.extend(mapping.clone().map(|mapping| ("FILE_MAPPING".to_owned(), mapping)));
         settings.extend(config.settings);
         // Read here as well: a wrong one is reported before anything starts.
         let read = Settings::read(|name| settings.get(name).cloned());
@@ -138,7 +147,7 @@ impl LocalStack {
         let endpoints = serde_json::to_string(aws.endpoints()).context("write the endpoints")?;
         write(&config.state.join(ENDPOINTS), &endpoints)?;
         let ledger = Ledger::new(aws.dynamodb(), aws::TABLE.to_owned());
-        Ok(LocalStack { aws, sandbox: api.sandbox, ledger, reading, secret, _lock: lock })
+        Ok(LocalStack { aws, sandbox: api.sandbox, ledger, reading, mapping, secret, _lock: lock })
     }
 
     /// Gives the functions' key of the Batch API a new value, as a rotation does.

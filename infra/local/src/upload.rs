@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
 use moondrop_shared::drop::DropRecord;
 use moondrop_shared::event::ObjectCreated;
-use moondrop_shared::object_key::INCOMING;
+use moondrop_shared::object_key::{INCOMING, Kind, kind};
 use moondrop_shared::source::DropId;
 use sha2::{Digest, Sha256};
 use std::io::Read as _;
@@ -42,7 +42,14 @@ pub fn key_for(path: &Path, policy: Option<&str>) -> Result<String> {
     let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
         return Err(UsageError(format!("{} has no name in UTF-8", path.display())).into());
     };
-    key_below(&policy.map_or_else(|| name.to_owned(), |policy| format!("{policy}/{name}")))
+    let key =
+        key_below(&policy.map_or_else(|| name.to_owned(), |policy| format!("{policy}/{name}")))?;
+    if kind(&key) == Kind::Mapping {
+        let problem =
+            format!("{} is a mapping, not a file to evaluate: give it as --map", path.display());
+        return Err(UsageError(problem).into());
+    }
+    Ok(key)
 }
 
 /// The key of a drop by its path below `incoming/`.
@@ -51,6 +58,12 @@ pub fn key_for(path: &Path, policy: Option<&str>) -> Result<String> {
 /// `UsageError` if the local S3 could not keep its results' keys.
 pub fn key_below(path: &str) -> Result<String> {
     let key = format!("{INCOMING}{path}");
+    if kind(&key) == Kind::Ignored {
+        let problem = format!(
+            "{path}: what has a name that begins with `_` or `.` is no drop, and neither is what is in such a folder; rename it"
+        );
+        return Err(UsageError(problem).into());
+    }
     let limit = longest_drop(&key);
     if key.len() > limit {
         let (bytes, limit) = (path.len(), limit - INCOMING.len());
@@ -68,7 +81,7 @@ pub fn key_below(path: &str) -> Result<String> {
 /// # Errors
 /// `UsageError` if another file of the same name is under way; others if the file cannot be read.
 pub async fn upload(local: &LocalStack, path: &Path, key: &str, again: bool) -> Result<Uploaded> {
-    let digest = digest(path).await?;
+    let digest = with_mapping(digest(path).await?, local.mapping.as_deref());
     let before = local.aws.s3().head_object().bucket(DROPS).key(key).send().await.ok();
     if let Some(before) = before {
         let same = before.metadata().and_then(|m| m.get(SHA256)).is_some_and(|d| *d == digest);
@@ -83,7 +96,7 @@ pub async fn upload(local: &LocalStack, path: &Path, key: &str, again: bool) -> 
             (_, Some(_)) => {
                 let name = path.display();
                 let problem = format!(
-                    "another file of the name of {name} is under way here; finish it, or use another --state"
+                    "another file of the name of {name}, or it with another mapping, is under way here; finish it, or use another --state"
                 );
                 return Err(UsageError(problem).into());
             }
@@ -110,6 +123,14 @@ async fn known_drop(local: &LocalStack, key: &str) -> Result<(DropId, Option<Dro
         "the state folder is of another release: finish its files with that one, or name another folder with --state",
     )?;
     Ok((id, meta))
+}
+
+/// A file is the same only with the same mapping: with another, it is another drop.
+fn with_mapping(digest: String, mapping: Option<&str>) -> String {
+    match mapping {
+        None => digest,
+        Some(mapping) => hex::encode(Sha256::digest(format!("{digest}{mapping}"))),
+    }
 }
 
 async fn digest(path: &Path) -> Result<String> {

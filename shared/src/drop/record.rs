@@ -190,7 +190,7 @@ impl DropRecord {
             limits: terms.limits,
             on_bad_rows: terms.on_bad_rows,
             rules: Rules::NEWEST,
-            mapping: terms.mapping.map(Box::new),
+            mapping: None,
             state: DropState::Checking,
             plan: None,
             errors: Counts::new(),
@@ -328,6 +328,18 @@ pub struct DropMapping {
     pub invalid: Option<String>,
 }
 
+impl DropMapping {
+    /// The mapping in an object with this body.
+    #[must_use]
+    pub fn of(object: MappingObject, body: &[u8]) -> Self {
+        let (read, invalid) = match Mapping::read(body) {
+            Ok(mapping) => (Some(mapping), None),
+            Err(problem) => (None, Some(format!("`{}` is invalid: {problem}", object.key))),
+        };
+        DropMapping { object: Some(object), read, invalid }
+    }
+}
+
 /// The version of the object that a mapping was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappingObject {
@@ -351,6 +363,4 @@ pub struct Terms {
     pub on_bad_rows: OnBadRows,
     /// Whether `results.safe.csv` is wanted.
     pub wants_safe: bool,
-    /// How the columns are read.
-    pub mapping: Option<DropMapping>,
 }

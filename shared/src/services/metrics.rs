@@ -52,6 +52,8 @@ macro_rules! metrics {
 metrics! {
     /// Files that were checked and planned.
     DropsAccepted in Unit::Count;
+    /// Objects below `incoming/` that are no drops, since a name begins with `_` or `.`.
+    DropsIgnored in Unit::Count;
     /// Rows of accepted files that are sent.
     RowsAccepted in Unit::Count;
     /// Rows that were invalid and not sent.

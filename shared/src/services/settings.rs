@@ -1,8 +1,8 @@
 //! The settings of a deployment, read from the environment once, at cold start.
 
-use crate::drop::OnBadRows;
+use crate::csv::mapping::Mapping;
 use crate::job::SignedUrlHosts;
-use crate::plan::PartLimits;
+use crate::plan::{OnBadRows, PartLimits};
 use crate::results::{BlankLabels, OnOtherContent, OnUnreadable, Reading};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,6 +78,9 @@ pub struct Settings {
     /// `RESULTS_FORMATS`: `csv` (default), or `csv,csv-safe` for `results.safe.csv` beside
     /// `results.csv`, see [`crate::csv::safe`].
     pub safe_results: bool,
+    /// `FILE_MAPPING`: a mapping in JSON, by which the columns of every drop are read, whatever its
+    /// folder says. Default none.
+    pub mapping: Option<Mapping>,
     /// `METRICS`: `emf` (default) writes the metrics to the log at the end of an invocation, `off`
     /// does not.
     pub metrics: bool,
@@ -159,6 +162,10 @@ impl Settings {
             ["csv", "csv-safe"] | ["csv-safe", "csv"] => true,
             _ => return Err(error("RESULTS_FORMATS", "is neither csv nor csv,csv-safe")),
         };
+        let mapping = optional("FILE_MAPPING").map(|json| Mapping::read(json.as_bytes()));
+        let mapping = mapping
+            .transpose()
+            .map_err(|problem| error("FILE_MAPPING", format!("is invalid: {problem}")))?;
         let reading = Reading {
             unreadable: match optional("RESULTS_UNREADABLE") {
                 None => OnUnreadable::default(),
@@ -212,6 +219,7 @@ impl Settings {
             stalled_after: Duration::from_secs(number("STALLED_AFTER_SECONDS", 1_200, 1, 86_400)?),
             reading,
             safe_results,
+            mapping,
             metrics,
             answer_memory: (memory << 20) as usize / 2,
             rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
@@ -305,6 +313,7 @@ mod tests {
             ("UPLOADS_AT_ONCE", "65"),
             ("SIGNED_URL_HOSTS", "amazonaws.com,co.uk"),
             ("POLICY_ALIASES", "[1]"),
+            ("FILE_MAPPING", "{\"type\": \"film\"}"),
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
             ("METRICS", "yes"),

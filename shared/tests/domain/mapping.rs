@@ -164,3 +164,36 @@ fn the_words_about_rows_name_the_separator_of_the_mapping() {
         assert_eq!(errors(json, file), [says], "{file}");
     }
 }
+
+/// The names in a schema's list, as the parser gives them in a message.
+fn listed(schema: &serde_json::Value, name: &str) -> String {
+    let values = schema["properties"][name]["enum"].as_array().unwrap();
+    values
+        .iter()
+        .map(|value| format!("`{}`", value.as_str().unwrap()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[test]
+fn the_schema_has_the_fields_and_values_that_are_read() {
+    let schema = include_str!("../../moondrop.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let fields = schema["properties"].as_object().unwrap();
+    for (name, field) in fields {
+        let error = Mapping::read(format!("{{\"{name}\": \"?\"}}").as_bytes());
+        let says = error.err().unwrap_or_default();
+        match field.get("enum") {
+            Some(_) => assert_eq!(says, format!("`{name}` is none of {}", listed(&schema, name))),
+            None => assert!(!says.contains("there is no field"), "{name}: {says}"),
+        }
+    }
+    let unknown = Mapping::read(br#"{"x": 1}"#).unwrap_err();
+    let named = unknown.matches('`').count() / 2 - 1;
+    assert_eq!(named, fields.len() - 1, "all but `$schema`: {unknown}");
+    let columns = schema["properties"]["columns"]["properties"].as_object().unwrap();
+    for name in columns.keys() {
+        mapping(&format!("{{\"columns\": {{\"{name}\": \"x\"}}}}"));
+    }
+    assert_eq!(columns.len(), 3);
+}

@@ -18,13 +18,8 @@ fn record() -> Value {
         size: 1,
     };
     let limits = PartLimits::default();
-    let terms = Terms {
-        policy: None,
-        limits,
-        on_bad_rows: OnBadRows::SubmitValid,
-        wants_safe: false,
-        mapping: None,
-    };
+    let terms =
+        Terms { policy: None, limits, on_bad_rows: OnBadRows::SubmitValid, wants_safe: false };
     let now = jiff::Timestamp::UNIX_EPOCH;
     serde_json::to_value(DropRecord::new(source, now, terms, now)).unwrap()
 }

@@ -11,6 +11,7 @@ mod collect_bytes;
 mod held;
 mod held_kinds;
 mod lost_answers;
+mod mapping;
 mod not_started;
 mod poll_answers;
 mod poll_recovers;

@@ -3,6 +3,7 @@
 mod cancel;
 mod check;
 mod function;
+mod mapping;
 mod options;
 mod probe;
 mod run;

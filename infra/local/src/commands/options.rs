@@ -1,5 +1,6 @@
 //! The options of the commands, and what is wrong with them.
 
+use super::mapping::MappingOptions;
 use crate::batch_api::Quirk;
 use crate::exit::UsageError;
 use crate::local_stack::{Api, LocalStackConfig};
@@ -15,7 +16,7 @@ use url::Url;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// The CSV files, with the columns ref_id, type and content.
+    /// The CSV files, with the columns ref_id, type and content, or those that --map names.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Where the results go, in the layout of the results bucket.
@@ -33,7 +34,7 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The CSV files, with the columns ref_id, type and content.
+    /// The CSV files, with the columns ref_id, type and content, or those that --map names.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// How many rows may be evaluated per day: says how many days the files take.
@@ -132,7 +133,7 @@ pub(super) struct StackOptions {
 }
 
 /// What decides how a file is checked and planned.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct FileRules {
     /// Rows per job.
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -140,6 +141,8 @@ pub(super) struct FileRules {
     /// What to do with a file that has invalid rows.
     #[arg(long, value_name = "WHAT", default_value = "submit-valid")]
     pub(super) on_bad_rows: OnBadRows,
+    #[command(flatten)]
+    pub(super) mapping: MappingOptions,
 }
 
 /// Which API the jobs go to, and how.
@@ -208,6 +211,7 @@ impl StackOptions {
             reject_file: self.rules.on_bad_rows.rejects_file(),
             poll_every: self.api.poll_every(),
             settings: [("RESULTS_FORMATS".to_owned(), self.results_formats.clone())].into(),
+            mapping: self.rules.mapping.mapping()?,
             ..LocalStackConfig::new(state, self.api.api()?)
         })
     }

@@ -1,7 +1,10 @@
 //! The bucket for drops: reads source objects in pieces, in the version that was announced.
 
+use crate::csv::mapping::MAX_MAPPING_BYTES;
+use crate::drop::{DropMapping, MappingObject};
+use crate::object_key::mapping_key;
 use crate::source::{Source, unquoted};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
@@ -36,6 +39,32 @@ impl DropsBucket {
             body: None,
             resumes: 0,
         }
+    }
+
+    /// The mapping of a drop's folder, in one request; `None` if the folder has none.
+    ///
+    /// # Errors
+    /// If S3 does not answer, also if it refuses to.
+    pub async fn mapping(&self, source: &Source) -> Result<Option<DropMapping>> {
+        let key = mapping_key(&source.key);
+        let got = self.client.get_object().bucket(&source.bucket).key(&key).send().await;
+        let got = match got {
+            Ok(got) => got,
+            Err(e) if is_missing(&e) => return Ok(None),
+            Err(e) => return Err(anyhow::Error::new(e).context(format!("get {key} from S3"))),
+        };
+        let etag = got.e_tag().map(unquoted).context("S3 returned no ETag")?.to_owned();
+        let version_id = got.version_id().filter(|id| *id != "null").map(str::to_owned);
+        let length = got.content_length().and_then(|length| usize::try_from(length).ok());
+        let length = length.with_context(|| format!("S3 returned no length of {key}"))?;
+        // What is too long is not read: one byte too many refuses it as well.
+        let body = if length > MAX_MAPPING_BYTES {
+            vec![b' '; MAX_MAPPING_BYTES + 1].into()
+        } else {
+            got.body.collect().await.with_context(|| format!("read {key}"))?.into_bytes()
+        };
+        ensure!(body.len() >= length.min(MAX_MAPPING_BYTES), "{key} was cut short");
+        Ok(Some(DropMapping::of(MappingObject { key, version_id, etag }, &body)))
     }
 
     /// An object's ETag and size, for an event that left them out.

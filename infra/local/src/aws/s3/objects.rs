@@ -10,7 +10,7 @@ use crate::files::write_whole;
 use crate::sync::locked;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
-use moondrop_shared::object_key::{cancelled_drop, is_drop};
+use moondrop_shared::object_key::{Kind, cancelled_drop, kind};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
@@ -103,7 +103,8 @@ impl Objects {
         if bucket != DROPS || key.ends_with('/') {
             return;
         }
-        if !is_drop(key) && cancelled_drop(key).is_none() {
+        let is_read = matches!(kind(key), Kind::Drop | Kind::Mapping);
+        if !is_read && cancelled_drop(key).is_none() {
             locked(&self.0.no_drops).insert(key.to_owned());
         }
         match self.created(bucket, key, reason).await {

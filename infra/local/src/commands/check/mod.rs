@@ -21,9 +21,15 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     for path in &args.files {
         named_file(path)?;
     }
+    let mapping = args.rules.mapping.mapping()?;
     let mut files = Vec::new();
     for path in &args.files {
-        let check = FileCheck { path, rules: args.rules, daily_limit: args.daily_limit };
+        let check = FileCheck {
+            path,
+            rules: &args.rules,
+            mapping: mapping.as_ref(),
+            daily_limit: args.daily_limit,
+        };
         files.push(check.run()?);
     }
     let report = Report::new(args, files);

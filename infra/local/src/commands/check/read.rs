@@ -8,6 +8,7 @@ use crate::files::named_file;
 use anyhow::{Context, Result, ensure};
 use moondrop_shared::check::hashes::Hashes;
 use moondrop_shared::check::{Checked, Checker, Refusal, Step};
+use moondrop_shared::csv::mapping::Mapping;
 use moondrop_shared::csv::row::{Item, Kind};
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::problem::{Code, Problem};
@@ -21,7 +22,8 @@ const PIECE: usize = 1024 * 1024;
 /// The check of one file.
 pub(super) struct FileCheck<'a> {
     pub(super) path: &'a Path,
-    pub(super) rules: FileRules,
+    pub(super) rules: &'a FileRules,
+    pub(super) mapping: Option<&'a Mapping>,
     pub(super) daily_limit: Option<u64>,
 }
 
@@ -49,6 +51,7 @@ impl ValidRows {
 /// A file that is being read.
 struct Reading<'a> {
     path: &'a Path,
+    mapping: Option<&'a Mapping>,
     progress: Progress,
     /// What the checker rejects.
     errors: Errors,
@@ -57,7 +60,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads the file once or twice; a [`Refusal`] refuses it.
     fn read(&mut self, limits: PartLimits) -> Result<(Checked, ValidRows)> {
-        let mut checker = Checker::new(limits);
+        let mut checker = Checker::new(limits).mapped(self.mapping.cloned());
         loop {
             let mut valid = ValidRows::default();
             match self.pass(checker, &mut valid)? {
@@ -95,7 +98,8 @@ impl FileCheck<'_> {
         let before = named_file(self.path)?;
         let limits = PartLimits { rows: self.rules.rows_per_job, ..PartLimits::default() };
         let progress = Progress::new(&name, before.len());
-        let mut reading = Reading { path: self.path, progress, errors: Errors::default() };
+        let mut reading =
+            Reading { path: self.path, mapping: self.mapping, progress, errors: Errors::default() };
         let read = reading.read(limits);
         let after = named_file(self.path)?;
         ensure!(

@@ -9,6 +9,7 @@ use super::writers;
 use crate::local_stack::LocalStack;
 use crate::upload::{key_below, upload};
 use anyhow::{Context, Result};
+use moondrop_shared::object_key::MAPPING;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ impl<'a> Inbox<'a> {
         let now = Instant::now();
         let mut whole = self.quiet.whole(listing.files, now);
         whole.retain(|(path, _)| self.refusals.is_due(path, now));
+        // Before the files that are read by it.
+        whole.sort_by_key(|(path, _)| !path.ends_with(MAPPING));
         if whole.is_empty() {
             return Ok(false);
         }

@@ -113,6 +113,11 @@ fn not_read(key: &str) -> String {
             "s3://{DROPS}/{key} is no valid request: a drop is cancelled by an object {CONTROL}<drop>.cancel, with the drop's 32 digits"
         );
     }
+    if key.starts_with(INCOMING) {
+        return format!(
+            "s3://{DROPS}/{key} is no drop: its name, or a folder's, begins with `_` or `.`"
+        );
+    }
     format!("s3://{DROPS}/{key} is no drop: what is not below {INCOMING} is kept and not evaluated")
 }
 
