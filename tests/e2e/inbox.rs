@@ -250,6 +250,19 @@ fn an_unfinished_name_is_never_taken_and_renaming_it_is_the_safe_way() {
     assert_all_rows(&good_file(3), &up.results("posts"));
 }
 
+#[test]
+fn a_mapping_in_the_inbox_is_for_the_files_of_its_folder() {
+    let dir = TempDir::new().unwrap();
+    let up = Up::start(dir.path(), &QUICK);
+    let mapping = r#"{"columns": {"ref_id": "id", "content": "body"}, "type": "text"}"#;
+    std::fs::create_dir(up.inbox("hate")).unwrap();
+    std::fs::write(up.inbox("hate/_moondrop.json"), mapping).unwrap();
+    std::fs::write(up.inbox("hate/posts.csv"), "id,body\nx,a\n").unwrap();
+    let results = up.results("hate/posts");
+    assert!(results.starts_with(b"ref_id,type,labels,content,error,id,body\nx,text,"));
+    assert!(up.said("_moondrop.json is no drop").is_empty());
+}
+
 /// Objects below `control/` that cancel no drop.
 const NO_REQUESTS: [&str; 3] = ["control/some.cancel", "control/posts.csv", "control/a/b"];
 

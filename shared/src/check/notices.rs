@@ -51,7 +51,7 @@ notices! {
     /// Ctrl-Z as the last line.
     CtrlZ = "N_CTRL_Z", "the Ctrl-Z (U+001A) that ends the file is skipped";
     /// Excel's first line.
-    SepLine = "N_SEP_LINE", "the first line `sep=,`, by which Excel knows the separator, is skipped";
+    SepLine = "N_SEP_LINE", "the first line, Excel's `sep=`, which names the separator, is skipped";
     /// Marks at an edge.
     Marks = "N_MARKS", "byte-order marks (U+FEFF) or zero-width spaces (U+200B) stand at the edge of a column's name or a `ref_id`, or before a quote that begins a row; they are not part of it";
     /// The header once more.

@@ -34,6 +34,8 @@ pub struct Header {
     pub extra: Vec<usize>,
     /// What separates the columns.
     pub separator: Separator,
+    /// Whether the file has a mapping: a repeated header may then pass for a row.
+    pub is_mapped: bool,
     /// The rules that the file is read by.
     pub rules: Rules,
     /// Whether the file begins with a byte-order mark, which its results then have, too.
@@ -103,6 +105,7 @@ impl Header {
             content,
             extra,
             separator: separator(mapping),
+            is_mapped: mapping.is_some(),
             rules,
             has_bom,
             skip_spaces: match rules {

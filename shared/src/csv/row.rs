@@ -70,7 +70,7 @@ pub enum Skipped {
 #[inline]
 #[must_use]
 pub fn read_record<'a>(row: &Row<'a>, header: &Header, number: u64) -> Record<'a> {
-    if let KindOf::Constant(_) = header.kind {
+    if header.is_mapped {
         if header.columns == 1 && skipped(row) == Some(Skipped::CtrlZ) {
             return Record::Skipped(Skipped::CtrlZ);
         }

@@ -165,6 +165,14 @@ fn the_words_about_rows_name_the_separator_of_the_mapping() {
     }
 }
 
+#[test]
+fn a_repeated_header_is_no_row_though_its_names_could_be_a_rows_values() {
+    let json = r#"{"columns": {"ref_id": "", "type": "text", "content": "body"}}"#;
+    let come = mapped(&mapping(json), b",text,body\n1,text,a\n,text,body\n2,text,body\n");
+    assert_eq!((come.errors.len(), come.notices), (0, vec!["N_HEADER_AGAIN 1 [3]".to_owned()]));
+    assert_eq!(come.upload, "1,text,a\n2,text,body\n");
+}
+
 /// The names in a schema's list, as the parser gives them in a message.
 fn listed(schema: &serde_json::Value, name: &str) -> String {
     let values = schema["properties"][name]["enum"].as_array().unwrap();
