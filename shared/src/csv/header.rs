@@ -160,9 +160,10 @@ impl Header {
     }
 
     /// Whether a row may have the header's names, by its content alone: few rows do.
-    pub(super) fn may_be_repeated_by(&self, row: &Row<'_>) -> bool {
-        let (value, raw) = (row.value(self.content), &self.raw[self.content]);
-        trim_bytes(&value) == trim_bytes(&unquoted(raw))
+    pub(super) fn may_be_in(&self, row: &Row<'_>) -> bool {
+        let value = row.value(self.content);
+        let value = trim_bytes(&value);
+        self.raw.iter().any(|raw| trim_bytes(&unquoted(raw)) == value)
     }
 
     /// Whether a row has the header's names: a file that others were joined to has it again.
@@ -174,13 +175,12 @@ impl Header {
     }
 
     /// Whether a row has the header's names, but in another order.
-    pub(crate) fn is_reordered_by(&self, row: &Row<'_>) -> bool {
-        let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
-        let mut names: Vec<_> = self.raw.iter().map(|raw| name(&unquoted(raw))).collect();
-        // Few rows have a name for a type.
-        if row.len() != self.columns || !names.contains(&name(&row.value(self.kind))) {
+    pub(super) fn is_reordered_by(&self, row: &Row<'_>) -> bool {
+        if row.len() != self.columns || !self.may_be_in(row) {
             return false;
         }
+        let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
+        let mut names: Vec<_> = self.raw.iter().map(|raw| name(&unquoted(raw))).collect();
         let mut others: Vec<_> = (0..row.len()).map(|i| name(&row.value(i))).collect();
         names.sort_unstable();
         others.sort_unstable();

@@ -75,8 +75,11 @@ pub fn read_record<'a>(row: &Row<'a>, header: &Header, number: u64) -> Record<'a
             return Record::Skipped(Skipped::CtrlZ);
         }
         // A single field may well be a text that the header also is.
-        if header.columns > 1 && header.may_be_repeated_by(row) && header.is_repeated_by(row) {
-            return Record::Skipped(Skipped::HeaderAgain);
+        if header.columns > 1
+            && header.may_be_in(row)
+            && let Some(record) = another_header(row, header)
+        {
+            return record;
         }
     }
     if row.len() != header.columns {
@@ -86,21 +89,24 @@ pub fn read_record<'a>(row: &Row<'a>, header: &Header, number: u64) -> Record<'a
         };
     }
     match check_row(row, header, number) {
-        Err(error)
-            if error.code == Code::Type
-                && header.rules >= Rules::Two
-                && header.is_repeated_by(row) =>
-        {
-            Record::Skipped(Skipped::HeaderAgain)
-        }
-        Err(InputError { code: Code::Type, line, offset, .. })
-            if header.rules >= Rules::Two && header.is_reordered_by(row) =>
-        {
-            let message = "the header's names stand here in another order, as in files that were joined, and the rows below may follow either: put the columns of all of them in one order".to_owned();
-            Record::Unclear(InputError { code: Code::Header, line, offset, message })
+        Err(error) if error.code == Code::Type && header.rules >= Rules::Two => {
+            another_header(row, header).unwrap_or(Record::Row(Err(error)))
         }
         checked => Record::Row(checked),
     }
+}
+
+/// A record that has the header's names, if this one does.
+fn another_header<'a>(row: &Row<'_>, header: &Header) -> Option<Record<'a>> {
+    if header.is_repeated_by(row) {
+        return Some(Record::Skipped(Skipped::HeaderAgain));
+    }
+    if !header.is_reordered_by(row) {
+        return None;
+    }
+    let (code, line, offset) = (Code::Header, row.line, row.offset);
+    let message = "the header's names stand here in another order, as in files that were joined, and the rows below may follow either: put the columns of all of them in one order".to_owned();
+    Some(Record::Unclear(InputError { code, line, offset, message }))
 }
 
 /// Whether a record is a line without fields; a header has two columns or more.

@@ -110,6 +110,16 @@ fn a_file_of_one_column_keeps_a_row_that_is_as_its_header() {
 }
 
 #[test]
+fn a_second_header_in_another_order_refuses_a_mapped_file_too() {
+    let refused = errors(ID_AND_BODY, "id,body\n1,a\nbody,id\nsecret,2\n");
+    let [error] = &refused[..] else { panic!("{refused:?}") };
+    assert!(
+        error.starts_with("E_HEADER 3: the header's names stand here in another order"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_types_of_a_mapped_column_are_checked() {
     let json = r#"{"columns": {"ref_id": "id", "type": "kind", "content": "body"}}"#;
     let file = "id,kind,body\n1,text,a\n2,image_url,https://x.io/a.png\n3,video,c\nid,kind,body\n";
