@@ -47,12 +47,7 @@ impl Planner {
         if self.rows > MAX_ROWS {
             let message =
                 format!("the file has more than {MAX_ROWS} rows: drop it in several files");
-            return Err(InputError {
-                code: Code::Limit,
-                line: row.line,
-                offset: row.offset,
-                message,
-            });
+            return Err(row.error(Code::Limit, message));
         }
         let (upload, rejection) = match encoded {
             Encoded::Upload(bytes) => (bytes, 0),
@@ -70,12 +65,7 @@ impl Planner {
                 let message = format!(
                     "the file would make more than {MAX_PARTS} parts: drop it in several files"
                 );
-                return Err(InputError {
-                    code: Code::Limit,
-                    line: row.line,
-                    offset: row.offset,
-                    message,
-                });
+                return Err(row.error(Code::Limit, message));
             }
             self.parts.push(PlannedPart {
                 number: self.parts.len() as u32 + 1,

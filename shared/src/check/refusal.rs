@@ -48,11 +48,15 @@ impl Refusal {
         if total < 2 {
             return self.error.message.clone();
         }
-        let first = if total > self.errors.len() as u64 { "the first " } else { "" };
-        let listed =
-            if first.is_empty() { "them".to_owned() } else { self.errors.len().to_string() };
-        let (says, counted) = (&self.error.message, counted(&self.counts));
-        format!("{says}. In all {counted}; rejected.csv lists {first}{listed}")
+        let listed = match self.errors.len() {
+            all if all as u64 == total => "them".to_owned(),
+            some => format!("the first {some}"),
+        };
+        format!(
+            "{}. In all {}; rejected.csv lists {listed}",
+            self.error.message,
+            counted(&self.counts)
+        )
     }
 }
 

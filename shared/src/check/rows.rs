@@ -221,12 +221,7 @@ fn check_unique<'a>(
                 let message = format!(
                     "the `ref_id` stands on line {first} already; the first row with it is kept"
                 );
-                return Err(InputError {
-                    code: Code::RefId,
-                    line: row.line,
-                    offset: row.offset,
-                    message,
-                });
+                return Err(row.error(Code::RefId, message));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A scanned row and its fields.
 
+use crate::csv::error::InputError;
+use crate::problem::Code;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -73,6 +75,11 @@ impl<'a> Row<'a> {
             return Cow::Borrowed(inner);
         }
         Cow::Owned(without_escapes(inner))
+    }
+
+    /// An error at the row's beginning.
+    pub(crate) fn error(&self, code: Code, message: String) -> InputError {
+        InputError { code, line: self.line, offset: self.offset, message }
     }
 
     /// The bytes before the first field: marks that stand before its quote.

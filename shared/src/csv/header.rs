@@ -58,18 +58,12 @@ impl Header {
         rules: Rules,
         mapping: Option<&Mapping>,
     ) -> Result<Self, InputError> {
-        let error = |code, message: String| InputError {
-            code,
-            line: row.line,
-            offset: row.offset,
-            message,
-        };
-        let header = |message: String| error(Code::Header, message);
+        let header = |message: String| row.error(Code::Header, message);
         let mut raw: Vec<Vec<u8>> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
         let has_bom = take_bom(row, rules, &mut raw);
         let bytes = raw.iter().map(|f| f.len() + 1).sum::<usize>();
         if bytes > MAX_HEADER_BYTES {
-            return Err(error(
+            return Err(row.error(
                 Code::Limit,
                 advise(
                     rules,

@@ -104,9 +104,8 @@ fn another_header<'a>(row: &Row<'_>, header: &Header) -> Option<Record<'a>> {
     if !header.is_reordered_by(row) {
         return None;
     }
-    let (code, line, offset) = (Code::Header, row.line, row.offset);
     let message = "the header's names stand here in another order, as in files that were joined, and the rows below may follow either: put the columns of all of them in one order".to_owned();
-    Some(Record::Unclear(InputError { code, line, offset, message }))
+    Some(Record::Unclear(row.error(Code::Header, message)))
 }
 
 /// Whether a record is a line without fields; a header has two columns or more.
@@ -131,12 +130,7 @@ const CTRL_Z: u8 = 0x1a;
 #[must_use]
 pub fn stray_ctrl_z(row: &Row<'_>) -> InputError {
     let message = "a Ctrl-Z (U+001A), which ends a file, stands alone on the line, and rows follow: remove it";
-    InputError {
-        code: Code::Fields,
-        line: row.line,
-        offset: row.offset,
-        message: message.to_owned(),
-    }
+    row.error(Code::Fields, message.to_owned())
 }
 
 fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
@@ -146,7 +140,7 @@ fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
         }
         Rules::Two => cause::fields(row, header.columns, header.separator),
     };
-    InputError { code: Code::Fields, line: row.line, offset: row.offset, message }
+    row.error(Code::Fields, message)
 }
 
 /// Checks a row on its own.
@@ -156,8 +150,7 @@ fn fields_error(row: &Row<'_>, header: &Header) -> InputError {
 #[inline]
 fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>, InputError> {
     let rules = header.rules;
-    let error =
-        |code, message: String| InputError { code, line: row.line, offset: row.offset, message };
+    let error = |code, message| row.error(code, message);
     let ref_id = trimmed(header.ref_id.value(row, number), rules);
     if ref_id.is_empty() {
         return Err(error(Code::RefId, "`ref_id` is empty".to_owned()));

@@ -1,13 +1,13 @@
 //! A drop that is cancelled while each request on its way meets each fault.
 
-use crate::asked;
-use crate::case::{DropUnderFaults, PARTS, SETTINGS, SOURCE, run, undisturbed};
+use crate::case::{
+    DropUnderFaults, PARTS, SETTINGS, SOURCE, assert_kept, every, run, sample, undisturbed,
+};
 use moondrop_local::batch_api::JobState;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
 use moondrop_tests::crash::CrashHarness;
 use moondrop_tests::env::STACK;
-use moondrop_tests::fault_proxy::Fault;
 use moondrop_tests::rows::read;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -99,14 +99,8 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
         assert!(broken.is_empty(), "{broken:#?} {:#?}", stage.plan.steps());
         (expected, stage.plan.count())
     });
-    let all: Vec<(u64, Fault)> =
-        (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
-    let wanted = match std::env::var("MOONDROP_CRASH_CASES").as_deref() {
-        Ok("all") => all.len(),
-        _ => asked("MOONDROP_CRASH_CASES").unwrap_or(SAMPLE).min(all.len()),
-    };
-    let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
-    let ran = run(cases, &expected, [JOB_TIME; 2], async |stage, name, case, _| {
+    let all = every(requests);
+    let ran = run(sample(&all, SAMPLE), &expected, [JOB_TIME; 2], async |stage, name, case, _| {
         stage.plan.arm(&[*case]);
         Box::pin(process(stage, name)).await
     });
@@ -114,13 +108,5 @@ fn whatever_fault_any_one_request_meets_a_cancelled_drop_comes_to_its_end() {
     // What overlaps makes a few requests more or less.
     let met = ran.iter().filter(|ran| !ran.met.is_empty()).count();
     assert!(met * 100 >= ran.len() * 95, "{met} of {} cases met their fault", ran.len());
-    let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
-    if let Some(first) = failed.first() {
-        let (case, broken, steps) = (first.case, &first.broken, &first.steps);
-        panic!(
-            "{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}",
-            failed.len(),
-            ran.len()
-        );
-    }
+    assert_kept(&ran);
 }

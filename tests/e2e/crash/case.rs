@@ -1,6 +1,7 @@
 //! A drop of three parts with rows of every outcome, how it comes out undisturbed, and cases of it
 //! run side by side.
 
+use crate::asked;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::source::DropId;
 use moondrop_tests::crash::{CrashHarness, Published};
@@ -122,6 +123,34 @@ pub(crate) struct Ran<Case> {
     pub(crate) steps: Vec<String>,
     /// The faults that were met, each with its step.
     pub(crate) met: Vec<(String, Fault)>,
+}
+
+/// Every request with every fault.
+pub(crate) fn every(requests: u64) -> Vec<(u64, Fault)> {
+    (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect()
+}
+
+/// As many of the cases as `MOONDROP_CRASH_CASES` asks for, or else `default`, spread evenly over
+/// requests and faults.
+pub(crate) fn sample(all: &[(u64, Fault)], default: usize) -> Vec<(u64, Fault)> {
+    let wanted = match std::env::var("MOONDROP_CRASH_CASES").as_deref() {
+        Ok("all") => all.len(),
+        _ => asked("MOONDROP_CRASH_CASES").unwrap_or(default).min(all.len()),
+    };
+    (0..wanted).map(|i| all[i * all.len() / wanted]).collect()
+}
+
+/// Fails the test if a case broke a promise, and shows the first.
+pub(crate) fn assert_kept(ran: &[Ran<(u64, Fault)>]) {
+    let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
+    if let Some(first) = failed.first() {
+        let (case, broken, steps) = (first.case, &first.broken, &first.steps);
+        panic!(
+            "{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}",
+            failed.len(),
+            ran.len()
+        );
+    }
 }
 
 /// Runs cases side by side, on harnesses whose jobs take these times in turn: `perform` arms the plan, processes a drop of this name, and gives the

@@ -1,7 +1,6 @@
 //! Every request that a drop's way makes, with every fault it can meet.
 
-use crate::asked;
-use crate::case::{JOB_TIMES, Ran, process, run, undisturbed};
+use crate::case::{JOB_TIMES, Ran, assert_kept, every, process, run, sample, undisturbed};
 use moondrop_tests::fault_proxy::Fault;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,29 +13,15 @@ const SAMPLE: usize = 81;
 fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
     let begun = Instant::now();
     let (expected, requests) = tokio::runtime::Runtime::new().unwrap().block_on(undisturbed());
-    let all: Vec<(u64, Fault)> =
-        (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect();
-    // A sample is spread evenly over requests and faults.
-    let wanted = match std::env::var("MOONDROP_CRASH_CASES").as_deref() {
-        Ok("all") => all.len(),
-        _ => asked("MOONDROP_CRASH_CASES").unwrap_or(SAMPLE).min(all.len()),
-    };
-    let cases = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
-    let ran = run(cases, &expected, JOB_TIMES, async |stage, name, case, expected| {
-        stage.plan.arm(&[*case]);
-        process(stage, name, Some(expected)).await.1
-    });
+    let all = every(requests);
+    let ran =
+        run(sample(&all, SAMPLE), &expected, JOB_TIMES, async |stage, name, case, expected| {
+            stage.plan.arm(&[*case]);
+            process(stage, name, Some(expected)).await.1
+        });
     println!("{requests} requests, {} of {} cases, {:.0?}", ran.len(), all.len(), begun.elapsed());
     println!("{}", table(&ran));
-    let failed: Vec<_> = ran.iter().filter(|ran| !ran.broken.is_empty()).collect();
-    if let Some(first) = failed.first() {
-        let (case, broken, steps) = (first.case, &first.broken, &first.steps);
-        panic!(
-            "{} of {} cases broke a promise; the first: {case:?}\n{broken:#?}\n{steps:#?}",
-            failed.len(),
-            ran.len()
-        );
-    }
+    assert_kept(&ran);
 }
 
 /// Cases that held, of how many were run, by step and fault, in Markdown.

@@ -22,6 +22,20 @@ async fn under_way() -> (InProcess, Dropped) {
     (world, dropped)
 }
 
+/// Submits the drop, which is cancelled by another submit while the API creates the first job; gives
+/// whether the submit succeeded.
+pub(crate) async fn submit_while_cancelled(world: &InProcess, dropped: &Dropped) -> bool {
+    let (gate, other) = (Gate::default(), world.cold());
+    world.api.next(Call::Create, [Answer::faithful().behind(&gate)]);
+    let cancel = async {
+        gate.arrived().await;
+        let request = world.request_cancel(&dropped.id).await;
+        assert!(submit(&other, &[&request.message], DAY).await.is_empty());
+        gate.open();
+    };
+    tokio::join!(world.submit(dropped), cancel).0
+}
+
 /// Fails the test if the drop did not end as a cancelled one with all its rows; gives the `error`
 /// of each.
 fn errors_of(ended: &Ended, source: &[u8]) -> Vec<String> {
@@ -110,16 +124,7 @@ async fn a_drop_that_is_cancelled_while_it_is_checked_is_never_planned() {
 async fn a_job_that_is_being_created_is_not_the_parts_and_is_cancelled() {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
-    let (gate, other) = (Gate::default(), world.cold());
-    world.api.next(Call::Create, [Answer::faithful().behind(&gate)]);
-    let cancel = async {
-        gate.arrived().await;
-        let request = world.request_cancel(&dropped.id).await;
-        assert!(submit(&other, &[&request.message], DAY).await.is_empty());
-        gate.open();
-    };
-    let (submitted, ()) = tokio::join!(world.submit(&dropped), cancel);
-    assert!(submitted);
+    assert!(submit_while_cancelled(&world, &dropped).await);
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
     assert!(world.api.fed().is_empty());
     world.poll().await;

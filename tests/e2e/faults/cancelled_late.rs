@@ -1,12 +1,12 @@
 //! Cancelled drops whose jobs do not do as they are told.
 
+use crate::cancelled::submit_while_cancelled;
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{DAY, Dropped};
+use moondrop_tests::env::Dropped;
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::{InProcess, collect, submit};
-use moondrop_tests::raw_http::Gate;
+use moondrop_tests::in_process::{InProcess, collect};
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use serde_json::json;
 
@@ -30,15 +30,7 @@ async fn errors(world: &InProcess, dropped: &Dropped) -> Vec<String> {
 async fn a_running_submit_creates_no_more_jobs_for_a_cancelled_drop() {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
-    let (gate, other) = (Gate::default(), world.cold());
-    world.api.next(Call::Create, [Answer::faithful().behind(&gate)]);
-    let cancel = async {
-        gate.arrived().await;
-        let request = world.request_cancel(&dropped.id).await;
-        assert!(submit(&other, &[&request.message], DAY).await.is_empty());
-        gate.open();
-    };
-    let (_, ()) = tokio::join!(world.submit(&dropped), cancel);
+    submit_while_cancelled(&world, &dropped).await;
     assert_eq!((world.api.count(Call::Create), world.api.fed().len()), (1, 0));
     assert!(world.submit(&dropped).await, "delivered again, there is nothing left to do");
     assert_eq!(world.states(&dropped.id).await, [PartState::Failed; 6]);

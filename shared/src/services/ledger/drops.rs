@@ -18,9 +18,6 @@ impl Ledger {
     /// It claims the results' folder first: of two versions of a key that were dropped in the same
     /// second, one gets its second folder.
     pub async fn accept(&self, mut drop: DropRecord) -> Result<DropRecord> {
-        if let Some(drop) = self.drop_record(&drop.id).await? {
-            return Ok(drop);
-        }
         if !self.claim_folder(&drop).await? {
             drop.folder = drop.second_folder();
         }
