@@ -38,7 +38,7 @@ use crate::csv::header::{Header, separator};
 use crate::csv::mapping::Mapping;
 use crate::csv::row::Item;
 use crate::csv::rules::Rules;
-use crate::csv::scan::Scanner;
+use crate::csv::scan::{Rows, Scanner};
 use crate::plan::{PartLimits, PlannedPart};
 use crate::problem::Code;
 
@@ -166,12 +166,12 @@ impl Checker {
             if head.len() < HEAD_BYTES {
                 return Ok(None);
             }
-            self.read_head()?;
+            self.read_head(valid)?;
         } else {
             self.keep_text(bytes);
-            self.scanner.push(bytes);
+            take_rows(&mut self.body, self.scanner.rows(bytes), valid)?;
         }
-        self.take_rows(valid).map(|()| None)
+        Ok(None)
     }
 
     fn keep_text(&mut self, bytes: &[u8]) {
@@ -224,9 +224,8 @@ impl Checker {
         if let Some(error) = self.unreadable.take() {
             return Err(error);
         }
-        self.read_head()?;
-        self.scanner.finish();
-        self.take_rows(valid)?;
+        self.read_head(valid)?;
+        take_rows(&mut self.body, self.scanner.last_rows(&[]), valid)?;
         self.body.end()
     }
 
@@ -236,41 +235,15 @@ impl Checker {
         self.body.planner.rows
     }
 
-    fn read_head(&mut self) -> Result<(), InputError> {
+    fn read_head(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
         let Some(head) = self.head.take() else { return Ok(()) };
         let text = plain_text(&head, self.body.rules)?;
         self.scanner = Scanner::new((head.len() - text.len()) as u64, 1, true);
         self.scanner.set_rules(self.body.rules);
         self.scanner.set_separator(separator(self.body.mapping.as_ref()));
-        self.scanner.push(text);
         self.body.has_bom = text.len() < head.len();
         self.text = text[..text.len().min(TEXT_BYTES)].to_vec();
-        Ok(())
-    }
-
-    fn take_rows(&mut self, valid: &mut impl FnMut(&Item<'_>)) -> Result<(), InputError> {
-        while self.body.header.is_none() {
-            let Some(row) = self.scanner.next_row()? else { return Ok(()) };
-            self.body.first_record(&row)?;
-            if let Some(header) = &self.body.header {
-                self.scanner.set_skip_spaces(header.skip_spaces);
-            }
-        }
-        loop {
-            match self.scanner.next_row() {
-                Ok(Some(row)) => self.body.record(&row, valid)?,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    if self.scanner.keeps_rows() {
-                        self.scanner.resync();
-                    } else if error.code != Code::Encoding || !self.body.goes_on() {
-                        return Err(error);
-                    }
-                    // After bytes that are no text the scanner continues after the row.
-                    self.body.errors.refuse(error);
-                }
-            }
-        }
+        take_rows(&mut self.body, self.scanner.rows(text), valid)
     }
 
     /// The refusal, with an error after which the file cannot be read.
@@ -286,6 +259,35 @@ impl Checker {
         }
         errors.refuse(error);
         refusal(errors, notices)
+    }
+}
+
+fn take_rows(
+    body: &mut Body,
+    mut rows: Rows<'_>,
+    valid: &mut impl FnMut(&Item<'_>),
+) -> Result<(), InputError> {
+    while body.header.is_none() {
+        let Some(row) = rows.next_row()? else { return Ok(()) };
+        body.first_record(&row)?;
+        if let Some(header) = &body.header {
+            rows.set_skip_spaces(header.skip_spaces);
+        }
+    }
+    loop {
+        match rows.next_row() {
+            Ok(Some(row)) => body.record(&row, valid)?,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                if rows.keeps_rows() {
+                    rows.resync();
+                } else if error.code != Code::Encoding || !body.goes_on() {
+                    return Err(error);
+                }
+                // After bytes that are no text the scanner continues after the row.
+                body.errors.refuse(error);
+            }
+        }
     }
 }
 

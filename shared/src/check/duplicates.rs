@@ -18,6 +18,7 @@ pub struct RefIdHashes(Hashes);
 
 impl RefIdHashes {
     /// Adds a `ref_id`.
+    #[inline]
     pub fn add(&mut self, ref_id: &[u8]) {
         self.0.add(ref_id);
     }
@@ -32,16 +33,10 @@ impl RefIdHashes {
     /// [`MAX_DUPLICATED_REF_IDS`].
     #[must_use]
     pub fn candidates(&self) -> Option<Candidates> {
-        let mut candidates = Vec::new();
-        for hashes in self.0.sorted() {
-            for pair in hashes.windows(2) {
-                if pair[0] == pair[1] && candidates.last() != Some(&pair[0]) {
-                    candidates.push(pair[0]);
-                }
-            }
-            if candidates.len() > MAX_DUPLICATED_REF_IDS {
-                return None;
-            }
+        let repeated = self.0.occurrences().map(|(hash, _)| hash);
+        let candidates: Vec<u64> = repeated.take(MAX_DUPLICATED_REF_IDS + 1).collect();
+        if candidates.len() > MAX_DUPLICATED_REF_IDS {
+            return None;
         }
         Some(Candidates { hashes: candidates })
     }

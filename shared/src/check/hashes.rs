@@ -6,8 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 const BUCKETS: usize = 256;
 /// Hashes in a block: 4 KiB, so that almost empty buckets take a megabyte in all.
 const BLOCK: usize = 512;
+/// How many hashes wait to be put into their buckets: 4 KiB.
+const STAGED: usize = 512;
 
 /// The 64-bit hash of a value.
+#[inline]
 pub(super) fn hash(value: &[u8]) -> u64 {
     xxh3_64(value)
 }
@@ -23,26 +26,39 @@ pub(super) fn hash(value: &[u8]) -> u64 {
 /// ```
 #[derive(Debug)]
 pub struct Hashes {
+    /// The last ones, which go into their buckets together: their places in memory are far apart,
+    /// and a processor can wait for several of them at once.
+    staged: Vec<u64>,
     buckets: Vec<Vec<Vec<u64>>>,
 }
 
 impl Default for Hashes {
     fn default() -> Self {
-        Hashes { buckets: vec![Vec::new(); BUCKETS] }
+        Hashes { staged: Vec::with_capacity(STAGED), buckets: vec![Vec::new(); BUCKETS] }
     }
 }
 
 impl Hashes {
     /// Adds a value.
+    #[inline]
     pub fn add(&mut self, value: &[u8]) {
-        let hash = hash(value);
-        let bucket = &mut self.buckets[(hash >> 56) as usize];
-        match bucket.last_mut() {
-            Some(block) if block.len() < BLOCK => block.push(hash),
-            _ => {
-                let mut block = Vec::with_capacity(BLOCK);
-                block.push(hash);
-                bucket.push(block);
+        self.staged.push(hash(value));
+        if self.staged.len() == STAGED {
+            self.sort_in();
+        }
+    }
+
+    #[inline(never)]
+    fn sort_in(&mut self) {
+        for hash in self.staged.drain(..) {
+            let bucket = &mut self.buckets[bucket_of(hash)];
+            match bucket.last_mut() {
+                Some(block) if block.len() < BLOCK => block.push(hash),
+                _ => {
+                    let mut block = Vec::with_capacity(BLOCK);
+                    block.push(hash);
+                    bucket.push(block);
+                }
             }
         }
     }
@@ -51,22 +67,76 @@ impl Hashes {
     /// hash by chance only: among 100 million values the odds are 1 in 3,700.
     #[must_use]
     pub fn repeated(&self) -> u64 {
-        self.sorted()
-            .map(|hashes| hashes.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64)
-            .sum()
+        self.occurrences().map(|(_, count)| count - 1).sum()
+    }
+
+    /// The hashes that were added more than once, sorted, each with how often.
+    pub(super) fn occurrences(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut seen = Seen::default();
+        (0..BUCKETS).flat_map(move |bucket| seen.repeated(|| self.bucket(bucket)))
     }
 
     /// All hashes, in no order.
     pub(super) fn all(&self) -> impl Iterator<Item = u64> + '_ {
-        self.buckets.iter().flatten().flatten().copied()
+        (0..BUCKETS).flat_map(|bucket| self.bucket(bucket))
     }
 
-    /// All hashes in their order, a bucket of them at a time.
-    pub(super) fn sorted(&self) -> impl Iterator<Item = Vec<u64>> + '_ {
-        self.buckets.iter().map(|bucket| {
-            let mut hashes = bucket.concat();
-            hashes.sort_unstable();
-            hashes
-        })
+    fn bucket(&self, bucket: usize) -> impl Iterator<Item = u64> + '_ {
+        let staged = self.staged.iter().copied().filter(move |hash| bucket_of(*hash) == bucket);
+        self.buckets[bucket].iter().flatten().copied().chain(staged)
+    }
+}
+
+fn bucket_of(hash: u64) -> usize {
+    (hash >> 56) as usize
+}
+
+/// One bit for many hashes: which of them have been seen.
+#[derive(Debug, Default)]
+struct Seen {
+    bits: Vec<u64>,
+}
+
+impl Seen {
+    /// The hashes of a bucket that occur more than once, sorted, each with how often. Most do not,
+    /// and most of those have a bit of their own: only the few others are sorted.
+    fn repeated<I: Iterator<Item = u64>>(&mut self, bucket: impl Fn() -> I) -> Vec<(u64, u64)> {
+        let words = bucket().count().next_power_of_two();
+        self.clear(words);
+        let again: Vec<u64> = bucket().filter(|hash| self.insert(*hash)).collect();
+        if again.is_empty() {
+            return Vec::new();
+        }
+        self.clear(words);
+        again.iter().for_each(|hash| {
+            self.insert(*hash);
+        });
+        let mut few: Vec<u64> = bucket().filter(|hash| self.has(*hash)).collect();
+        few.sort_unstable();
+        let groups = few.chunk_by(|a, b| a == b).filter(|group| group.len() > 1);
+        groups.map(|group| (group[0], group.len() as u64)).collect()
+    }
+
+    fn clear(&mut self, words: usize) {
+        self.bits.clear();
+        self.bits.resize(words, 0);
+    }
+
+    /// Whether its bit was set before.
+    fn insert(&mut self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        let was_set = self.bits[word] & bit != 0;
+        self.bits[word] |= bit;
+        was_set
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        self.bits[word] & bit != 0
+    }
+
+    fn place(&self, hash: u64) -> (usize, u64) {
+        // A power of two: the hash's lowest bits choose the word.
+        ((hash >> 6) as usize & (self.bits.len() - 1), 1 << (hash & 63))
     }
 }

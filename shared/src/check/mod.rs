@@ -33,7 +33,7 @@ mod tests {
             let mut seen = Vec::new();
             let mut see = |item: &crate::csv::row::Item<'_>| {
                 let ref_id = String::from_utf8_lossy(&item.ref_id).into_owned();
-                seen.push((ref_id, item.kind.as_str(), item.content.len()));
+                seen.push((ref_id, item.kind.as_str(), item.content.bytes().len()));
             };
             for bytes in file.chunks(7) {
                 checker.push_each(bytes, &mut see).unwrap();

@@ -141,14 +141,13 @@ impl Body {
             self.notices.row(row, header);
         }
         let verdict = checked.and_then(|item| check_unique(&mut self.pass, row, item));
-        self.encoded.clear();
         match verdict {
             Ok(item) => {
                 valid(&item);
-                item.write_upload(&mut self.encoded);
-                self.planner.add(row, Encoded::Upload(self.encoded.len() as u64))
+                self.planner.add(row, Encoded::Upload(item.upload_len() as u64))
             }
             Err(error) => {
+                self.encoded.clear();
                 write_rejection(&mut self.encoded, &error, &header.ref_id.value(row, number));
                 self.errors.reject(&error);
                 if matches!(self.pass, Pass::Second(_)) {

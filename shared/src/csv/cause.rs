@@ -1,9 +1,9 @@
 //! Why a row cannot be read: the cause and what to do, rather than the byte where the scanner
 //! noticed. Nothing here is reached by a well-formed row.
 
-use super::fields::{Field, Row};
+use super::fields::Row;
 use super::separator::Separator;
-use super::text::{code_point, is_invisible};
+use super::text::{code_point, first_char, is_invisible};
 
 /// How many bytes after the error a cause may depend on: the scanner waits for them, so that the
 /// words do not hang on how the bytes came in.
@@ -58,8 +58,8 @@ pub(super) struct Refused<'a> {
     pub(super) at: usize,
     /// The row's line.
     pub(super) line: u64,
-    /// The field that is read there.
-    pub(super) field: Field,
+    /// Where the field begins that is read there.
+    pub(super) field: usize,
     /// What separates the fields.
     pub(super) separator: Separator,
 }
@@ -77,7 +77,7 @@ impl Refused<'_> {
     }
 
     fn stray_quote(&self) -> Cause {
-        let before = &self.row[self.field.start..self.at];
+        let before = &self.row[self.field..self.at];
         if let Some(cause) = self.backslash(self.at + 1) {
             return cause;
         }
@@ -112,13 +112,13 @@ impl Refused<'_> {
             Some(c) if is_unseen(c) => format!("the invisible character {}", code_point(c)),
             _ => "text".to_owned(),
         };
-        let lines = newlines(&self.row[self.field.start..self.at]);
+        let lines = newlines(&self.row[self.field..self.at]);
         if lines > 0 {
             let closed = self.line + newlines(&self.row[..self.at]);
             let message = format!(
                 "a quote is opened here, and the next quote is on line {closed}, where {follows} follows it: close the quote where its field ends, and {TWO_QUOTES}"
             );
-            return Cause::new(self.field.start, message);
+            return Cause::new(self.field, message);
         }
         let message = match next {
             Some(' ' | '\t') => format!("{follows} stands after a closing quote: remove it"),
@@ -135,9 +135,9 @@ impl Refused<'_> {
     }
 
     fn never_closed(&self) -> Cause {
-        let opened = &self.row[self.field.start..];
+        let opened = &self.row[self.field..];
         let line_end = memchr::memchr(b'\n', opened).unwrap_or(opened.len());
-        self.backslash(self.field.start + line_end).unwrap_or_else(|| Cause::new(self.field.start, "a quote is opened here and never closed: close it where its field ends, or write the file again if it is cut short"))
+        self.backslash(self.field + line_end).unwrap_or_else(|| Cause::new(self.field, "a quote is opened here and never closed: close it where its field ends, or write the file again if it is cut short"))
     }
 
     fn bare_return(&self) -> Cause {
@@ -159,7 +159,7 @@ impl Refused<'_> {
     /// before the last quote up to `end`.
     fn backslash(&self, end: usize) -> Option<Cause> {
         let row = &self.row[..end.min(self.row.len())];
-        let (first, start) = (memchr::memmem::find(row, b"\\\"")?, self.field.start);
+        let (first, start) = (memchr::memmem::find(row, b"\\\"")?, self.field);
         let is_near = newlines(&row[first.min(start)..first.max(start)]) == 0;
         let at = if is_near { first } else { row.strip_suffix(b"\\\"")?.len() };
         let message =
@@ -248,14 +248,4 @@ fn is_unseen(c: char) -> bool {
 
 fn unseen(text: &str) -> &'static str {
     if text.contains('\t') { "a tab" } else { "a space" }
-}
-
-/// The character that `bytes` begin with; `None` if they are not UTF-8.
-fn first_char(bytes: &[u8]) -> Option<char> {
-    let bytes = &bytes[..bytes.len().min(LOOKAHEAD)];
-    let valid = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-    };
-    valid.chars().next()
 }

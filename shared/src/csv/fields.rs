@@ -1,17 +1,28 @@
 //! A scanned row and its fields.
 
+use super::separator::Separator;
+use super::value::Value;
 use crate::csv::error::InputError;
 use crate::problem::Code;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A field's range in its row, in bytes from the row's start, quotes included.
+/// A field's place in its row, in bytes from the row's start, quotes included. A row has less than
+/// 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) quoted: bool,
-    pub(super) escaped: bool,
+    start: u32,
+    end: u32,
+}
+
+impl Field {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Field { start: start as u32, end: end as u32 }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// A row of the file, borrowed from the scanner.
@@ -28,6 +39,7 @@ pub struct Row<'a> {
     pub(super) newlines: u64,
     pub(super) bytes: &'a [u8],
     pub(super) fields: &'a [Field],
+    pub(super) separator: Separator,
 }
 
 impl<'a> Row<'a> {
@@ -47,7 +59,8 @@ impl<'a> Row<'a> {
     /// not skip spaces finds none.
     #[must_use]
     pub fn spaced_fields(&self) -> usize {
-        self.fields.windows(2).filter(|pair| pair[1].start > pair[0].end + 1).count()
+        let is_spaced = |pair: &&[Field]| pair[1].start > pair[0].end + 1;
+        self.fields.windows(2).filter(is_spaced).count()
     }
 
     /// Whether a line end follows it; the last row of a file may have none.
@@ -57,24 +70,25 @@ impl<'a> Row<'a> {
     }
 
     /// The field as it is in the file, with its quotes; empty if there is no such field.
+    #[inline]
     #[must_use]
     pub fn raw(&self, index: usize) -> &'a [u8] {
-        self.fields.get(index).map_or(&[], |f| &self.bytes[f.start..f.end])
+        self.fields.get(index).map_or(&[], |field| &self.bytes[field.range()])
+    }
+
+    /// The field's value as the file writes it; empty if there is no such field.
+    #[inline]
+    #[must_use]
+    pub fn field(&self, index: usize) -> Value<'a> {
+        Value::separated(self.raw(index), self.separator)
     }
 
     /// The field's value: without the quotes around it, and with `""` read as `"`; empty if there
     /// is no such field.
+    #[inline]
     #[must_use]
     pub fn value(&self, index: usize) -> Cow<'a, [u8]> {
-        let Some(f) = self.fields.get(index) else { return Cow::Borrowed(&[]) };
-        if !f.quoted {
-            return Cow::Borrowed(&self.bytes[f.start..f.end]);
-        }
-        let inner = &self.bytes[f.start + 1..f.end - 1];
-        if !f.escaped {
-            return Cow::Borrowed(inner);
-        }
-        Cow::Owned(without_escapes(inner))
+        self.field(index).bytes()
     }
 
     /// An error at the row's beginning.
@@ -84,7 +98,7 @@ impl<'a> Row<'a> {
 
     /// The bytes before the first field: marks that stand before its quote.
     pub(crate) fn mark(&self) -> &'a [u8] {
-        &self.bytes[..self.fields.first().map_or(0, |f| f.start)]
+        &self.bytes[..self.fields.first().map_or(0, |field| field.range().start)]
     }
 
     /// Whether a field is in quotes and has a newline in it.
@@ -94,12 +108,12 @@ impl<'a> Row<'a> {
 
     /// Whether a field is in quotes.
     pub(crate) fn is_quoted(&self, index: usize) -> bool {
-        self.fields.get(index).is_some_and(|f| f.quoted)
+        self.raw(index).first() == Some(&b'"')
     }
 
     /// The whole lines of the row that a field stands on, and the field's place in them.
     pub(crate) fn lines_of(&self, index: usize) -> (&'a [u8], Range<usize>) {
-        let (start, end) = self.fields.get(index).map_or((0, 0), |f| (f.start, f.end));
+        let Range { start, end } = self.fields.get(index).map_or(0..0, |field| field.range());
         let first = memchr::memrchr(b'\n', &self.bytes[..start]).map_or(0, |at| at + 1);
         let last =
             memchr::memchr(b'\n', &self.bytes[end..]).map_or(self.bytes.len(), |at| end + at);
@@ -108,27 +122,7 @@ impl<'a> Row<'a> {
 
     /// The line where a field begins.
     pub(crate) fn line_of(&self, index: usize) -> u64 {
-        let start = self.fields.get(index).map_or(0, |f| f.start);
+        let start = self.fields.get(index).map_or(0, |field| field.range().start);
         self.line + memchr::memchr_iter(b'\n', &self.bytes[..start]).count() as u64
     }
-}
-
-/// The value of a field as it is in a file, with its quotes.
-pub(super) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
-    match raw {
-        [b'"', inner @ .., b'"'] => Cow::Owned(without_escapes(inner)),
-        plain => Cow::Borrowed(plain),
-    }
-}
-
-fn without_escapes(inner: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(quote) = memchr::memchr(b'"', rest) {
-        value.extend_from_slice(&rest[..=quote]);
-        // Inside a quoted field quotes come in pairs; a single one would have ended the field.
-        rest = rest.get(quote + 2..).unwrap_or_default();
-    }
-    value.extend_from_slice(rest);
-    value
 }

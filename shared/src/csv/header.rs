@@ -1,11 +1,12 @@
 //! The header of a file, and where its columns are.
 
 use super::columns::{Columns, advise};
-use super::fields::{Row, unquoted};
+use super::fields::Row;
 use super::mapping::Mapping;
 use super::scan::Scanner;
 use super::separator::Separator;
 use super::text::{has_edge_mark, trim, trim_bytes};
+use super::value::Value;
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::problem::Code;
@@ -130,12 +131,10 @@ impl Header {
         let mut scanner = Scanner::new(0, 1, true);
         scanner.set_rules(rules);
         scanner.set_separator(separator(mapping));
-        scanner.push(line.as_bytes());
-        scanner.finish();
-        let Some(row) = scanner.next_row()? else {
-            return Err(InputError::of_file(Code::Empty, "the file has no header"));
-        };
-        Header::read(&row, rules, mapping)
+        match scanner.last_rows(line.as_bytes()).next_row()? {
+            Some(row) => Header::read(&row, rules, mapping),
+            None => Err(InputError::of_file(Code::Empty, "the file has no header")),
+        }
     }
 
     /// The header as one line without its newline, for the drop's record.
@@ -150,21 +149,22 @@ impl Header {
 
     /// Whether a name has a byte-order mark or a zero-width space at an edge.
     pub(crate) fn has_marked_name(&self) -> bool {
-        self.raw.iter().any(|raw| has_edge_mark(&String::from_utf8_lossy(&unquoted(raw))))
+        self.raw.iter().any(|raw| has_edge_mark(&String::from_utf8_lossy(&Value::of(raw).bytes())))
     }
 
     /// Whether a row may have the header's names, by its content alone: few rows do.
     pub(super) fn may_be_in(&self, row: &Row<'_>) -> bool {
         let value = row.value(self.content);
         let value = trim_bytes(&value);
-        self.raw.iter().any(|raw| trim_bytes(&unquoted(raw)) == value)
+        self.raw.iter().any(|raw| trim_bytes(&Value::of(raw).bytes()) == value)
     }
 
     /// Whether a row has the header's names: a file that others were joined to has it again.
     #[must_use]
     pub fn is_repeated_by(&self, row: &Row<'_>) -> bool {
         let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
-        let same = |(i, raw): (usize, &Vec<u8>)| name(&row.value(i)) == name(&unquoted(raw));
+        let same =
+            |(i, raw): (usize, &Vec<u8>)| name(&row.value(i)) == name(&Value::of(raw).bytes());
         row.len() == self.columns && self.raw.iter().enumerate().all(same)
     }
 
@@ -174,7 +174,7 @@ impl Header {
             return false;
         }
         let name = |value: &[u8]| trim(&String::from_utf8_lossy(value)).to_owned();
-        let mut names: Vec<_> = self.raw.iter().map(|raw| name(&unquoted(raw))).collect();
+        let mut names: Vec<_> = self.raw.iter().map(|raw| name(&Value::of(raw).bytes())).collect();
         let mut others: Vec<_> = (0..row.len()).map(|i| name(&row.value(i))).collect();
         names.sort_unstable();
         others.sort_unstable();

@@ -17,6 +17,7 @@ pub mod safe;
 pub mod scan;
 pub mod separator;
 pub mod text;
+pub mod value;
 pub mod write;
 
 pub use fields::Row;

@@ -1,6 +1,8 @@
 //! The rules for a row: what it needs to be evaluated.
 
-use super::text::{is_mark, trim_bytes};
+use super::text::{is_blank, is_mark, trim_bytes};
+use super::value::Value;
+use super::write::{field_len, write_field};
 use super::{cause, fields::Row, image_url};
 use crate::csv::error::InputError;
 use crate::csv::header::{Header, KindOf};
@@ -23,18 +25,25 @@ pub struct Item<'a> {
     /// Text or image.
     pub kind: Kind,
     /// The text or the URL.
-    pub content: Cow<'a, [u8]>,
+    pub content: Value<'a>,
 }
 
 impl Item<'_> {
     /// Appends the row as it is uploaded: `ref_id,type,content` and a newline.
     pub fn write_upload(&self, out: &mut Vec<u8>) {
-        super::write::write_field(out, &self.ref_id);
+        write_field(out, &self.ref_id);
         out.push(b',');
         out.extend_from_slice(self.kind.as_str().as_bytes());
         out.push(b',');
-        super::write::write_field(out, &self.content);
+        self.content.write(out);
         out.push(b'\n');
+    }
+
+    /// How many bytes [`Item::write_upload`] appends.
+    #[inline]
+    #[must_use]
+    pub fn upload_len(&self) -> usize {
+        field_len(&self.ref_id) + self.kind.as_str().len() + self.content.written_len() + 3
     }
 }
 
@@ -169,8 +178,8 @@ fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>
     let Some(kind) = kind else {
         return Err(error(Code::Type, "`type` is neither `text` nor `image_url`".to_owned()));
     };
-    let mut content = row.value(header.content);
-    if std::str::from_utf8(&content).is_ok_and(|text| text.trim().is_empty()) {
+    let mut content = row.field(header.content);
+    if is_blank(content.text()) {
         return Err(error(
             Code::Content,
             "`content` is empty: there is nothing to evaluate".to_owned(),
@@ -178,10 +187,10 @@ fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>
     }
     if kind == Kind::ImageUrl {
         let checked = match rules {
-            Rules::One => image_url::first_rules(&content),
+            Rules::One => image_url::first_rules(&content.bytes()),
             Rules::Two => {
-                content = trimmed(content, rules);
-                image_url::check(&content)
+                content = content.trimmed(rules);
+                image_url::check(&content.bytes())
             }
         };
         checked.map_err(|message| {

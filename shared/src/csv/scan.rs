@@ -5,372 +5,207 @@
 //! carriage return as the end of a row. This scanner refuses each of these. It records where every
 //! row and field begins, so that a row can be located, fetched again and copied byte for byte.
 //!
-//! [`Scanner::push`] takes pieces of any size. The scanner holds at most one unfinished row, and
-//! reads a byte twice only after [`Scanner::resync`].
+//! Blocks of any size come in, and their rows are borrowed from them:
+//!
+//! ```text
+//!   block ──► index: where fields end, 64 bytes at a time, ── rows that are plainly regular ──► row
+//!     │       and whether whole lines are text (UTF-8)                                           ▲
+//!     │                                                                                          │
+//!     ├─────► machine, byte by byte: all other rows ─────────────────────────────────────────────┤
+//!     └─────► carry: the row that a block cuts, copied, until the next block completes it ───────┘
+//! ```
+//!
+//! The scanner copies at most one unfinished row, and reads a byte twice only there and after
+//! [`Rows::resync`].
 
 mod errors;
+mod index;
+mod machine;
 
-use super::cause::Wrong;
-use super::fields::{Field, Row};
-use super::text::marks_before_quote;
+use super::fields::Row;
 use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::csv::separator::Separator;
+use index::Index;
+use machine::{Found, Machine};
 
-/// The longest row, in bytes, newlines included: 16 MiB, half of what a part holds by default. It
-/// bounds memory for any file. Our limit, not the API's.
-pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+pub use machine::{MAX_FIELDS, MAX_ROW_BYTES};
 
-/// The most fields of a row: the longest header has no room for more, and each field takes memory.
-pub const MAX_FIELDS: usize = 64 * 1024;
+/// The most bytes of a block that are first added to an unfinished row: most rows end in them.
+const FIRST_FEED: usize = 4 * 1024;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    RowStart,
-    FieldStart,
-    Unquoted,
-    Quoted,
-    /// The last byte was a quote inside a quoted field: the end of the field, or the first of two.
-    QuoteSeen,
-    /// Skips the rest of the line; see [`Scanner::resync`].
-    SkipLine,
-}
-
-enum Step {
-    Row { end: usize, next: usize },
-    NeedMore,
-}
-
-/// A push scanner for strict CSV; see the module's documentation.
+/// A scanner for strict CSV that comes in blocks; see the module's documentation.
 ///
 /// ```
 /// use moondrop_shared::csv::scan::Scanner;
 /// use moondrop_shared::problem::Code;
 ///
 /// let mut scanner = Scanner::new(0, 1, false);
-/// scanner.push(b"ref_id,content\n1,\"two\nlines\"\n2,a\"b\n");
-/// scanner.finish();
-/// assert_eq!(scanner.next_row()?.map(|header| header.len()), Some(2));
-/// let row = scanner.next_row()?.ok_or("a row is missing")?;
+/// let mut rows = scanner.rows(b"ref_id,content\n1,\"two\nlines\"\n2,a\"b\n");
+/// assert_eq!(rows.next_row()?.map(|header| header.len()), Some(2));
+/// let row = rows.next_row()?.ok_or("a row is missing")?;
 /// assert_eq!((row.line, row.offset, &*row.value(1)), (2, 15, b"two\nlines".as_slice()));
 /// // A quote inside an unquoted field, on line 4.
-/// let error = scanner.next_row().err().ok_or("the quote is accepted")?;
+/// let error = rows.next_row().err().ok_or("the quote is accepted")?;
 /// assert_eq!((error.code, error.line), (Code::Quote, 4));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Scanner {
-    buffer: Vec<u8>,
-    /// File offset of `buffer[0]`.
-    base: u64,
-    /// Where the current row begins in `buffer`.
-    start: usize,
-    /// The next byte to read.
-    position: usize,
-    line: u64,
-    state: State,
-    fields: Vec<Field>,
-    field: Field,
-    rules: Rules,
-    separator: Separator,
-    skip_spaces: bool,
-    saw_spaces: bool,
-    finished: bool,
-    /// See [`Scanner::keeps_rows`].
-    keeps_rows: bool,
-    max_row: usize,
-    /// Where the last returned or refused row begins in `buffer`, and its line.
-    last: (usize, u64),
+    machine: Machine,
+    index: Index,
+    /// The bytes of an unfinished row.
+    carry: Vec<u8>,
 }
-
-const NO_FIELD: Field = Field { start: 0, end: 0, quoted: false, escaped: false };
 
 impl Scanner {
     /// A scanner for bytes that begin at `offset` of the file, on line `line`. With `skip_spaces`,
     /// spaces and tabs after a comma are not part of the field, also before a quote.
     #[must_use]
     pub fn new(offset: u64, line: u64, skip_spaces: bool) -> Self {
-        Scanner {
-            buffer: Vec::new(),
-            base: offset,
-            start: 0,
-            position: 0,
-            line,
-            state: State::RowStart,
-            fields: Vec::new(),
-            field: NO_FIELD,
-            rules: Rules::One,
-            separator: Separator::Comma,
-            skip_spaces,
-            saw_spaces: false,
-            finished: false,
-            keeps_rows: false,
-            max_row: MAX_ROW_BYTES,
-            last: (0, line),
-        }
+        let machine = Machine::new(offset, line, skip_spaces);
+        Scanner { machine, index: Index::default(), carry: Vec::new() }
     }
 
     /// Sets the rules of the file, instead of [`Rules::One`], by which the API's results are read.
     pub fn set_rules(&mut self, rules: Rules) {
-        self.rules = rules;
+        self.machine.rules = rules;
     }
 
     /// Sets what separates the fields, instead of commas.
     pub fn set_separator(&mut self, separator: Separator) {
-        self.separator = separator;
+        self.machine.separator = separator;
+    }
+
+    /// Sets how many bytes a row may have, instead of [`MAX_ROW_BYTES`]; at most 4 GiB.
+    pub fn set_row_limit(&mut self, bytes: usize) {
+        // Where a field is in its row has 32 bits.
+        self.machine.max_row = bytes.min(u32::MAX as usize - 1);
+    }
+
+    /// Takes the next bytes of the file; its rows are those that end in them. Take all of them, up
+    /// to `None`, before the next bytes.
+    pub fn rows<'a>(&'a mut self, block: &'a [u8]) -> Rows<'a> {
+        self.index.clear();
+        let carried = self.carry.len();
+        Rows { carried, scanner: self, block, fed: 0 }
+    }
+
+    /// Takes the last bytes of the file: what stands after their last line end is a row, too.
+    pub fn last_rows<'a>(&'a mut self, block: &'a [u8]) -> Rows<'a> {
+        self.machine.finished = true;
+        self.rows(block)
+    }
+}
+
+/// The rows that end in a block.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    scanner: &'a mut Scanner,
+    block: &'a [u8],
+    /// How many bytes were carried from earlier blocks.
+    carried: usize,
+    /// How many bytes of the block were added to them.
+    fed: usize,
+}
+
+impl Rows<'_> {
+    /// The next whole row, or `None` if more bytes are needed (after [`Scanner::last_rows`]: if there
+    /// is none).
+    ///
+    /// # Errors
+    /// If the row is malformed. After `E_ENCODING` the scanner continues after the row, whose end
+    /// is known. After any other error only [`Rows::resync`] lets it continue.
+    #[inline]
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
+        let found = if self.scanner.carry.is_empty() { self.of_block()? } else { self.of_carry()? };
+        let Some(Found { start, line, row }) = found else { return Ok(None) };
+        let Scanner { machine, carry, .. } = &*self.scanner;
+        let buffer = if carry.is_empty() { self.block } else { carry };
+        Ok(Some(Row {
+            line,
+            offset: machine.base + start as u64,
+            end: machine.base + row.next as u64,
+            newlines: row.newlines,
+            bytes: &buffer[start..row.end],
+            fields: &machine.fields,
+            separator: machine.separator,
+        }))
+    }
+
+    /// A row that is whole in the block.
+    #[inline]
+    fn of_block(&mut self) -> Result<Option<Found>, InputError> {
+        let Scanner { machine, index, carry } = &mut *self.scanner;
+        if let Some(row) = index.next_row(machine, self.block) {
+            return machine.take(self.block, row).map(Some);
+        }
+        let found = machine.next_row(self.block)?;
+        if found.is_none() {
+            carry.extend_from_slice(&self.block[machine.start..]);
+            machine.rebase(machine.start);
+            index.clear();
+            (self.block, self.carried, self.fed) = (&[], carry.len(), 0);
+        }
+        Ok(found)
+    }
+
+    /// A row that began before the block; after it, one of the block.
+    #[cold]
+    fn of_carry(&mut self) -> Result<Option<Found>, InputError> {
+        let Scanner { machine, index, carry } = &mut *self.scanner;
+        while machine.start < self.carried {
+            let found = machine.next_row(carry)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            if self.fed == self.block.len() {
+                carry.drain(..machine.start);
+                machine.rebase(machine.start);
+                (self.block, self.carried, self.fed) = (&[], carry.len(), 0);
+                return Ok(None);
+            }
+            let more = self.fed.max(FIRST_FEED).min(self.block.len() - self.fed);
+            carry.extend_from_slice(&self.block[self.fed..self.fed + more]);
+            self.fed += more;
+        }
+        machine.rebase(self.carried);
+        carry.clear();
+        index.clear();
+        self.of_block()
     }
 
     /// Sets whether spaces after a comma are skipped, from the next row on.
     pub fn set_skip_spaces(&mut self, skip: bool) {
-        self.skip_spaces = skip;
-    }
-
-    /// Sets how many bytes a row may have, instead of [`MAX_ROW_BYTES`].
-    pub fn set_row_limit(&mut self, bytes: usize) {
-        self.max_row = bytes;
-    }
-
-    /// Whether the current row has more bytes than a row may have: then [`Scanner::next_row`]
-    /// refused it for that.
-    #[must_use]
-    pub fn row_is_too_long(&self) -> bool {
-        self.position - self.start > self.max_row
-    }
-
-    /// Whether the last refused row ends with its line all the same, by the second rules: a quote
-    /// stands within plain text. Then [`Scanner::resync`] loses no other row.
-    #[must_use]
-    pub fn keeps_rows(&self) -> bool {
-        self.keeps_rows
-    }
-
-    /// Continues after the line on which the last returned or refused row began. Call it before the
-    /// next push.
-    ///
-    /// However often it is called, no byte is read more than twice: of a row of several lines, the
-    /// last line has an odd number of quotes and the lines between have an even number, so each of
-    /// those is a row of its own when it is read again.
-    pub fn resync(&mut self) {
-        let (row, line) = self.last;
-        (self.start, self.position, self.line, self.state) = (row, row, line, State::SkipLine);
-        self.keeps_rows = false;
+        self.scanner.machine.skip_spaces = skip;
     }
 
     /// Whether a space after a comma has been skipped so far.
     #[must_use]
     pub fn saw_spaces(&self) -> bool {
-        self.saw_spaces
+        self.scanner.machine.saw_spaces
     }
 
-    /// Adds the next bytes of the file. Take all rows with [`Scanner::next_row`] before the next
-    /// push, so that at most one unfinished row is kept.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.base += self.start as u64;
-            self.position -= self.start;
-            self.last.0 = self.last.0.saturating_sub(self.start);
-            self.start = 0;
-        }
-        self.buffer.extend_from_slice(bytes);
+    /// Whether the current row has more bytes than a row may have: then [`Rows::next_row`] refused
+    /// it for that.
+    #[must_use]
+    pub fn row_is_too_long(&self) -> bool {
+        self.scanner.machine.row_is_too_long()
     }
 
-    /// Ends the file: the bytes that are left are the last row.
-    pub fn finish(&mut self) {
-        self.finished = true;
+    /// Whether the last refused row ends with its line all the same, by the second rules: a quote
+    /// stands within plain text. Then [`Rows::resync`] loses no other row.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        self.scanner.machine.keeps_rows
     }
 
-    /// The next whole row, or `None` if more bytes are needed (after [`Scanner::finish`]: if there
-    /// is none).
+    /// Continues after the line on which the last returned or refused row began.
     ///
-    /// # Errors
-    /// If the row is malformed. After `E_ENCODING` the scanner continues after the row, whose end
-    /// is known. After any other error only [`Scanner::resync`] lets it continue.
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
-        let step = self.scan();
-        self.last = (self.start, self.line);
-        let (end, next) = match step? {
-            Step::NeedMore if self.row_is_too_long() => return Err(self.too_long()),
-            Step::NeedMore => return Ok(None),
-            Step::Row { end, next } => (end, next),
-        };
-        let (start, line) = self.last;
-        if self.fields.len() > MAX_FIELDS {
-            return Err(self.too_many_fields());
-        }
-        let text = self.check_text(start, end, next);
-        let newlines = memchr::memchr_iter(b'\n', &self.buffer[start..next]).count() as u64;
-        self.line += newlines;
-        self.start = next;
-        self.position = next;
-        self.state = State::RowStart;
-        text?;
-        Ok(Some(Row {
-            line,
-            offset: self.base + start as u64,
-            end: self.base + next as u64,
-            newlines,
-            bytes: &self.buffer[start..end],
-            fields: &self.fields,
-        }))
-    }
-
-    fn scan(&mut self) -> Result<Step, InputError> {
-        let separator = self.separator.byte();
-        loop {
-            // Nothing after the longest row is read: the error must not depend on how the bytes
-            // were cut into pieces.
-            let window = &self.buffer[..self
-                .buffer
-                .len()
-                .min(self.start.saturating_add(self.max_row).saturating_add(1))];
-            let Some(&byte) = window.get(self.position) else { return self.at_end() };
-            match self.state {
-                State::RowStart => match byte {
-                    b'\n' => self.skip_line(1),
-                    b'\r' => match self.buffer.get(self.position + 1) {
-                        Some(b'\n') => self.skip_line(2),
-                        None if !self.finished => return Ok(Step::NeedMore),
-                        _ => return self.refuse(Wrong::BareReturn),
-                    },
-                    // A byte-order mark or a zero-width space, maybe.
-                    0xef | 0xe2 if self.rules >= Rules::Two => {
-                        if !self.begin_row_after_marks() {
-                            return Ok(Step::NeedMore);
-                        }
-                    }
-                    _ => {
-                        self.fields.clear();
-                        self.begin_field();
-                    }
-                },
-                State::FieldStart => {
-                    if self.skip_spaces && byte != separator && (byte == b' ' || byte == b'\t') {
-                        self.saw_spaces = true;
-                        self.position += 1;
-                    } else {
-                        self.begin_field();
-                    }
-                }
-                State::Unquoted => {
-                    let rest = &window[self.position..];
-                    let Some(found) = rest
-                        .iter()
-                        .position(|b| *b == separator || matches!(b, b'\n' | b'\r' | b'"'))
-                    else {
-                        self.position = window.len();
-                        continue;
-                    };
-                    self.position += found;
-                    if rest[found] == b'"' {
-                        return self.refuse(Wrong::StrayQuote);
-                    }
-                    if let Some(step) = self.end_field()? {
-                        return Ok(step);
-                    }
-                }
-                State::Quoted => match memchr::memchr(b'"', &window[self.position..]) {
-                    Some(found) => {
-                        self.position += found + 1;
-                        self.state = State::QuoteSeen;
-                    }
-                    None => self.position = window.len(),
-                },
-                State::QuoteSeen => match byte {
-                    b'"' => {
-                        self.field.escaped = true;
-                        self.position += 1;
-                        self.state = State::Quoted;
-                    }
-                    _ if byte == separator || matches!(byte, b'\n' | b'\r') => {
-                        if let Some(step) = self.end_field()? {
-                            return Ok(step);
-                        }
-                    }
-                    _ => return self.refuse(Wrong::TextAfterQuote),
-                },
-                State::SkipLine => match memchr::memchr(b'\n', &self.buffer[self.position..]) {
-                    Some(found) => self.skip_line(found + 1),
-                    None => (self.start, self.position) = (self.buffer.len(), self.buffer.len()),
-                },
-            }
-        }
-    }
-
-    /// At a comma, a newline or a carriage return: ends the field, and at a newline the row.
-    fn end_field(&mut self) -> Result<Option<Step>, InputError> {
-        let end = self.position;
-        let next = match self.buffer[end] {
-            byte if byte == self.separator.byte() => {
-                self.push_field(end);
-                self.position += 1;
-                self.state = State::FieldStart;
-                return Ok(None);
-            }
-            b'\n' => end + 1,
-            _ => match self.buffer.get(end + 1) {
-                Some(b'\n') => end + 2,
-                None if !self.finished => return Ok(Some(Step::NeedMore)),
-                _ => return self.refuse(Wrong::BareReturn).map(Some),
-            },
-        };
-        self.push_field(end);
-        Ok(Some(Step::Row { end, next }))
-    }
-
-    fn at_end(&mut self) -> Result<Step, InputError> {
-        if !self.finished
-            || self.row_is_too_long()
-            || matches!(self.state, State::RowStart | State::SkipLine)
-        {
-            return Ok(Step::NeedMore);
-        }
-        let end = self.position;
-        match self.state {
-            State::Quoted => {
-                self.position = self.start + self.field.start;
-                return self.refuse(Wrong::NeverClosed);
-            }
-            State::FieldStart => {
-                self.begin_field();
-                self.push_field(end);
-            }
-            _ => self.push_field(end),
-        }
-        Ok(Step::Row { end, next: end })
-    }
-
-    fn begin_field(&mut self) {
-        let quoted = self.buffer.get(self.position) == Some(&b'"');
-        self.field = Field { start: self.position - self.start, end: 0, quoted, escaped: false };
-        self.state = if quoted { State::Quoted } else { State::Unquoted };
-        self.position += usize::from(quoted);
-    }
-
-    /// Begins a row, after the marks before its first quote; false if more bytes are needed.
-    #[cold]
-    fn begin_row_after_marks(&mut self) -> bool {
-        let marks = marks_before_quote(&self.buffer[self.position..]);
-        if marks.is_none() && !self.finished {
-            return false;
-        }
-        self.position += marks.unwrap_or(0);
-        self.fields.clear();
-        self.begin_field();
-        true
-    }
-
-    fn push_field(&mut self, end: usize) {
-        // One field too many is enough to refuse the row.
-        if self.fields.len() <= MAX_FIELDS {
-            self.fields.push(Field { end: end - self.start, ..self.field });
-        }
-    }
-
-    fn skip_line(&mut self, bytes: usize) {
-        self.position += bytes;
-        self.start = self.position;
-        self.state = State::RowStart;
-        self.line += 1;
+    /// However often it is called, no byte is read more than twice: of a row of several lines, the
+    /// last line has an odd number of quotes and the lines between have an even number, so each of
+    /// those is a row of its own when it is read again.
+    pub fn resync(&mut self) {
+        self.scanner.machine.resync();
     }
 }

@@ -29,6 +29,7 @@ pub fn trim(text: &str) -> &str {
 }
 
 /// [`trim`] for bytes. What is not UTF-8 loses its ASCII white space.
+#[inline]
 #[must_use]
 pub(crate) fn trim_bytes(bytes: &[u8]) -> &[u8] {
     // Most values are of this kind.
@@ -38,7 +39,40 @@ pub(crate) fn trim_bytes(bytes: &[u8]) -> &[u8] {
     {
         return bytes;
     }
+    trim_other(bytes)
+}
+
+fn trim_other(bytes: &[u8]) -> &[u8] {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.trim_ascii(), |text| trim(text).as_bytes())
+}
+
+/// Whether a text has only white space. What is not UTF-8 is not blank.
+#[inline]
+#[must_use]
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    // A look at the first byte, or at the first character, is enough for most texts.
+    bytes.first().is_none_or(|byte| may_begin_space(*byte))
+        && first_char(bytes).is_none_or(char::is_whitespace)
+        && std::str::from_utf8(bytes).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// Whether a character of white space may begin with this byte. Unicode's property `White_Space`
+/// never changes.
+#[inline]
+fn may_begin_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ' | 0xc2 | 0xe1..=0xe3)
+}
+
+/// The character that `bytes` begin with; `None` if they begin with none.
+#[must_use]
+pub(crate) fn first_char(bytes: &[u8]) -> Option<char> {
+    // No character has more.
+    let bytes = &bytes[..bytes.len().min(4)];
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    valid.chars().next()
 }
 
 /// Whether what [`trim`] takes away has a mark.
@@ -83,4 +117,21 @@ pub(super) fn marks_before_quote(bytes: &[u8]) -> Option<usize> {
         }
     }
     Some(if rest.first() == Some(&b'"') { bytes.len() - rest.len() } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_of_any_kind_is_blank_and_nothing_else_is() {
+        for c in (char::MIN..=char::MAX).map(String::from) {
+            let is_space = c.trim().is_empty();
+            assert_eq!(is_blank(c.as_bytes()), is_space, "{c:?}");
+            assert!(!is_blank(format!("{c}x").as_bytes()), "{c:?}");
+            assert_eq!(is_blank(format!(" {c}\n").as_bytes()), is_space, "{c:?}");
+        }
+        assert!(is_blank(b""));
+        assert!(!is_blank(b"\xe2\x80"), "not UTF-8");
+    }
 }

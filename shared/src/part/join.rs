@@ -154,8 +154,8 @@ impl PartResult {
     fn row(&mut self, Item { ref_id, kind, content }: &Item<'_>, tally: &mut Tally) -> Written<'_> {
         match self {
             PartResult::Answered(answers) => {
-                let text = (*kind == Kind::Text).then_some(&**content);
-                let (labels, error) = answers.take(ref_id, text, tally);
+                let text = (*kind == Kind::Text).then(|| content.bytes());
+                let (labels, error) = answers.take(ref_id, text.as_deref(), tally);
                 Written { labels, error: Cow::Borrowed(error) }
             }
             PartResult::Failed(why) => {

@@ -5,7 +5,7 @@ use crate::check::rejected::{Rejection, Rejections};
 use crate::csv::Row;
 use crate::csv::header::Header;
 use crate::csv::row::{Item, Record, read_record};
-use crate::csv::scan::Scanner;
+use crate::csv::scan::{Rows, Scanner};
 use crate::plan::PlannedPart;
 use anyhow::{Context, Result, ensure};
 
@@ -30,11 +30,17 @@ pub struct RowAt<'a> {
 /// The rows of a part whose bytes are pushed in pieces.
 #[derive(Debug)]
 pub struct PartRows {
-    header: Header,
     scanner: Scanner,
+    bytes: u64,
+    taken: Taken,
+}
+
+/// What is known of the rows so far.
+#[derive(Debug)]
+struct Taken {
+    header: Header,
     rejections: Rejections,
     first_row: u64,
-    bytes: u64,
     rows: u64,
     accepted: u64,
 }
@@ -48,13 +54,14 @@ impl PartRows {
         let mut scanner = Scanner::new(part.offset, part.first_line, header.skip_spaces);
         scanner.set_rules(header.rules);
         scanner.set_separator(header.separator);
-        PartRows { header, scanner, rejections, first_row, bytes: 0, rows: 0, accepted: 0 }
+        let taken = Taken { header, rejections, first_row, rows: 0, accepted: 0 };
+        PartRows { scanner, bytes: 0, taken }
     }
 
     /// The header of the file.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.taken.header
     }
 
     /// Takes the next bytes, and calls `each` for every row that they complete.
@@ -67,8 +74,7 @@ impl PartRows {
         mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
     ) -> Result<()> {
         self.bytes += bytes.len() as u64;
-        self.scanner.push(bytes);
-        self.take(&mut each)
+        self.taken.take(self.scanner.rows(bytes), &mut each)
     }
 
     /// Ends the part, and compares its rows with the plan.
@@ -84,22 +90,26 @@ impl PartRows {
         // planned.
         let planned = part.end - part.offset;
         ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
-        self.scanner.finish();
-        self.take(&mut each)?;
+        self.taken.take(self.scanner.last_rows(&[]), &mut each)?;
+        let Taken { rows, accepted, ref rejections, .. } = self.taken;
         ensure!(
-            self.rows == part.rows && self.accepted == part.accepted && self.rejections.left() == 0,
-            "the part has {} rows, {} of them to evaluate; {} and {} were planned",
-            self.rows,
-            self.accepted,
+            rows == part.rows && accepted == part.accepted && rejections.left() == 0,
+            "the part has {rows} rows, {accepted} of them to evaluate; {} and {} were planned",
             part.rows,
             part.accepted
         );
         Ok(())
     }
+}
 
-    fn take(&mut self, each: &mut impl FnMut(&Header, RowAt<'_>, Verdict<'_>)) -> Result<()> {
+impl Taken {
+    fn take(
+        &mut self,
+        mut scanned: Rows<'_>,
+        each: &mut impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
+    ) -> Result<()> {
         while let Some(row) =
-            self.scanner.next_row().context("the source is not as it was when it was checked")?
+            scanned.next_row().context("the source is not as it was when it was checked")?
         {
             let number = self.first_row + self.rows;
             let at = RowAt { row: &row, number };

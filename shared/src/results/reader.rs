@@ -5,7 +5,7 @@ use super::columns::Columns;
 use super::{OnUnreadable, Reading, ResultsProblem, ResultsTooLarge};
 use crate::csv::Row;
 use crate::csv::error::InputError;
-use crate::csv::scan::Scanner;
+use crate::csv::scan::{Rows, Scanner};
 use crate::problem::Code;
 use sha2::{Digest, Sha256};
 
@@ -91,23 +91,27 @@ impl ResultsReader {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
         self.last = bytes.last().copied().or(self.last);
-        let Some(head) = &mut self.head else {
-            if !self.stopped {
-                self.scanner.push(bytes);
-            }
-            return self.read();
-        };
+        let Some(head) = &mut self.head else { return self.read(bytes) };
         head.extend_from_slice(bytes);
         if head.len() >= BYTE_ORDER_MARK.len() || !BYTE_ORDER_MARK.starts_with(head) {
-            self.read_head();
+            self.read_head()?;
         }
-        self.read()
+        Ok(())
     }
 
-    fn read_head(&mut self) {
-        if let Some(head) = self.head.take() {
-            self.scanner.push(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head));
+    fn read_head(&mut self) -> Result<(), ResultsTooLarge> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        self.read(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head))
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
+        if !self.stopped {
+            self.stopped = read_rows(&mut self.body, self.scanner.rows(bytes))?;
         }
+        if self.stopped {
+            self.scanner = Scanner::new(0, 1, false);
+        }
+        Ok(())
     }
 
     /// Ends the file.
@@ -115,42 +119,41 @@ impl ResultsReader {
     /// # Errors
     /// As [`ResultsReader::push`].
     pub fn finish(mut self) -> Result<ReadResults, ResultsTooLarge> {
-        self.read_head();
-        self.scanner.finish();
+        self.read_head()?;
         self.body.ending = true;
-        self.read()?;
+        if !self.stopped {
+            self.stopped = read_rows(&mut self.body, self.scanner.last_rows(&[]))?;
+        }
         let (form, confirmed) = self.body.form(self.bytes, self.stopped, self.last == Some(b'\n'));
         let digest = hex::encode(self.digest.finalize());
         Ok(ReadResults { answers: self.body.answers, bytes: self.bytes, digest, form, confirmed })
     }
+}
 
-    fn read(&mut self) -> Result<(), ResultsTooLarge> {
-        while !self.stopped {
-            let is_header = self.body.columns.is_none();
-            let next = match self.scanner.next_row() {
-                Ok(None) => break,
-                Ok(Some(row)) if is_header => self.body.header(&row),
-                Ok(Some(row)) => self.body.record(&row)?,
-                Err(error) => {
-                    if self.scanner.row_is_too_long() {
-                        return Err(ResultsTooLarge(self.body.memory));
-                    }
-                    self.body.error(&error)
+/// Reads rows; true if the rest of the file is not to be read.
+fn read_rows(body: &mut Body, mut rows: Rows<'_>) -> Result<bool, ResultsTooLarge> {
+    loop {
+        let is_header = body.columns.is_none();
+        let next = match rows.next_row() {
+            Ok(None) => return Ok(false),
+            Ok(Some(row)) if is_header => body.header(&row),
+            Ok(Some(row)) => body.record(&row)?,
+            Err(error) => {
+                if rows.row_is_too_long() {
+                    return Err(ResultsTooLarge(body.memory));
                 }
-            };
-            match next {
-                Next::Row => {}
-                Next::Resync => self.scanner.resync(),
-                Next::Stop => self.stopped = true,
+                body.error(&error)
             }
-            if is_header {
-                self.scanner.set_skip_spaces(self.scanner.saw_spaces());
-            }
+        };
+        match next {
+            Next::Row => {}
+            Next::Resync => rows.resync(),
+            Next::Stop => return Ok(true),
         }
-        if self.stopped {
-            self.scanner = Scanner::new(0, 1, false);
+        if is_header {
+            let skip = rows.saw_spaces();
+            rows.set_skip_spaces(skip);
         }
-        Ok(())
     }
 }
 

@@ -202,7 +202,9 @@ fn the_check_and_the_reference_agree_on_every_file() {
         *outcomes.borrow_mut().entry(outcome).or_default() += 1;
         Ok(())
     };
-    runner.run(&(files(), 1..40_usize), agree).unwrap();
+    // In one block the rows are read by the index, cut into small ones byte by byte.
+    let chunk = prop_oneof![1..40_usize, 40..400_usize, Just(usize::MAX)];
+    runner.run(&(files(), chunk), agree).unwrap();
     // That they agree says something only if every outcome came up often.
     let wanted =
         ["clean", "with rejected rows", "E_EMPTY", "E_HEADER", "E_ENCODING", "E_QUOTE", "E_FIELDS"];

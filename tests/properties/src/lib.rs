@@ -301,9 +301,9 @@ fn read_and_join(body: &[u8], reading: Reading) -> Joined {
 fn agrees(body: &[u8], blank: Option<BlankLabels>, tally: &Tally, out: &[Vec<Vec<u8>>]) {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut scanner = Scanner::new(0, 1, true);
-    scanner.push(body);
-    assert!(scanner.next_row().expect("it is well-formed").is_some());
-    let text = if scanner.saw_spaces() { without_spaces(body, true) } else { body.to_vec() };
+    let mut rows = scanner.rows(body);
+    assert!(rows.next_row().expect("it is well-formed").is_some());
+    let text = if rows.saw_spaces() { without_spaces(body, true) } else { body.to_vec() };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let mut records = reader.records().map(|record| record.expect("it is well-formed"));
     let header = records.next().expect("it has a header");

@@ -44,7 +44,7 @@ impl ValidRows {
             Kind::ImageUrl => (&mut self.images, &mut self.image_hashes),
         };
         *rows += 1;
-        hashes.add(&item.content);
+        hashes.add(&item.content.bytes());
     }
 }
 

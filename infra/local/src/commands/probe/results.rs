@@ -25,8 +25,8 @@ impl Table {
     /// Reads them as strictly as Moondrop does. An error says where they are not well-formed.
     fn read(results: &[u8]) -> Result<Self, String> {
         let mut scanner = Scanner::new(0, 1, true);
-        scanner.push(results.strip_prefix(b"\xef\xbb\xbf").unwrap_or(results));
-        scanner.finish();
+        let text = results.strip_prefix(b"\xef\xbb\xbf").unwrap_or(results);
+        let mut scanned = scanner.last_rows(text);
         let fields = |row: &Row<'_>| -> Vec<String> {
             (0..row.len()).map(|i| String::from_utf8_lossy(&row.value(i)).into_owned()).collect()
         };
@@ -34,7 +34,7 @@ impl Table {
         let mut rows = Vec::new();
         loop {
             // The message names the place and the kind of error, never a value.
-            let row = scanner.next_row().map_err(|e| format!("line {}: {}", e.line, e.message))?;
+            let row = scanned.next_row().map_err(|e| format!("line {}: {}", e.line, e.message))?;
             let Some(row) = row else { break };
             let (line, fields) = (row.line, fields(&row));
             match &header {
@@ -46,7 +46,8 @@ impl Table {
                 Some(_) => rows.push(fields),
             }
             if rows.is_empty() {
-                scanner.set_skip_spaces(scanner.saw_spaces());
+                let skip = scanned.saw_spaces();
+                scanned.set_skip_spaces(skip);
             }
         }
         let header = header.ok_or("there is no header")?;

@@ -2,6 +2,8 @@
 //! cannot be fetched.
 
 use moondrop_shared::csv::row::{Item, Kind, UPLOAD_HEADER};
+use moondrop_shared::csv::value::Value;
+use moondrop_shared::csv::write::write_field;
 use std::borrow::Cow;
 
 pub(super) struct SentRow {
@@ -43,11 +45,10 @@ pub(super) const ROWS: [SentRow; 10] = [
 pub(super) fn input() -> Vec<u8> {
     let mut file = UPLOAD_HEADER.to_vec();
     for row in &ROWS {
-        let item = Item {
-            ref_id: Cow::Borrowed(row.ref_id.as_bytes()),
-            kind: row.kind,
-            content: Cow::Borrowed(row.content.as_bytes()),
-        };
+        let mut content = Vec::new();
+        write_field(&mut content, row.content.as_bytes());
+        let ref_id = Cow::Borrowed(row.ref_id.as_bytes());
+        let item = Item { ref_id, kind: row.kind, content: Value::of(&content) };
         item.write_upload(&mut file);
     }
     file
