@@ -66,7 +66,7 @@ fn rewrite(answers: &Answers, extra: usize, accepted: u64) -> (Vec<u8>, Tally) {
 
 fn write_row(out: &mut Vec<u8>, row: &AnsweredRow<'_>) {
     let columns = [
-        row.ref_id,
+        row.ref_id.as_bytes(),
         row.kind.as_bytes(),
         row.labels.as_bytes(),
         row.content.as_bytes(),

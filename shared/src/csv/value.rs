@@ -5,6 +5,7 @@ use super::separator::Separator;
 use super::text::trim_bytes;
 use super::write::{has_edge_space, needs_quotes};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A field's value without the quotes around it. Within quotes, two stand for one; the value is
 /// copied only where that makes a difference.
@@ -60,6 +61,18 @@ impl<'a> Value<'a> {
         Cow::Owned(without_escapes(self.text))
     }
 
+    /// The value as text; `None` if it is not UTF-8, as no scanned field is.
+    #[must_use]
+    pub fn text_value(self) -> Option<Cow<'a, str>> {
+        let text = simdutf8::basic::from_utf8(self.text).ok()?;
+        if !self.is_quoted || memchr::memchr(b'"', self.text).is_none() {
+            return Some(Cow::Borrowed(text));
+        }
+        let mut value = String::with_capacity(text.len());
+        for_each_piece(self.text, |range| value.push_str(&text[range]));
+        Some(Cow::Owned(value))
+    }
+
     /// The bytes between the quotes, in which two quotes stand for one: the value, if it has none.
     #[inline]
     pub(super) fn text(self) -> &'a [u8] {
@@ -106,15 +119,21 @@ impl<'a> Value<'a> {
     }
 }
 
-#[cold]
 fn without_escapes(inner: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(quote) = memchr::memchr(b'"', rest) {
-        value.extend_from_slice(&rest[..=quote]);
-        // Inside a quoted field quotes come in pairs; a single one would have ended the field.
-        rest = rest.get(quote + 2..).unwrap_or_default();
-    }
-    value.extend_from_slice(rest);
+    for_each_piece(inner, |range| value.extend_from_slice(&inner[range]));
     value
+}
+
+/// Calls `each` with the pieces of which the value consists: what stands up to and with the first of
+/// two quotes, or to the end.
+#[inline]
+fn for_each_piece(inner: &[u8], mut each: impl FnMut(Range<usize>)) {
+    let mut from = 0;
+    while let Some(quote) = memchr::memchr(b'"', &inner[from..]) {
+        each(from..from + quote + 1);
+        // Inside a quoted field quotes come in pairs; a single one would have ended the field.
+        from = (from + quote + 2).min(inner.len());
+    }
+    each(from..inner.len());
 }

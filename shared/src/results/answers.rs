@@ -2,20 +2,21 @@
 
 use super::columns::Record;
 use super::content::Fingerprint;
+use super::texts::{Span, Texts};
 use super::{BlankLabels, ResultsProblem, ResultsTooLarge};
 use crate::results::labels::{is_blank, is_empty_list, read_labels, say_the_same};
 use crate::results::tally::Tally;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::fmt;
+use std::hash::BuildHasher as _;
 
-/// The memory of an answer without its text: 72 bytes in a table that is at worst 7/16 full, and
-/// three allocations of 16.
-const ROW_BYTES: usize = 72 * 16 / 7 + 3 * 16;
+/// The memory of an answer without its text: 64 bytes in a list that grows twofold, beside the copy
+/// that is half as long, and its 5 bytes in a table that is at worst 7/16 full.
+const ROW_BYTES: usize = 64 * 3 + 5 * 16 / 7;
 
-/// The memory of an answer's type and content without their text, or of the fingerprint of its
-/// content: at most 64 bytes and three allocations.
-const EXTRA_BYTES: usize = 64 + 3 * 16;
+/// The memory of an answer's fingerprint, or of the places of its type and content: at most 64 bytes
+/// and an allocation of 16.
+const FINGERPRINT_BYTES: usize = 64 + 16;
 
 /// The error of a row that no record answers.
 pub const MISSING_UNANSWERED: &str = "missing: the API's results have no row for this ref_id";
@@ -39,49 +40,56 @@ enum Meaning {
     Conflicting,
 }
 
-#[derive(Clone, PartialEq, Eq)]
 struct Answer {
-    labels: Box<str>,
-    error: Box<str>,
-    extra: Extra,
-    /// The number of its first record in the file.
-    place: u32,
+    ref_id: Span,
+    labels: Span,
+    error: Span,
+    content: Content,
     meaning: Meaning,
     /// A row of the part has it.
     used: bool,
 }
 
 /// What is kept of an answer's content.
-#[derive(Clone, PartialEq, Eq)]
-enum Extra {
+enum Content {
     Nothing,
-    Compared(Box<Fingerprint>),
-    /// Type and content, unchanged.
-    Whole(Box<(Box<str>, Box<str>)>),
+    /// As it came. With the type, if the caller wants the rows.
+    Text(Span),
+    Whole(Box<(Span, Span)>),
+    /// Where there was no memory for the text.
+    Fingerprint(Box<Fingerprint>),
 }
 
 impl Answer {
     fn bytes(&self) -> usize {
-        let extra = match &self.extra {
-            Extra::Nothing => 0,
-            Extra::Compared(_) => EXTRA_BYTES,
-            Extra::Whole(row) => EXTRA_BYTES + row.0.len() + row.1.len(),
+        let content = match &self.content {
+            Content::Nothing => 0,
+            Content::Text(text) => text.len(),
+            Content::Whole(row) => FINGERPRINT_BYTES + row.0.len() + row.1.len(),
+            Content::Fingerprint(_) => FINGERPRINT_BYTES,
         };
-        self.labels.len() + self.error.len() + extra
+        self.ref_id.len() + self.labels.len() + self.error.len() + content
     }
 }
 
 /// The API's answers for the rows of a job.
 #[derive(Default)]
 pub struct Answers {
-    by_ref_id: HashMap<Box<[u8]>, Answer>,
+    /// In the order of their first records.
+    rows: Vec<Answer>,
+    /// Their places in `rows`, by `ref_id`.
+    by_ref_id: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    texts: Texts,
+    /// The contents, apart from the other texts, which are needed to the end.
+    contents: Texts,
+    only_fingerprints: bool,
     duplicates: u64,
     blank: Option<BlankLabels>,
     pub(super) unreadable: Option<ResultsProblem>,
     bytes: usize,
     memory: usize,
     keep_rows: bool,
-    records: u32,
     /// An evaluated row has `[]` or `{}`.
     pub(super) has_empty_list: bool,
 }
@@ -106,13 +114,13 @@ impl Answers {
     /// The number of answered rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_ref_id.len()
+        self.rows.len()
     }
 
     /// Whether no row is answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_ref_id.is_empty()
+        self.rows.is_empty()
     }
 
     /// The first problem of a file that is read under [`super::OnUnreadable::Rows`].
@@ -123,7 +131,7 @@ impl Answers {
 
     /// How many rows have neither labels nor error.
     pub(super) fn count_blank(&self) -> usize {
-        self.by_ref_id.values().filter(|answer| answer.meaning == Meaning::Blank).count()
+        self.rows.iter().filter(|answer| answer.meaning == Meaning::Blank).count()
     }
 
     /// Adds a record.
@@ -134,35 +142,72 @@ impl Answers {
     ) -> Result<(), ResultsTooLarge> {
         let meaning = meaning(record, has_error);
         self.has_empty_list |= meaning == Meaning::Evaluated && is_empty_list(&record.labels);
-        let extra = if self.keep_rows {
-            Extra::Whole(Box::new((record.kind.as_ref().into(), record.content.as_ref().into())))
-        } else {
-            Fingerprint::of(&record.content)
-                .map_or(Extra::Nothing, |print| Extra::Compared(Box::new(print)))
-        };
-        let (labels, error) = (record.labels.as_ref().into(), record.error.as_ref().into());
-        let answer = Answer { labels, error, extra, place: self.records, meaning, used: false };
-        self.records = self.records.saturating_add(1);
-        match self.by_ref_id.entry(record.ref_id().into()) {
-            Entry::Vacant(entry) => {
-                self.bytes += ROW_BYTES + entry.key().len() + answer.bytes();
-                entry.insert(answer);
+        let hash = self.hasher.hash_one(record.ref_id());
+        match self.find(record.ref_id(), hash) {
+            None => {
+                let ref_id = self.texts.add(record.ref_id());
+                let answer = self.keep(record, ref_id, meaning);
+                self.bytes += ROW_BYTES + answer.bytes();
+                // There is no memory for as many answers as 32 bits can count.
+                let place = self.rows.len() as u32;
+                self.rows.push(answer);
+                let Answers { rows, by_ref_id, hasher, texts, .. } = self;
+                let rehash = |place: &u32| hasher.hash_one(texts.get(rows[*place as usize].ref_id));
+                by_ref_id.insert_unique(hash, place, rehash);
             }
-            Entry::Occupied(mut entry) => {
+            Some(place) => {
                 self.duplicates += 1;
-                let first = entry.get_mut();
-                if answer.meaning > first.meaning {
-                    self.bytes = self.bytes + answer.bytes() - first.bytes();
-                    *first = Answer { place: first.place, ..answer };
-                } else if (answer.meaning, first.meaning)
-                    == (Meaning::Evaluated, Meaning::Evaluated)
-                    && !say_the_same(&answer.labels, &first.labels)
+                let first = &self.rows[place];
+                if meaning > first.meaning {
+                    let answer = self.keep(record, first.ref_id, meaning);
+                    // The texts of the weaker one stay where they are.
+                    self.bytes += answer.bytes() - answer.ref_id.len();
+                    self.rows[place] = answer;
+                } else if (meaning, first.meaning) == (Meaning::Evaluated, Meaning::Evaluated)
+                    && !say_the_same(&record.labels, self.texts.get(first.labels))
                 {
-                    first.meaning = Meaning::Conflicting;
+                    self.rows[place].meaning = Meaning::Conflicting;
                 }
             }
         }
+        if self.bytes > self.memory && !self.keep_rows && !self.only_fingerprints {
+            self.keep_fingerprints();
+        }
         if self.bytes > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
+    }
+
+    fn find(&self, ref_id: &str, hash: u64) -> Option<usize> {
+        let is_it = |place: &u32| self.texts.get(self.rows[*place as usize].ref_id) == ref_id;
+        self.by_ref_id.find(hash, is_it).map(|place| *place as usize)
+    }
+
+    fn keep(&mut self, record: &Record<'_>, ref_id: Span, meaning: Meaning) -> Answer {
+        let content = if self.keep_rows {
+            let (kind, content) =
+                (self.texts.add(&record.kind), self.contents.add(&record.content));
+            Content::Whole(Box::new((kind, content)))
+        } else if record.content.is_empty() {
+            Content::Nothing
+        } else if self.only_fingerprints {
+            fingerprint(&record.content)
+        } else {
+            Content::Text(self.contents.add(&record.content))
+        };
+        let (labels, error) = (self.texts.add(&record.labels), self.texts.add(&record.error));
+        Answer { ref_id, labels, error, content, meaning, used: false }
+    }
+
+    /// Keeps only fingerprints of all contents from now on.
+    #[cold]
+    fn keep_fingerprints(&mut self) {
+        self.only_fingerprints = true;
+        let contents = std::mem::take(&mut self.contents);
+        for answer in &mut self.rows {
+            if let Content::Text(text) = answer.content {
+                answer.content = fingerprint(contents.get(text));
+            }
+        }
+        self.bytes = self.rows.iter().map(|answer| ROW_BYTES + answer.bytes()).sum();
     }
 
     /// The labels and the error of a row that was sent, and counts them in `tally`; a row without
@@ -171,24 +216,32 @@ impl Answers {
     pub fn take(&mut self, ref_id: &[u8], text: Option<&[u8]>, tally: &mut Tally) -> (&str, &str) {
         let missing =
             if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED };
-        let Some(answer) = self.by_ref_id.get_mut(ref_id) else {
+        let found = simdutf8::basic::from_utf8(ref_id)
+            .ok()
+            .and_then(|ref_id| self.find(ref_id, self.hasher.hash_one(ref_id)));
+        let Some(answer) = found.and_then(|place| self.rows.get_mut(place)) else {
             tally.rows.missing += 1;
             return ("", missing);
         };
         answer.used = true;
-        if let (Extra::Compared(returned), Some(Ok(sent))) =
-            (&answer.extra, text.map(std::str::from_utf8))
-        {
-            tally.content_compared += 1;
-            tally.content_mismatches += u64::from(!returned.matches(sent));
+        if let Some(sent) = text {
+            let is_same = match &answer.content {
+                Content::Text(returned) => is_same_text(self.contents.get(*returned), sent),
+                Content::Fingerprint(returned) => {
+                    std::str::from_utf8(sent).ok().map(|sent| returned.matches(sent))
+                }
+                Content::Nothing | Content::Whole(_) => None,
+            };
+            tally.content_compared += u64::from(is_same.is_some());
+            tally.content_mismatches += u64::from(is_same == Some(false));
         }
-        answer.count(self.blank, tally);
-        answer.written(self.blank)
+        answer.count(&self.texts, self.blank, tally);
+        answer.written(&self.texts, self.blank)
     }
 
     /// Counts the answers to rows that were not sent, and the duplicates.
     pub fn count_rest(&self, tally: &mut Tally) {
-        tally.unexpected += self.by_ref_id.values().filter(|answer| !answer.used).count() as u64;
+        tally.unexpected += self.rows.iter().filter(|answer| !answer.used).count() as u64;
         tally.duplicates += self.duplicates;
     }
 
@@ -201,15 +254,14 @@ impl Answers {
     /// Every answered row once, in the file's order. Type and content are empty unless the reader
     /// keeps rows.
     pub fn rows(&self) -> impl Iterator<Item = AnsweredRow<'_>> {
-        let mut rows: Vec<_> = self.by_ref_id.iter().collect();
-        rows.sort_unstable_by_key(|(_, answer)| answer.place);
-        rows.into_iter().map(|(ref_id, answer)| {
-            let (kind, content) = match &answer.extra {
-                Extra::Whole(row) => (&*row.0, &*row.1),
+        self.rows.iter().map(|answer| {
+            let (kind, content) = match &answer.content {
+                Content::Whole(row) => (self.texts.get(row.0), self.contents.get(row.1)),
                 _ => ("", ""),
             };
-            let (labels, error) = answer.written(self.blank);
-            AnsweredRow { ref_id, kind, labels, content, error, answer, blank: self.blank }
+            let (labels, error) = answer.written(&self.texts, self.blank);
+            let ref_id = self.texts.get(answer.ref_id);
+            AnsweredRow { ref_id, kind, labels, content, error, answer, answers: self }
         })
     }
 }
@@ -218,7 +270,7 @@ impl Answers {
 #[derive(Clone, Copy)]
 pub struct AnsweredRow<'a> {
     /// The row's identifier, without white space at its ends.
-    pub ref_id: &'a [u8],
+    pub ref_id: &'a str,
     /// `type`, unchanged.
     pub kind: &'a str,
     /// `labels` for `results.csv`.
@@ -228,35 +280,37 @@ pub struct AnsweredRow<'a> {
     /// `error` for `results.csv`.
     pub error: &'a str,
     answer: &'a Answer,
-    blank: Option<BlankLabels>,
+    answers: &'a Answers,
 }
 
 impl AnsweredRow<'_> {
     /// Counts the row: its outcome and, if it was evaluated, its labels.
     pub fn count(&self, tally: &mut Tally) {
-        self.answer.count(self.blank, tally);
+        self.answer.count(&self.answers.texts, self.answers.blank, tally);
     }
 }
 
 impl Answer {
     /// The labels and the error for `results.csv`.
-    fn written(&self, blank: Option<BlankLabels>) -> (&str, &str) {
+    fn written<'a>(&self, texts: &'a Texts, blank: Option<BlankLabels>) -> (&'a str, &'a str) {
+        let labels = texts.get(self.labels);
         match self.meaning {
-            Meaning::Evaluated => (&self.labels, ""),
-            Meaning::Failed => (&self.labels, &self.error),
-            Meaning::Blank if blank == Some(BlankLabels::Evaluated) => (&self.labels, ""),
+            Meaning::Evaluated => (labels, ""),
+            Meaning::Failed => (labels, texts.get(self.error)),
+            Meaning::Blank if blank == Some(BlankLabels::Evaluated) => (labels, ""),
             Meaning::Blank => ("", MISSING_BLANK),
             Meaning::Conflicting => ("", FAILED_CONFLICTING),
             Meaning::Unreadable => ("", MISSING_UNREADABLE),
         }
     }
 
-    fn count(&self, blank: Option<BlankLabels>, tally: &mut Tally) {
+    fn count(&self, texts: &Texts, blank: Option<BlankLabels>, tally: &mut Tally) {
+        let labels = texts.get(self.labels);
         let rows = &mut tally.rows;
         match self.meaning {
             Meaning::Evaluated => {
                 rows.evaluated += 1;
-                match read_labels(&self.labels) {
+                match read_labels(labels) {
                     Ok(labels) => tally.count_labels(&labels),
                     Err(()) => tally.unreadable_labels += 1,
                 }
@@ -265,7 +319,7 @@ impl Answer {
                 rows.failed += 1;
                 // The labels of a failed row do not describe its content: only unreadable ones are
                 // counted.
-                tally.unreadable_labels += u64::from(read_labels(&self.labels).is_err());
+                tally.unreadable_labels += u64::from(read_labels(labels).is_err());
             }
             Meaning::Blank => {
                 tally.blank += 1;
@@ -282,6 +336,21 @@ impl Answer {
             Meaning::Unreadable => rows.missing += 1,
         }
     }
+}
+
+/// What is kept of a content for which there is no memory.
+fn fingerprint(content: &str) -> Content {
+    Fingerprint::of(content).map_or(Content::Nothing, |print| Content::Fingerprint(Box::new(print)))
+}
+
+/// Whether a returned text is the one that was sent; `None` if it is not compared.
+fn is_same_text(returned: &str, sent: &[u8]) -> Option<bool> {
+    // Most are, byte for byte.
+    if returned.as_bytes() == sent {
+        return Some(true);
+    }
+    let sent = std::str::from_utf8(sent).ok()?;
+    Fingerprint::of(returned).map(|print| print.matches(sent))
 }
 
 fn meaning(record: &Record<'_>, has_error: bool) -> Meaning {

@@ -86,8 +86,8 @@ pub(super) struct Record<'a> {
 
 impl Record<'_> {
     /// The row's identifier without white space at its ends, as it was sent.
-    pub(super) fn ref_id(&self) -> &[u8] {
-        self.ref_id.as_bytes().trim_ascii()
+    pub(super) fn ref_id(&self) -> &str {
+        self.ref_id.trim_matches(|c: char| c.is_ascii_whitespace())
     }
 
     /// Whether it has neither an error nor a label; `[]` has no label.
@@ -102,10 +102,7 @@ impl Record<'_> {
 }
 
 fn text<'a>(row: &Row<'a>, column: usize) -> Cow<'a, str> {
-    match row.value(column) {
-        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
-        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
-    }
+    row.field(column).text_value().unwrap_or_default()
 }
 
 /// A name in the form in which names are compared: lower case, without white space and underscores.

@@ -42,6 +42,7 @@ pub mod labels;
 mod reader;
 mod reading;
 pub mod tally;
+mod texts;
 
 pub use answers::{
     AnsweredRow, Answers, FAILED_CONFLICTING, MISSING_BLANK, MISSING_UNANSWERED, MISSING_UNREADABLE,

@@ -74,19 +74,19 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a row's labels, each once.
-    pub fn count_labels(&mut self, labels: &[Label]) {
-        let mut counted = HashSet::new();
+    pub fn count_labels(&mut self, labels: &[Label<'_>]) {
+        let mut counted = Names::default();
         for label in labels {
             let room = self.labels.len() < MAX_LABELS && label.name.len() <= MAX_LABEL_BYTES;
-            let name = if room || self.labels.contains_key(&label.name) {
-                label.name.as_str()
-            } else {
-                OTHER
-            };
+            let name =
+                if room || self.labels.contains_key(&*label.name) { &*label.name } else { OTHER };
             if !counted.insert(name) {
                 continue;
             }
-            let count = self.labels.entry(name.to_owned()).or_default();
+            if !self.labels.contains_key(name) {
+                self.labels.insert(name.to_owned(), LabelCount::default());
+            }
+            let Some(count) = self.labels.get_mut(name) else { continue };
             count.rows += 1;
             // Saturating: a score below 0 counts as 0, one above 1 as 1.
             let bin = (label.score * 10.0) as usize;
@@ -114,5 +114,28 @@ impl Tally {
                 *bin += n;
             }
         }
+    }
+}
+
+/// Names of one row: mostly so few that looking through them is faster than a table.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<&'a str>,
+    many: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    const FEW: usize = 16;
+
+    /// Whether it is a new one.
+    fn insert(&mut self, name: &'a str) -> bool {
+        if self.few.contains(&name) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+            return true;
+        }
+        self.many.insert(name)
     }
 }

@@ -3,8 +3,8 @@
 use moondrop_shared::results::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
 use moondrop_shared::results::tally::{MAX_LABELS, Tally};
 
-fn label(name: &str, score: f64) -> Label {
-    Label { name: name.to_owned(), score }
+fn label(name: &str, score: f64) -> Label<'_> {
+    Label { name: name.into(), score }
 }
 
 fn tally_of(scores: &[f64]) -> Tally {
@@ -174,7 +174,8 @@ fn a_label_that_a_row_carries_twice_counts_once() {
 #[test]
 fn labels_beyond_the_number_that_is_named_are_counted_together() {
     let mut tally = Tally::default();
-    let labels: Vec<_> = (0..MAX_LABELS + 3).map(|i| label(&format!("l{i}"), 0.5)).collect();
+    let names: Vec<_> = (0..MAX_LABELS + 3).map(|i| format!("l{i}")).collect();
+    let labels: Vec<_> = names.iter().map(|name| label(name, 0.5)).collect();
     tally.count_labels(&labels[..MAX_LABELS]);
     tally.count_labels(&labels[MAX_LABELS..]);
     tally.count_labels(&labels[..1]);

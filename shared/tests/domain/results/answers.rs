@@ -228,9 +228,9 @@ fn rows_come_back_in_the_files_order_with_type_and_content_as_they_came() {
     assert_eq!(
         rows,
         [
-            (&b"2"[..], "Text", "[]", " b, \"c\"", ""),
-            (b"1", "image_url", "", "a", "no"),
-            (b"3", "", "", "", "missing: the API's answer has neither labels nor error"),
+            ("2", "Text", "[]", " b, \"c\"", ""),
+            ("1", "image_url", "", "a", "no"),
+            ("3", "", "", "", "missing: the API's answer has neither labels nor error"),
         ]
     );
     assert_eq!(

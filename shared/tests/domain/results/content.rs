@@ -12,6 +12,10 @@ use moondrop_shared::results::{Form, MIN_COMPARED, OnOtherContent, Reading, Resu
 /// Joins rows that were sent as (type, content) with what came back: with the `content` column, or
 /// without.
 fn join(rows: &[(&str, &str, &str)], has_content: bool) -> Tally {
+    join_in(16 << 20, rows, has_content)
+}
+
+fn join_in(memory: usize, rows: &[(&str, &str, &str)], has_content: bool) -> Tally {
     let (mut source, mut results) =
         (b"ref_id,type,content\n".to_vec(), b"ref_id,labels,error".to_vec());
     results.extend_from_slice(if has_content { b",Content\n" } else { b"\n" });
@@ -26,7 +30,7 @@ fn join(rows: &[(&str, &str, &str)], has_content: bool) -> Tally {
         }
         results.push(b'\n');
     }
-    let mut reader = ResultsReader::new(HOLD, 16 << 20, false);
+    let mut reader = ResultsReader::new(HOLD, memory, false);
     reader.push(&results).unwrap();
     let read = reader.finish().unwrap();
     assert_eq!(read.form, Form::Whole);
@@ -48,6 +52,16 @@ fn join(rows: &[(&str, &str, &str)], has_content: bool) -> Tally {
 /// compared.
 fn same(sent: &str, returned: &str) -> Option<bool> {
     let tally = join(&[("text", sent, returned)], true);
+    // Other rows take the memory for its text, before it and after it.
+    let url = format!("https://x.io/{}", "a".repeat(4000));
+    let mut rows = [("image_url", url.as_str(), url.as_str()); 40];
+    for at in [0, 39] {
+        rows[at] = ("text", sent, returned);
+        let in_little = join_in(40_000, &rows, true);
+        let counts = |tally: &Tally| (tally.content_compared, tally.content_mismatches);
+        assert_eq!(counts(&in_little), counts(&tally), "{sent:?} {returned:?}");
+        rows[at] = ("image_url", url.as_str(), url.as_str());
+    }
     (tally.content_compared == 1).then_some(tally.content_mismatches == 0)
 }
 

@@ -52,10 +52,9 @@ pub(crate) fn read(reading: Reading, file: impl AsRef<[u8]>) -> ReadResults {
 
 /// The rows as they would go out when the source file is gone: `ref_id`, labels, error.
 pub(crate) fn rows(read: &ReadResults) -> Vec<[String; 3]> {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     read.answers
         .rows()
-        .map(|row| [text(row.ref_id), row.labels.to_owned(), row.error.to_owned()])
+        .map(|row| [row.ref_id.to_owned(), row.labels.to_owned(), row.error.to_owned()])
         .collect()
 }
 
