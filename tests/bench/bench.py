@@ -24,6 +24,7 @@ WORKS = {
     "check": "check a file and plan its parts",
     "split": "check a file, and encode its parts",
     "encode": "encode the parts of a checked file",
+    "pass": "encode the parts of a file that has just the three columns",
     "join": "join a file with its results (MB of results)",
     "drop": "a whole drop on the local servers",
 }
@@ -39,9 +40,12 @@ class Bench:
     def __init__(self, binary, folder):
         self.binary = binary
         self.source, self.results = str(folder / "source.csv"), str(folder / "results.csv")
+        self.plain = str(folder / "plain.csv")
 
     def generate(self, rows, seed):
-        return self.measure(self.ours("gen", "--rows", str(rows), "--seed", str(seed), "--results", self.results, self.source))
+        generate = self.ours("gen", "--rows", str(rows), "--seed", str(seed))
+        self.measure([*generate, "--columns", "3", self.plain])
+        return self.measure([*generate, "--results", self.results, self.source])
 
     def ours(self, *args):
         return [self.binary, *args]
@@ -63,6 +67,7 @@ class Bench:
             "check": {OURS: self.ours("check", source), **checks},
             "split": checks,
             "encode": {OURS: self.ours("encode", source), "Python csv": reference("python_encode.py", source)},
+            "pass": {OURS: self.ours("encode", self.plain), "Python csv": reference("python_encode.py", self.plain)},
             "join": {OURS: self.ours("join", source, results), "Python csv": reference("python_join.py", source, results)},
             "drop": {OURS: self.ours("drop", source), "Python, boto3": reference("boto3_drop.py", source)},
         }[work]

@@ -1,6 +1,7 @@
 //! Reading a file as the functions get it: in blocks.
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -15,14 +16,13 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub(crate) struct Blocks {
     file: File,
     left: u64,
-    buffer: Vec<u8>,
 }
 
 impl Blocks {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
         let left = file.metadata()?.len();
-        Ok(Blocks { file, left, buffer: vec![0; BLOCK_BYTES] })
+        Ok(Blocks { file, left })
     }
 
     pub(crate) fn seek(&mut self, range: &Range) -> Result<()> {
@@ -31,10 +31,11 @@ impl Blocks {
         Ok(())
     }
 
-    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>> {
-        let most = self.left.min(BLOCK_BYTES as u64) as usize;
-        let read = self.file.read(&mut self.buffer[..most])?;
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>> {
+        let most = self.left.min(BLOCK_BYTES as u64);
+        let mut block = Vec::with_capacity(most as usize);
+        let read = (&self.file).take(most).read_to_end(&mut block)?;
         self.left -= read as u64;
-        Ok((read > 0).then(|| &self.buffer[..read]))
+        Ok((read > 0).then(|| block.into()))
     }
 }

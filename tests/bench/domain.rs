@@ -45,7 +45,7 @@ fn check_loop(path: &Path) -> Result<CheckedFile> {
     loop {
         let mut blocks = Blocks::open(path)?;
         while let Some(block) = blocks.next()? {
-            rejected.extend(checker.push(block)?);
+            rejected.extend(checker.push(&block)?);
         }
         let (last, step) = checker.finish()?;
         rejected.extend(last);
@@ -72,7 +72,7 @@ fn encode_loop(path: &Path, file: &CheckedFile) -> Result<u64> {
         let mut encoder = UploadEncoder::new(header, part.clone(), file.rejections(part)?);
         blocks.seek(&(part.offset..part.end))?;
         while let Some(block) = blocks.next()? {
-            written += encoder.push(block)?.len() as u64;
+            written += encoder.push(&block)?.iter().map(|piece| piece.len() as u64).sum::<u64>();
         }
         written += encoder.finish()?.len() as u64;
     }
@@ -98,7 +98,7 @@ fn join_loop(source: &Path, file: &CheckedFile, results: &ResultsOfParts<'_>) ->
         reader.push(&results.header)?;
         answers.seek(range)?;
         while let Some(block) = answers.next()? {
-            reader.push(block)?;
+            reader.push(&block)?;
         }
         let read = reader.finish()?;
         let number = part.number;
@@ -107,7 +107,7 @@ fn join_loop(source: &Path, file: &CheckedFile, results: &ResultsOfParts<'_>) ->
         let mut join = Join::new(header, part.clone(), file.rejections(part)?, result);
         source.seek(&(part.offset..part.end))?;
         while let Some(block) = source.next()? {
-            written += join.push(block)?.len() as u64;
+            written += join.push(&block)?.len() as u64;
         }
         let (rest, tally) = join.finish()?;
         written += rest.len() as u64;

@@ -44,13 +44,16 @@ pub(crate) struct Options<'a> {
     pub(crate) seed: u64,
     pub(crate) file: &'a Path,
     pub(crate) results: Option<&'a Path>,
+    /// Only the three columns that are uploaded.
+    pub(crate) plain: bool,
 }
 
 pub(crate) fn generate(options: &Options<'_>) -> Result<Measured> {
     let clock = Clock::start()?;
     let mut source = create(options.file)?;
     let mut results = options.results.map(create).transpose()?;
-    source.write_all(b"ref_id,type,content,lang,author,created_at\n")?;
+    let extra = if options.plain { "" } else { ",lang,author,created_at" };
+    source.write_all(format!("ref_id,type,content{extra}\n").as_bytes())?;
     if let Some(results) = &mut results {
         results.write_all(b"ref_id,type,labels,content,error\n")?;
     }
@@ -61,7 +64,7 @@ pub(crate) fn generate(options: &Options<'_>) -> Result<Measured> {
         let language = &languages[random.usize(..languages.len())];
         let row = Row::random(number, language, &mut random);
         line.clear();
-        row.write_source(&mut line);
+        row.write_source(&mut line, options.plain);
         source.write_all(&line)?;
         // Drawn in any case: the source is the same with and without results.
         let result = row.result(&mut random);
@@ -115,11 +118,14 @@ impl Row {
         }
     }
 
-    fn write_source(&self, out: &mut Vec<u8>) {
+    fn write_source(&self, out: &mut Vec<u8>, plain: bool) {
         write_field(out, self.ref_id.as_bytes());
         out.extend_from_slice(format!(",{},", self.kind).as_bytes());
         write_field(out, self.content.as_bytes());
-        out.extend_from_slice(format!(",{}\n", self.extra).as_bytes());
+        if !plain {
+            out.extend_from_slice(format!(",{}", self.extra).as_bytes());
+        }
+        out.push(b'\n');
     }
 
     /// Its line in the API's results: no label, one to three, or, one in a hundred, an error.

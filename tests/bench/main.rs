@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: moondrop-bench gen --rows N [--seed S] [--results RESULTS] FILE
+usage: moondrop-bench gen --rows N [--seed S] [--results RESULTS] [--columns 3|6] FILE
                                            write a file of N rows, and what the API would answer
        moondrop-bench check FILE           check it, and plan its parts
        moondrop-bench encode FILE          encode each part for its upload
@@ -62,11 +62,13 @@ fn run(args: &[&str]) -> Result<Option<Measured>> {
 }
 
 fn gen_options<'a>(options: &[&'a str], file: &'a str) -> Result<generate::Options<'a>> {
-    let mut read = generate::Options { rows: 0, seed: 1, file: Path::new(file), results: None };
+    let mut read =
+        generate::Options { rows: 0, seed: 1, file: Path::new(file), results: None, plain: false };
     for option in options.chunks(2) {
         match option {
             ["--rows", rows] => read.rows = rows.parse().context("--rows")?,
             ["--seed", seed] => read.seed = seed.parse().context("--seed")?,
+            ["--columns", columns @ ("3" | "6")] => read.plain = *columns == "3",
             ["--results", results] => read.results = Some(Path::new(*results)),
             _ => bail!("{USAGE}"),
         }

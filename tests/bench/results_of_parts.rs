@@ -22,7 +22,7 @@ impl<'a> ResultsOfParts<'a> {
         let mut blocks = Blocks::open(path)?;
         let (mut offset, mut start, mut records, mut quoted) = (0, None, 0, false);
         while let Some(block) = blocks.next()? {
-            for &byte in block {
+            for &byte in &block {
                 offset += 1;
                 quoted ^= byte == b'"';
                 if start.is_none() {

@@ -140,10 +140,12 @@ impl Rows {
     async fn write(mut self, body: &mut UploadBody) -> Result<()> {
         let mut bytes = self.first;
         while let Some(source) = bytes {
-            body.send(self.encoder.push(&source)?.into()).await;
+            for piece in self.encoder.push(&source)? {
+                body.send(piece).await;
+            }
             bytes = self.reader.next().await?;
         }
-        body.send(self.encoder.finish()?.into()).await;
+        body.send(self.encoder.finish()?).await;
         Ok(())
     }
 }

@@ -147,6 +147,13 @@ impl Header {
         if self.has_bom { format!("{BYTE_ORDER_MARK}{line}") } else { line }
     }
 
+    /// Whether its columns are those of an upload, in their order.
+    pub(super) fn is_as_uploaded(&self) -> bool {
+        let Header { columns, ref_id, kind, content, separator, .. } = *self;
+        (columns, content, separator) == (3, 2, Separator::Comma)
+            && (ref_id, kind) == (RefId::Column(0), KindOf::Column(1))
+    }
+
     /// Whether a name has a byte-order mark or a zero-width space at an edge.
     pub(crate) fn has_marked_name(&self) -> bool {
         self.raw.iter().any(|raw| has_edge_mark(&String::from_utf8_lossy(&Value::of(raw).bytes())))

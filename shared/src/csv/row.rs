@@ -39,6 +39,21 @@ impl Item<'_> {
         out.push(b'\n');
     }
 
+    /// Whether the row that it is of stands in its file just as [`Item::write_upload`] writes it.
+    #[inline]
+    #[must_use]
+    pub fn stands_in(&self, row: &Row<'_>, header: &Header) -> bool {
+        const LINE_FEED: u64 = 1;
+        let raw = [0, 1, 2].map(|column| row.raw(column));
+        header.is_as_uploaded()
+            && row.end - row.offset == row.bytes.len() as u64 + LINE_FEED
+            // Nothing stands between the fields but commas.
+            && raw.iter().map(|field| field.len()).sum::<usize>() + 2 == row.bytes.len()
+            && row.field(0).trimmed(header.rules).is_written_as(raw[0])
+            && raw[1] == self.kind.as_str().as_bytes()
+            && self.content.is_written_as(raw[2])
+    }
+
     /// How many bytes [`Item::write_upload`] appends.
     #[inline]
     #[must_use]

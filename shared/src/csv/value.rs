@@ -94,6 +94,13 @@ impl<'a> Value<'a> {
         if self.is_plain { has_edge_space(self.text) } else { needs_quotes(self.text) }
     }
 
+    /// Whether [`Value::write`] appends just this field, of which it is the value, trimmed or not.
+    #[inline]
+    pub(super) fn is_written_as(self, raw: &[u8]) -> bool {
+        let unchanged = self.text.len() + if self.is_quoted { 2 } else { 0 };
+        raw.len() == unchanged && self.is_quoted == self.needs_quotes()
+    }
+
     /// How many bytes [`Value::write`] appends.
     #[inline]
     #[must_use]

@@ -17,3 +17,4 @@ mod round_trip;
 mod rules;
 mod status;
 mod support;
+mod uploads;

@@ -9,6 +9,7 @@ mod source;
 pub use events::event;
 use source::{read, source_rows, without_spaces};
 
+use bytes::Bytes;
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
 use moondrop_shared::check::{Checked, Checker, Refusal, Step};
 use moondrop_shared::csv::header::{Header, RESULT_COLUMNS};
@@ -167,9 +168,13 @@ fn upload(whole: &Whole<'_>, part: &PlannedPart) -> Vec<[Vec<u8>; 3]> {
     let mut encoder = UploadEncoder::new(header.clone(), part.clone(), rejections(part, rejected));
     let mut sent = Vec::new();
     for bytes in file[part.offset as usize..part.end as usize].chunks(7) {
-        sent.extend(encoder.push(bytes).expect("what was checked can be sent"));
+        let pieces = encoder.push(&Bytes::copy_from_slice(bytes));
+        pieces
+            .expect("what was checked can be sent")
+            .iter()
+            .for_each(|piece| sent.extend_from_slice(piece));
     }
-    sent.extend(encoder.finish().expect("what was checked can be sent"));
+    sent.extend_from_slice(&encoder.finish().expect("what was checked can be sent"));
     assert!(sent.len() as u64 == part.upload_bytes && sent.starts_with(UPLOAD_HEADER));
     let rows: Vec<_> = read(&sent)[1..]
         .iter()

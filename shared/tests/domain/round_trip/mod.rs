@@ -25,13 +25,6 @@ fn upload_rows(upload: &[u8]) -> Vec<[String; 3]> {
         .collect()
 }
 
-fn encode(file: &File, mut encoder: UploadEncoder, source: &[u8]) -> Vec<u8> {
-    let mut upload = Vec::new();
-    source.chunks(file.chunk).for_each(|bytes| upload.extend(encoder.push(bytes).unwrap()));
-    upload.extend(encoder.finish().unwrap());
-    upload
-}
-
 fn join(file: &File, mut join: Join, source: &[u8]) -> (Vec<u8>, Tally) {
     let mut results = Vec::new();
     source.chunks(file.chunk).for_each(|bytes| results.extend(join.push(bytes).unwrap()));
@@ -111,8 +104,8 @@ fn process(file: &File) {
         let bytes = &source[part.offset as usize..part.end as usize];
         let rows: Vec<_> = posts.by_ref().take(part.rows as usize).collect();
 
-        let encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
-        let upload = encode(file, encoder, bytes);
+        let mut encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
+        let upload = support::encode(&mut encoder, bytes, file.chunk);
         assert_eq!(upload.len() as u64, part.upload_bytes);
         let upload = upload_rows(&upload);
         let sent = rows.iter().filter(|(_, verdict)| verdict.is_none());

@@ -4,10 +4,12 @@
 pub(crate) mod results;
 pub(crate) mod walk;
 
+use bytes::Bytes;
 use moondrop_shared::check::rejected::{REJECTED_HEADER, Rejections};
 use moondrop_shared::check::{Checked, Checker, Refusal, Step};
 use moondrop_shared::csv::error::InputError;
 use moondrop_shared::csv::rules::Rules;
+use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, Reading, ResultsReader};
@@ -70,6 +72,17 @@ pub(crate) fn check_with(
             }
         }
     }
+}
+
+/// The upload of a part whose source comes in chunks.
+pub(crate) fn encode(encoder: &mut UploadEncoder, source: &[u8], chunk: usize) -> Vec<u8> {
+    let mut upload = Vec::new();
+    for bytes in source.chunks(chunk) {
+        let pieces = encoder.push(&Bytes::copy_from_slice(bytes)).unwrap();
+        pieces.iter().for_each(|piece| upload.extend_from_slice(piece));
+    }
+    upload.extend_from_slice(&encoder.finish().unwrap());
+    upload
 }
 
 impl Taken {

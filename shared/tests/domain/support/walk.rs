@@ -1,7 +1,7 @@
 //! A file on its whole way: checked, uploaded and joined. What comes of it is told in words, one
 //! line each, so that a table of files can say it.
 
-use super::{Taken, check_with};
+use super::{Taken, check_with, encode};
 use moondrop_shared::check::{Checker, Notice};
 use moondrop_shared::csv::header::Header;
 use moondrop_shared::csv::mapping::Mapping;
@@ -74,9 +74,7 @@ fn taken_outcome(taken: &Taken, mapping: Option<&Mapping>, file: &[u8], piece: u
     for part in &checked.parts {
         let bytes = &file[part.offset as usize..part.end as usize];
         let mut encoder = UploadEncoder::new(header.clone(), part.clone(), taken.rejections(part));
-        let mut sent = Vec::new();
-        bytes.chunks(piece).for_each(|bytes| sent.extend(encoder.push(bytes).unwrap()));
-        sent.extend(encoder.finish().unwrap());
+        let sent = encode(&mut encoder, bytes, piece);
         upload.extend_from_slice(sent.strip_prefix(b"ref_id,type,content\n").unwrap());
         let lost = PartResult::Lost("x".to_owned());
         let mut join = Join::new(header.clone(), part.clone(), taken.rejections(part), lost);
