@@ -8,6 +8,7 @@
 
 mod blocks;
 mod domain;
+mod fetch;
 mod generate;
 mod measure;
 mod results_of_parts;
@@ -24,6 +25,8 @@ usage: moondrop-bench gen --rows N [--seed S] [--results RESULTS] [--columns 3|6
        moondrop-bench check FILE           check it, and plan its parts
        moondrop-bench encode FILE          encode each part for its upload
        moondrop-bench join SOURCE RESULTS  join each part with its results
+       moondrop-bench fetch --at-once N FILE
+                                           check it over N connections of 90 MB per second
        moondrop-bench drop FILE            a whole drop, as `moondrop run` does it
        moondrop-bench servers              only the servers, until standard input ends";
 
@@ -54,6 +57,10 @@ fn run(args: &[&str]) -> Result<Option<Measured>> {
         ["check", file] => domain::check(Path::new(file))?,
         ["encode", file] => domain::encode(Path::new(file))?,
         ["join", source, results] => domain::join(Path::new(source), Path::new(results))?,
+        ["fetch", "--at-once", count, file] => {
+            let count = count.parse().context("--at-once")?;
+            with_runtime(fetch::fetch(Path::new(file), count))?
+        }
         ["drop", file] => with_runtime(stack::drop_file(Path::new(file)))?,
         ["servers"] => return with_runtime(stack::serve()).map(|()| None),
         _ => bail!("{USAGE}"),

@@ -9,11 +9,17 @@ use moondrop_local::local_stack::{Api, LocalStack, LocalStackConfig};
 use moondrop_local::upload::{key_for, upload};
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::source::DropId;
+use moondrop_tests::slow_proxy::{SlowProxy, Slowness};
 use serde_json::json;
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// What S3 gives a connection, as far as is known: "Performance guidelines" of the Amazon S3 User
+/// Guide name 85 to 90 MB per second, and 100 to 200 milliseconds at most for the first byte.
+const AS_S3: Slowness =
+    Slowness { rate: 90_000_000, first_byte: Duration::from_millis(25), breaks_after: None };
 
 /// How often the drop is read.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -72,7 +78,11 @@ pub(crate) async fn serve() -> Result<()> {
     let local = LocalStack::start(config).await?;
     let api = local.sandbox.as_ref().context("the stack has a sandbox")?.url();
     let s3 = &local.aws.endpoints().s3;
-    println!("{}", json!({"s3": s3, "bucket": DROPS, "api": api, "key": "sandbox-key"}));
+    let far_away = SlowProxy::start(s3, AS_S3).await;
+    println!(
+        "{}",
+        json!({"s3": s3, "far_s3": far_away.url, "bucket": DROPS, "api": api, "key": "sandbox-key"})
+    );
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     ended.await?.context("wait for the end of standard input")?;
     local.stop().await;

@@ -16,6 +16,7 @@ mod levels;
 mod map;
 mod observed;
 mod probe;
+mod reading;
 mod refusals;
 mod scale;
 mod template;

@@ -13,6 +13,7 @@ pub mod logs;
 pub mod processes;
 pub mod raw_http;
 pub mod rows;
+pub mod slow_proxy;
 
 /// The example file of the README.
 pub const POSTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/posts.csv");

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use moondrop_shared::lifecycle::PartSource;
 use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::results::{ResultsProblem, judge};
-use moondrop_shared::services::s3::drops_bucket::is_gone;
+use moondrop_shared::services::s3::source_reader::is_gone;
 
 /// Collects a part that has no results to fetch.
 pub(crate) async fn collect_unanswered(

@@ -8,7 +8,7 @@ use moondrop_shared::event::{ObjectCreated, ObjectCreatedDetail};
 use moondrop_shared::object_key::{CONTROL, Kind, cancelled_drop, kind, policy_folder};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::drops_bucket::is_gone;
+use moondrop_shared::services::s3::source_reader::is_gone;
 use moondrop_shared::source::{DropId, Source};
 
 /// What a message announces.

@@ -15,8 +15,8 @@ use moondrop_shared::results::tally::Outcomes;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::drops_bucket::is_gone;
 use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
+use moondrop_shared::services::s3::source_reader::is_gone;
 use std::time::{Duration, Instant};
 
 /// How often the progress of the check is reported in `status.json`.
@@ -104,7 +104,8 @@ impl Check<'_> {
     async fn pass(&self, mut checker: Checker, rejected: &mut ObjectWriter) -> Result<Step> {
         let Check { services, drop, deadline } = self;
         let digest = Some(drop.id.as_str());
-        let mut reader = services.drops.read(&drop.source, 0..drop.source.size);
+        let (range, at_once) = (0..drop.source.size, services.settings.reads_at_once);
+        let mut reader = services.drops.read_ahead(&drop.source, range, at_once);
         let mut reported = Instant::now();
         while let Some(bytes) = reader.next().await? {
             rejected.write(&checker.push(&bytes)?, digest).await?;

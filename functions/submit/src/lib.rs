@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod at_once;
 mod cancel;
 mod check;
 mod create_job;

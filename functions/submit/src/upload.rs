@@ -5,11 +5,13 @@
 //! is uploaded before the job's id and URL are recorded, and later attempts upload the same bytes
 //! to the recorded URL.
 
+use crate::at_once::AtOnce;
 use crate::create_job::{JobOutcome, Refusals, Since, create_job};
 use crate::outcome::{Cause, PartOutcome};
 use crate::upload_part::{repeat_part, upload_part};
 use anyhow::{Result, bail};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
@@ -154,14 +156,22 @@ struct Uploader<'a> {
 
 impl Uploader<'_> {
     async fn upload_all(&self, pending: Vec<PartRecord>) -> Progress {
-        let mut uploads = stream::iter(pending)
-            .map(|part| Box::pin(self.upload_in_time(part)))
-            .buffer_unordered(self.services.settings.uploads_at_once);
+        let Services { settings, api, transfer, .. } = self.services;
+        let busy = || api.busy_answers() + transfer.busy_answers();
+        let mut at_once = AtOnce::new(settings.uploads_at_once, busy());
+        let (mut pending, mut uploads) = (pending.into_iter(), FuturesUnordered::new());
         let mut progress = Progress::default();
-        while let Some(outcome) = uploads.next().await {
-            progress.add(outcome);
+        loop {
+            let room = at_once.now().saturating_sub(uploads.len());
+            uploads.extend(
+                pending.by_ref().take(room).map(|part| Box::pin(self.upload_in_time(part))),
+            );
+            let Some(part) = uploads.next().await else { return progress };
+            if at_once.add(part.uploaded, busy()) {
+                tracing::info!(drop = %self.drop.id, uploads_at_once = at_once.now(), "the uploads at once are adapted");
+            }
+            progress.add(part);
         }
-        progress
     }
 
     async fn upload_in_time(&self, part: PartRecord) -> Uploaded {

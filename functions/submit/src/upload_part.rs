@@ -15,7 +15,7 @@ use moondrop_shared::problem::Problem;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::transfer::{TransferError, UploadBody};
 use moondrop_shared::services::ledger::Upload;
-use moondrop_shared::services::s3::drops_bucket::{SourceReader, is_gone};
+use moondrop_shared::services::s3::source_reader::{SourceReader, is_gone};
 
 /// Uploads the part's rows to the recorded URL. It records the beginning first: without that
 /// record, nothing was sent.

@@ -6,7 +6,7 @@ use crate::csv::header::Header;
 use crate::drop::DropRecord;
 use crate::plan::PlannedPart;
 use crate::services::Services;
-use crate::services::s3::drops_bucket::SourceReader;
+use crate::services::s3::source_reader::SourceReader;
 use anyhow::{Context, Result};
 
 /// What is needed to read a part's rows again.

@@ -15,6 +15,10 @@ pub const DEFAULT_API_URL: &str = "https://gateway.app.clavata.ai:8443";
 /// the vendor's own (`clavata.ai` serves the API, `moonbounce.io` is its site).
 pub const DEFAULT_SIGNED_URL_HOSTS: &str = "amazonaws.com,clavata.ai,moonbounce.io";
 
+/// The bytes of a piece that one of several connections reads: so many that waiting for the first
+/// byte of each costs little (S3 takes some 25 ms for it), and so few that several fit into memory.
+pub const READ_PIECE_BYTES: u64 = 8 * 1024 * 1024;
+
 /// A setting that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the setting {name} {problem}")]
@@ -51,6 +55,10 @@ pub struct Settings {
     pub on_bad_rows: OnBadRows,
     /// `ROWS_PER_JOB` (default 25,000) and `BYTES_PER_JOB` (default 32 MiB): where a part ends.
     pub limits: PartLimits,
+    /// `READS_AT_ONCE`: over how many connections a file is read when it is checked. Each takes a
+    /// piece of 8 MiB. By default as many as an eighth of the function's memory has room for, at
+    /// most 8.
+    pub reads_at_once: usize,
     /// `UPLOADS_AT_ONCE`: how many parts of a drop are uploaded at the same time. Default 4.
     pub uploads_at_once: usize,
     /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has
@@ -88,8 +96,8 @@ pub struct Settings {
     /// Lambda sets that variable, in MiB (AWS Lambda Developer Guide, "Defined runtime environment
     /// variables"); the default is 1,024.
     pub answer_memory: usize,
-    /// How many rows a file may have for their hashes to fit into that memory: 9 bytes per row, and
-    /// 64 MiB for all else.
+    /// How many rows a file may have for their hashes to fit into that memory: 9 bytes per row, the
+    /// pieces of `READS_AT_ONCE`, and 64 MiB for all else.
     pub rows_in_memory: u64,
 }
 
@@ -187,6 +195,8 @@ impl Settings {
         };
         let defaults = PartLimits::default();
         let memory = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)?;
+        let piece = READ_PIECE_BYTES >> 20;
+        let reads_at_once = number("READS_AT_ONCE", (memory / 8 / piece).clamp(1, 8), 1, 64)?;
         Ok(Settings {
             stack,
             results_bucket: needed("RESULTS_BUCKET")?,
@@ -205,6 +215,7 @@ impl Settings {
                 // run.
                 bytes: number("BYTES_PER_JOB", defaults.bytes, 1, 1 << 30)?,
             },
+            reads_at_once: reads_at_once as usize,
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 3_600, 1, 86_400)?),
             retry_after: Duration::from_secs(number("RETRY_AFTER_SECONDS", 120, 1, 86_400)?),
@@ -222,7 +233,7 @@ impl Settings {
             mapping,
             metrics,
             answer_memory: (memory << 20) as usize / 2,
-            rows_in_memory: (memory.saturating_sub(64) << 20) / 9,
+            rows_in_memory: (memory.saturating_sub(64 + reads_at_once * piece) << 20) / 9,
         })
     }
 
@@ -311,6 +322,7 @@ mod tests {
             ("ROWS_PER_JOB", "0"),
             ("BYTES_PER_JOB", "lots"),
             ("UPLOADS_AT_ONCE", "65"),
+            ("READS_AT_ONCE", "0"),
             ("SIGNED_URL_HOSTS", "amazonaws.com,co.uk"),
             ("POLICY_ALIASES", "[1]"),
             ("FILE_MAPPING", "{\"type\": \"film\"}"),

@@ -3,7 +3,8 @@
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
-use moondrop_shared::services::s3::drops_bucket::{DropsBucket, is_gone};
+use moondrop_shared::services::s3::drops_bucket::DropsBucket;
+use moondrop_shared::services::s3::source_reader::is_gone;
 use moondrop_shared::source::Source;
 use moondrop_tests::raw_http::{Handler, Reply, Request, serve};
 use std::sync::Arc;

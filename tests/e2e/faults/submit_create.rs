@@ -3,12 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
+use moondrop_shared::source::DropId;
 use moondrop_tests::env::KEY;
 use moondrop_tests::fake_batch_api::{Answer, Call, SIGNATURE};
 use moondrop_tests::in_process::{API_TIMEOUT, InProcess};
 use moondrop_tests::logs;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Two parts of two rows.
@@ -45,6 +46,29 @@ async fn create_answered_429_without_retry_after_is_tried_again_and_never_fails_
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::Completed);
     assert_eq!((world.api.count(Call::Create), world.api.jobs().len()), (4, 2));
+}
+
+/// How many uploads at once the log says there may be, each time that number changed.
+fn adapted(id: &DropId) -> Vec<u64> {
+    let lines = logs::with(id.as_str()).into_iter();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    lines.filter_map(|line| line["uploads_at_once"].as_u64()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_parts_are_uploaded_at_once_after_a_429_or_a_503_and_more_again_as_it_goes_well() {
+    for call in [Call::Create, Call::Upload] {
+        let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "4")]).await;
+        let dropped = world.drop_file("incoming/posts.csv", good_file(40)).await;
+        let busy = Answer::status(if call == Call::Create { 429 } else { 503 });
+        world.api.next(call, [busy]);
+        // A part whose upload failed is the next attempt's.
+        assert_eq!(world.submit(&dropped).await, call == Call::Create);
+        let ended = world.finish(&dropped).await;
+        assert_eq!(ended.status.state, DropState::Completed);
+        assert_all_rows(&good_file(40), ended.results());
+        assert_eq!(adapted(&dropped.id), [2, 3, 4], "after {call:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

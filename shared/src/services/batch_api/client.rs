@@ -12,6 +12,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{Client, Method, StatusCode, header};
 use secrecy::ExposeSecret;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,6 +72,7 @@ pub struct BatchApi {
     key: ApiKey,
     metrics: Metrics,
     gate: Gate,
+    busy_answers: Arc<AtomicU64>,
 }
 
 impl BatchApi {
@@ -84,6 +86,7 @@ impl BatchApi {
             key,
             metrics,
             gate: Gate::default(),
+            busy_answers: Arc::default(),
         }
     }
 
@@ -168,6 +171,12 @@ impl BatchApi {
         let url = self.url(&["v1", "batch-jobs", id, "cancel"]);
         let body = self.call(Call::post(url, Bytes::from_static(b"{}")), Retry::Always).await;
         read_cancel(&body.inspect_err(|error| self.count_forbidden(error))?)
+    }
+
+    /// How many answers have been 429, since this process began.
+    #[must_use]
+    pub fn busy_answers(&self) -> u64 {
+        self.busy_answers.load(Ordering::Relaxed)
     }
 
     /// Counts a 403 to a call that names no job of another account: it is about the key or its
@@ -263,6 +272,7 @@ impl BatchApi {
             StatusCode::NOT_FOUND if status_body.is_some() => ApiError::NotFound(message),
             StatusCode::TOO_MANY_REQUESTS => {
                 self.metrics.count(Metric::ApiThrottled, 1);
+                self.busy_answers.fetch_add(1, Ordering::Relaxed);
                 self.gate.shut(after);
                 ApiError::Busy { after }
             }

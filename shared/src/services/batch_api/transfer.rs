@@ -42,6 +42,7 @@ pub struct Transfer {
     http: HttpClients,
     hosts: SignedUrlHosts,
     loopback: bool,
+    busy_answers: Arc<AtomicU64>,
 }
 
 impl Transfer {
@@ -51,6 +52,7 @@ impl Transfer {
             http,
             hosts: settings.signed_url_hosts.clone(),
             loopback: is_loopback(&settings.api_url),
+            busy_answers: Arc::default(),
         }
     }
 
@@ -93,8 +95,19 @@ impl Transfer {
             }
             status if status.is_success() => Ok(()),
             StatusCode::FORBIDDEN => Err(TransferError::Refused),
+            status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+                self.busy_answers.fetch_add(1, Ordering::Relaxed);
+                Err(anyhow::anyhow!("the store is busy: it answered the upload with {status}")
+                    .into())
+            }
             status => Err(anyhow::anyhow!("the upload was answered with {status}").into()),
         }
+    }
+
+    /// How many uploads have been answered 429, or 503 as S3's "slow down", since this process began.
+    #[must_use]
+    pub fn busy_answers(&self) -> u64 {
+        self.busy_answers.load(Ordering::Relaxed)
     }
 
     /// Downloads from a pre-signed URL: the bytes as they arrive, and an error if there are fewer

@@ -2,3 +2,4 @@
 
 pub mod drops_bucket;
 pub mod results_bucket;
+pub mod source_reader;
