@@ -166,6 +166,7 @@ pub async fn submit(services: &Services, messages: &[&str], left: Duration) -> V
 /// # Errors
 /// As collect's.
 pub async fn collect(services: &Services, id: &DropId, part: u32) -> Result<()> {
-    let ended = JobEnded { detail: JobEndedDetail { drop: id.clone(), part } };
-    Box::pin(moondrop_collect::handle(services, &ended)).await
+    let ended = JobEnded { detail: JobEndedDetail { drop: id.clone(), part, publish: false } };
+    let deadline = Deadline::after(DAY);
+    Box::pin(moondrop_collect::handle(services, &ended, deadline)).await
 }

@@ -1,21 +1,31 @@
 //! The context of collecting a part, and why a part may not be collected.
 
+use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::DropRecord;
+use moondrop_shared::lifecycle::DueReport;
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::results::ResultsProblem;
 use moondrop_shared::services::Services;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
-#[derive(Clone, Copy)]
 pub(crate) struct Collector<'a> {
     pub(crate) services: &'a Services,
     pub(crate) drop: &'a DropRecord,
     /// The part as it was read.
     pub(crate) part: &'a PartRecord,
+    /// The report of what is wrong with the part. Of what goes well poll tells, once a tick.
+    pub(crate) report: OnceCell<DueReport>,
 }
 
 impl Collector<'_> {
+    /// Records that a report is due, before something wrong is recorded.
+    pub(crate) async fn report_is_due(&self) -> Result<()> {
+        let begin = || DueReport::begin(self.services, &self.drop.id);
+        self.report.get_or_try_init(begin).await.map(|_| ())
+    }
+
     /// When collect tries again after a failure: by default after two minutes, then four, and so
     /// on, up to an hour.
     pub(crate) fn next_try(&self, now: Timestamp) -> Timestamp {

@@ -45,7 +45,7 @@ pub(crate) async fn collect_answered(collector: &Collector<'_>, job: &str) -> Re
 /// Holds results if the same bytes came twice, far enough apart, or if they changed with each fetch
 /// for a day. Otherwise records that they were seen.
 async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable) -> Result<()> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let now = Timestamp::now();
     let seen = part.unconfirmed.as_ref();
     let same = seen.filter(|seen| seen.digest == unusable.digest);
@@ -68,6 +68,7 @@ async fn hold_or_retry(collector: &Collector<'_>, job: &str, unusable: Unusable)
         problem: Some(Problem::results_unconfirmed(part.plan.number, error)),
         unconfirmed: Some(Unconfirmed { digest: unusable.digest, since, first }),
     };
+    collector.report_is_due().await?;
     services.ledger.record_attempt(part, &attempt).await.map(|_| ())
 }
 
@@ -79,7 +80,7 @@ async fn hold(
     unusable: &Unusable,
     expected: Option<&str>,
 ) -> Result<bool> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let key = ObjectKey::held(&drop.id, part.plan.number, &unusable.digest);
     let Some(kept) = keep(collector, job, &key, expected).await? else { return Ok(false) };
     let now = Timestamp::now();
@@ -95,6 +96,7 @@ async fn hold(
         since: now,
         fetched_at: now,
     };
+    collector.report_is_due().await?;
     announce(collector, &held).await?;
     Ok(services.ledger.hold(part, &held, now + FETCHED_EVERY).await?.ours)
 }
@@ -102,7 +104,7 @@ async fn hold(
 /// Announces that results are held, and why. The event goes before the record: if the bus does not
 /// accept it, the next attempt puts it again.
 async fn announce(collector: &Collector<'_>, held: &HeldResults) -> Result<()> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let kept = PartRecord { held: Some(held.clone()), ..(*part).clone() };
     let event = NeedsAction::of(&kept, Some(drop), &services.settings.results_bucket);
     let event: Vec<_> =
@@ -155,7 +157,7 @@ async fn keep(
 /// Judges held results again: the kept copy if a setting has changed, and then, once a day, the
 /// API's results.
 async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults) -> Result<bool> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let now = Timestamp::now();
     let failed = |error: &anyhow::Error, what: &str| {
         let error = describe(error);
@@ -192,6 +194,7 @@ async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults
         }
         held.fetched_at = now;
     }
+    collector.report_is_due().await?;
     services.ledger.hold(part, &held, held.fetched_at + FETCHED_EVERY).await?;
     Ok(false)
 }

@@ -99,7 +99,7 @@ fn check_confirmed(
 }
 
 async fn write(collector: &Collector<'_>, result: PartResult) -> Result<WorkFile> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let PartSource { header, rejections, mut reader } =
         PartSource::open(services, drop, &part.plan).await?;
     let mut join = Join::new(header, part.plan.clone(), rejections, result);

@@ -10,10 +10,12 @@
 //!                          └─▶ work_file        store and record      ──▶ publish, after the last part, and safe
 //! ```
 
+mod assemble;
 mod collector;
 mod held;
 mod join;
 mod part;
+mod pieces;
 mod publish;
 mod results;
 mod safe;
@@ -37,11 +39,11 @@ use moondrop_shared::results::ResultsTooLarge;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::batch_api::transfer::TransferError;
-use moondrop_shared::services::lambda::invocation;
+use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_shared::services::logs;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::source::DropId;
+use tokio::sync::OnceCell;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -55,7 +57,8 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let services = &Services::from_env().await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<JobEnded>| async move {
         services.ledger.set_request(&event.context.request_id);
-        let work = Box::pin(handle(services, &event.payload));
+        let deadline = Deadline::of(&event.context);
+        let work = Box::pin(handle(services, &event.payload, deadline));
         invocation(&event.context, &services.metrics, work).await
     }))
     .await
@@ -67,11 +70,11 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 /// # Errors
 /// If the ledger does not answer, or the drop cannot be published. Lambda tries again, and poll
 /// announces the part again.
-pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
-    let JobEndedDetail { drop: drop_id, part } = &ended.detail;
+pub async fn handle(services: &Services, ended: &JobEnded, deadline: Deadline) -> Result<()> {
+    let JobEndedDetail { drop: drop_id, part, .. } = &ended.detail;
     let span = tracing::error_span!("part", drop = %drop_id, part, job = Empty);
     let processed = async {
-        let processed = Box::pin(process(services, drop_id, *part)).await;
+        let processed = Box::pin(process(services, &ended.detail, deadline)).await;
         if let Err(error) = &processed {
             // Lambda gets the error too, but does not log it.
             tracing::error!(
@@ -84,7 +87,8 @@ pub async fn handle(services: &Services, ended: &JobEnded) -> Result<()> {
     Box::pin(processed.instrument(span)).await
 }
 
-async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<()> {
+async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline) -> Result<()> {
+    let JobEndedDetail { drop: drop_id, part: number, publish } = ended;
     let Some(drop) = services.ledger.drop_record(drop_id).await? else {
         tracing::warn!(drop = %drop_id, part = number, "a job ended whose drop has no record");
         return Ok(());
@@ -93,7 +97,7 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
-    let Some(part) = services.ledger.part(drop_id, number).await? else {
+    let Some(part) = services.ledger.part(drop_id, *number).await? else {
         tracing::warn!(drop = %drop_id, part = number, "a job ended whose part has no record");
         return Ok(());
     };
@@ -105,9 +109,12 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         return Ok(());
     }
     if part.state.is_collectable() {
-        let due = DueReport::begin(services, drop_id).await?;
-        let (collector, began) =
-            (Collector { services, drop: &drop, part: &part }, Timestamp::now());
+        let (report, began) = (OnceCell::new(), Timestamp::now());
+        let collector = Collector { services, drop: &drop, part: &part, report };
+        if part.problem().is_some() {
+            // It ends with this, or is another one.
+            collector.report_is_due().await?;
+        }
         let collected = part::collect(&collector).await;
         let collected =
             collected.with_context(|| format!("collect part {number} of the drop {drop_id}"));
@@ -116,7 +123,9 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
             Ok(true) if part.asks_api() => note_accepted(services, began).await,
             Ok(_) => {}
         }
-        due.make(services, &drop).await;
+        if let Some(report) = collector.report.into_inner() {
+            report.make(services, &drop).await;
+        }
         if !matches!(collected, Ok(true)) {
             return Ok(());
         }
@@ -127,7 +136,11 @@ async fn process(services: &Services, drop_id: &DropId, number: u32) -> Result<(
         );
         return Ok(());
     }
-    let published = Box::pin(publish::publish_if_last(services, &drop)).await;
+    // Of a part that was collected before, whoever did it may have been killed before this.
+    if !services.ledger.take_out(drop_id, *number).await? && !publish {
+        return Ok(());
+    }
+    let published = Box::pin(publish::publish_if_last(services, &drop, deadline)).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
     if published.is_err() {
         let due = DueReport::begin(services, drop_id).await?;
@@ -161,6 +174,7 @@ async fn record_failure(collector: &Collector<'_>, cause: &anyhow::Error) -> Res
         "the part is not collected; it is tried again"
     );
     services.metrics.count(Metric::CollectAttemptsFailed, 1);
+    collector.report_is_due().await?;
     let problem = match of_stack(cause) {
         Some(seen) => {
             note_stack_problem(services, seen).await;

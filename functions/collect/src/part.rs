@@ -46,6 +46,7 @@ async fn ask_once_more(
     match results::look_up(services, job).await {
         Ok(None) => Ok(lost),
         Ok(Some(_)) => {
+            collector.report_is_due().await?;
             if services.ledger.find_again(part).await?.ours {
                 tracing::warn!(
                     drop = %part.drop, part = part.plan.number, job,

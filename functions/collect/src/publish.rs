@@ -1,5 +1,6 @@
 //! Publishes a drop: all its parts in order, in one object that appears whole or not at all.
 
+use crate::assemble::{Assembled, Results};
 use crate::safe;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -7,20 +8,24 @@ use moondrop_shared::check::most_frequent;
 use moondrop_shared::drop::problems::policy_versions;
 use moondrop_shared::drop::{DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
-use moondrop_shared::lifecycle::{conclude_if_ended, header};
+use moondrop_shared::event::OutgoingEvent;
+use moondrop_shared::lifecycle::conclude_if_ended;
 use moondrop_shared::object_key::work_folder;
-use moondrop_shared::part::join::results_header;
 use moondrop_shared::part::{CollectedPart, PartRecord, PartState};
 use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::Services;
+use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::ledger::Recorded;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written, WrittenObject};
-use sha2::{Digest, Sha256};
+use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
 
 /// Publishes the drop if every part of it is collected.
-pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> Result<()> {
+pub(crate) async fn publish_if_last(
+    services: &Services,
+    drop: &DropRecord,
+    deadline: Deadline,
+) -> Result<()> {
     let parts = services.ledger.parts(&drop.id).await?;
     let planned = drop.plan.as_ref().map_or(0, |plan| plan.parts as usize);
     if parts.len() != planned || parts.iter().any(|p| p.state != PartState::Collected) {
@@ -34,8 +39,11 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
-    // `None`: another attempt has published the drop and deleted the work files.
-    let Some(written) = write_results(services, &drop, &collected).await? else { return Ok(()) };
+    let written = match Box::pin(Results::of(services, &drop, &collected)?.write(deadline)).await? {
+        Assembled::Written(written) => written,
+        Assembled::Published => return Ok(()),
+        Assembled::Unfinished => return ask_to_go_on(services, &drop, &parts).await,
+    };
     let conflict = written.written == Written::Conflict;
     let next = ended(&drop, &written, &tally, &parts);
     if conflict {
@@ -53,12 +61,22 @@ pub(crate) async fn publish_if_last(services: &Services, drop: &DropRecord) -> R
     if ours && conflict {
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
-    if drop.closed_at.is_none() && (drop.state != DropState::Failed || drop.results_bytes.is_some())
-    {
+    let drop = safe::write_if_due(services, drop).await?;
+    conclude_if_ended(services, &drop).await?;
+    // After the end is announced: nobody waits for this.
+    if drop.state != DropState::Failed || drop.results_bytes.is_some() {
         delete_work_files(services, &drop).await;
     }
-    let drop = safe::write_if_due(services, drop).await?;
-    conclude_if_ended(services, &drop).await.map(|_| ())
+    Ok(())
+}
+
+/// The time is over before `results.csv` is whole: another invocation goes on.
+async fn ask_to_go_on(services: &Services, drop: &DropRecord, parts: &[PartRecord]) -> Result<()> {
+    tracing::info!(drop = %drop.id, "the time is over before results.csv is whole; it is continued");
+    let Some(first) = parts.first() else { return Ok(()) };
+    let (part, job) = (first.plan.number, first.job_id.clone());
+    let event = OutgoingEvent::JobCompleted { drop: drop.id.clone(), part, job, publish: true };
+    services.bus.put(&[event]).await
 }
 
 /// The drop's record with its final state, after its results were written or their key was taken.
@@ -97,62 +115,6 @@ fn add_up(drop: &DropRecord, collected: &[&CollectedPart]) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Writes `results.csv`; `None` if work files are gone because the drop is already published.
-async fn write_results(
-    services: &Services,
-    drop: &DropRecord,
-    collected: &[&CollectedPart],
-) -> Result<Option<WrittenObject>> {
-    let header = results_header(&header(drop)?);
-    // The parts' digests identify the whole before it is written.
-    let mut digest = Sha256::new_with_prefix(&header);
-    collected.iter().for_each(|c| digest.update(c.digest.as_bytes()));
-    let digest = hex::encode(digest.finalize());
-    let expected = header.len() as u64 + collected.iter().map(|c| c.bytes).sum::<u64>();
-    let mut writer = services.results.begin(&drop.results_key(), expected);
-    let written = async {
-        writer.write(&header, Some(&digest)).await?;
-        for part in collected {
-            append(services, part, &digest, &mut writer).await?;
-        }
-        writer.finish(Some(&digest)).await
-    }
-    .await;
-    match written {
-        Ok(written) => Ok(Some(written)),
-        Err(error) => {
-            writer.abort().await;
-            let now = services.ledger.drop_record(&drop.id).await?;
-            if now.is_some_and(|drop| drop.state.is_final()) { Ok(None) } else { Err(error) }
-        }
-    }
-}
-
-async fn append(
-    services: &Services,
-    part: &CollectedPart,
-    digest: &str,
-    writer: &mut ObjectWriter,
-) -> Result<()> {
-    if part.bytes == 0 {
-        return Ok(());
-    }
-    let mut body =
-        services.results.read(&part.key, None).await?.context("a part's work file is gone")?;
-    let mut bytes = 0;
-    while let Some(piece) = body.next().await {
-        let piece = piece.context("read a part's work file")?;
-        bytes += piece.len() as u64;
-        writer.write(&piece, Some(digest)).await?;
-    }
-    ensure!(
-        bytes == part.bytes,
-        "a part's work file has {bytes} bytes; {} were written",
-        part.bytes
-    );
-    Ok(())
-}
-
 fn end_state(tally: &Tally, parts: &[PartRecord]) -> DropState {
     let rows = tally.rows;
     let source_missing =
@@ -189,9 +151,8 @@ fn nothing_evaluated(drop: &DropRecord, tally: &Tally, parts: &[PartRecord]) -> 
 /// bucket's lifecycle deletes those that remain.
 async fn delete_work_files(services: &Services, drop: &DropRecord) {
     let deleted = async {
-        for key in services.results.list(&work_folder(&drop.id)).await? {
-            services.results.delete(&key).await?;
-        }
+        let keys = services.results.list(&work_folder(&drop.id)).await?;
+        services.results.delete_all(&keys).await?;
         anyhow::Ok(())
     };
     if let Err(error) = deleted.await {

@@ -13,6 +13,7 @@ pub(crate) struct WorkFile {
     key: ObjectKey,
     bytes: u64,
     digest: String,
+    etag: Option<String>,
     pub(crate) tally: Tally,
     /// The rows are not joined to their source, which is gone.
     source_missing: bool,
@@ -25,7 +26,7 @@ pub(crate) async fn store(
     expected: u64,
     fill: impl AsyncFnOnce(&mut ObjectWriter) -> Result<Tally>,
 ) -> Result<WorkFile> {
-    let Collector { services, drop, part } = collector;
+    let Collector { services, drop, part, .. } = collector;
     let key = ObjectKey::work(&drop.id, part.plan.number, Timestamp::now());
     let mut writer = services.results.begin(&key, expected);
     let stored = async {
@@ -35,6 +36,7 @@ pub(crate) async fn store(
             key,
             bytes: written.bytes,
             digest: written.digest,
+            etag: written.etag,
             tally,
             source_missing: false,
         })
@@ -59,8 +61,8 @@ impl WorkFile {
     /// Records it as the part's rows. Of several attempts, one gets its work file recorded; the
     /// others delete theirs.
     pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<()> {
-        let Collector { services, drop, part } = collector;
-        let WorkFile { key, bytes, digest, tally, source_missing } = self;
+        let Collector { services, drop, part, .. } = collector;
+        let WorkFile { key, bytes, digest, etag, tally, source_missing } = self;
         let number = part.plan.number;
         if source_missing {
             tracing::error!(
@@ -68,7 +70,7 @@ impl WorkFile {
                 "the file is gone; the rows are stored in the API's order"
             );
         }
-        let collected = CollectedPart { key, bytes, digest, source_missing, tally };
+        let collected = CollectedPart { key, bytes, digest, etag, source_missing, tally };
         // Exactly once: the first attempt to be recorded is the one whose rows are published.
         if !services.ledger.record_collected(part, &collected).await?.ours {
             return services.results.delete(&collected.key).await;

@@ -53,7 +53,7 @@ pub(crate) async fn announce(tick: &Tick<'_>, parts: Vec<PartRecord>) -> Result<
 async fn event_of(tick: &Tick<'_>, part: &PartRecord) -> Result<OutgoingEvent> {
     let Some(failure) = &part.failure else {
         let (drop, number, job) = (part.drop.clone(), part.plan.number, part.job_id.clone());
-        return Ok(OutgoingEvent::JobCompleted { drop, part: number, job });
+        return Ok(OutgoingEvent::JobCompleted { drop, part: number, job, publish: false });
     };
     let failed = |drop: Option<&DropRecord>| {
         OutgoingEvent::JobFailed(Box::new(JobFailed::of(part, failure, drop)))

@@ -7,6 +7,8 @@ use moondrop_shared::part::decide::When;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::source::DropId;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -44,6 +46,8 @@ pub(crate) struct Tick<'a> {
     pub(crate) services: &'a Services,
     /// The open drops, as they were when the tick began.
     pub(crate) drops: &'a [DropRecord],
+    /// How many parts each of them had that were not collected.
+    pub(crate) open_parts: &'a HashMap<DropId, u32>,
     /// The name that this tick's reports are due under.
     pub(crate) report_name: &'a str,
     pub(crate) cancels: &'a Cancels,
@@ -65,6 +69,11 @@ impl Tick<'_> {
             lost_after: signed(settings.lost_after),
             started_at,
         }
+    }
+
+    /// How many parts of a drop were not collected when the tick began.
+    pub(crate) fn open_parts(&self, drop: &DropId) -> u32 {
+        self.open_parts.get(drop).copied().unwrap_or_default()
     }
 
     /// The part's drop, if it is among the open ones.

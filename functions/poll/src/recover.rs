@@ -101,7 +101,7 @@ async fn remedy(
             let collected = parts.iter().all(|part| part.state == PartState::Collected);
             Ok(parts.first().filter(|_| collected).map(|first| {
                 let (drop, part, job) = (drop.id.clone(), first.plan.number, first.job_id.clone());
-                OutgoingEvent::JobCompleted { drop, part, job }
+                OutgoingEvent::JobCompleted { drop, part, job, publish: true }
             }))
         }
         Need::Nothing | Need::Submit | Need::Publish => Ok(None),

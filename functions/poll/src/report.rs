@@ -17,12 +17,14 @@ const REPORTS_AT_ONCE: usize = 4;
 const ENDED_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
 /// The drops that are to be reported whether this tick changed them or not: those whose report is
-/// due, and all if the problems of the stack are not those that were reported.
+/// due, those of which other parts are collected than when they were reported, and all if the
+/// problems of the stack are not those that were reported.
 pub(crate) fn due(tick: &Tick<'_>, stack: Option<&StackProblems>) -> Vec<DropId> {
     let is_new = stack.is_some_and(|stack| !is_reported(stack));
     let is_due = |drop: &&DropRecord| {
         let waits = matches!(drop.state, DropState::Uploading | DropState::Evaluating);
-        !drop.reports_due.is_empty() || (is_new && waits)
+        let progressed = drop.reported_open != Some(tick.open_parts(&drop.id));
+        !drop.reports_due.is_empty() || (waits && (is_new || progressed))
     };
     tick.drops.iter().filter(is_due).map(|drop| drop.id.clone()).collect()
 }
@@ -83,7 +85,8 @@ async fn end_reports(tick: &Tick<'_>, drop: &DropRecord) -> bool {
     };
     let ended = drop.reports_due.iter().filter(has_ended).cloned();
     let names: Vec<String> = ended.chain([tick.report_name.to_owned()]).collect();
-    let done = tick.services.ledger.end_report(&drop.id, &names).await;
+    let open = tick.open_parts(&drop.id);
+    let done = tick.services.ledger.end_poll_report(&drop.id, &names, open).await;
     if let Err(error) = &done {
         tracing::warn!(
             drop = %drop.id, error = describe(error),

@@ -12,6 +12,7 @@ use moondrop_shared::services::batch_api::ApiError;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::ledger::Open;
 use moondrop_shared::services::metrics::Metric;
+use std::collections::HashMap;
 
 /// How many calls announce parts at the same time.
 const ANNOUNCEMENTS_AT_ONCE: usize = 4;
@@ -20,10 +21,15 @@ pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline
     services.metrics.count(Metric::Ticks, 1);
     let Open { records: mut parts, refused: parts_refused } = services.ledger.open_parts().await?;
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
+    let mut open_parts = HashMap::new();
+    for part in &parts {
+        *open_parts.entry(part.drop.clone()).or_default() += 1;
+    }
     let (report_name, cancels) = (services.ledger.report_name(), Cancels::default());
     let tick = Tick {
         services,
         drops: &drops,
+        open_parts: &open_parts,
         report_name: &report_name,
         cancels: &cancels,
         began: Timestamp::now(),

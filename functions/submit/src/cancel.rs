@@ -26,7 +26,7 @@ pub(crate) async fn request(services: &Services, drop_id: &DropId) -> Result<()>
         Some(_) => tracing::warn!(drop = %drop_id, "the drop is cancelled, on request"),
         None => tracing::warn!(drop = %drop_id, "the drop had ended before it was to be cancelled"),
     }
-    cancel(services, drop).await
+    Box::pin(cancel(services, drop)).await
 }
 
 /// Cancels a drop whose request is recorded: ends it if it is not planned, and cancels its parts

@@ -19,8 +19,8 @@ use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
 use moondrop_shared::services::s3::source_reader::is_gone;
 use std::time::{Duration, Instant};
 
-/// How often the progress of the check is reported in `status.json`.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often a check looks at the time that is left: a shorter one is let go to its end.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`;
 /// returns its record.
@@ -106,15 +106,18 @@ impl Check<'_> {
         let digest = Some(drop.id.as_str());
         let (range, at_once) = (0..drop.source.size, services.settings.reads_at_once);
         let mut reader = services.drops.read_ahead(&drop.source, range, at_once);
-        let mut reported = Instant::now();
+        let (mut looked, mut reported) = (Instant::now(), Instant::now());
         while let Some(bytes) = reader.next().await? {
             rejected.write(&checker.push(&bytes)?, digest).await?;
             ensure!(
                 checker.rows() <= services.settings.rows_in_memory,
                 TooLarge::ForMemory(checker.rows())
             );
-            if reported.elapsed() > REPORT_EVERY {
+            if looked.elapsed() > LOOK_EVERY {
                 ensure!(!deadline.is_near(), TooLarge::ForTime(checker.rows()));
+                looked = Instant::now();
+            }
+            if reported.elapsed() > services.settings.report_every {
                 // A long check is no stall.
                 services.ledger.heartbeat(drop, Timestamp::now()).await?;
                 report_check(services, drop, checker.rows()).await;
@@ -155,6 +158,7 @@ impl Check<'_> {
             .map(|part| PartRecord::planned(drop.id.clone(), part))
             .collect();
         services.ledger.put_parts(parts, Timestamp::now()).await?;
+        services.ledger.put_left(&drop.id, plan.parts).await?;
         // Announced before the drop moves to `uploading`: if this attempt dies in between, the next
         // one announces it again.
         found.plan = Some(plan);

@@ -102,7 +102,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
         None => return Ok(()),
         Some(Announced::Drop(new)) => *new,
         Some(Announced::Cancel(drop_id)) => {
-            let cancelled = cancel::request(services, &drop_id).await;
+            let cancelled = Box::pin(cancel::request(services, &drop_id)).await;
             return cancelled.with_context(|| format!("cancel the drop {drop_id}"));
         }
     };
@@ -113,7 +113,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
         return Ok(());
     }
     if drop.cancelled_at.is_some() {
-        return cancel::cancel(services, drop)
+        return Box::pin(cancel::cancel(services, drop))
             .await
             .with_context(|| format!("cancel the drop {id}"));
     }
@@ -136,7 +136,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     }
     if drop.cancelled_at.is_some() {
         // Cancelled while it was checked.
-        return cancel::cancel(services, drop)
+        return Box::pin(cancel::cancel(services, drop))
             .await
             .with_context(|| format!("cancel the drop {id}"));
     }

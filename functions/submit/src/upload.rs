@@ -25,15 +25,12 @@ use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 /// The age from which a job to which nothing was sent is an orphan: over an hour after its upload
 /// URL expired.
 const SWEEP_AFTER: SignedDuration = SignedDuration::from_mins(5 * 60 + 10);
-/// How often the progress of the uploads is reported in `status.json`.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Uploads every pending part, several at the same time, and moves the drop to `evaluating` when
 /// all are uploaded.
@@ -262,7 +259,7 @@ enum Step {
 /// Marks the drop as active and reports its progress, again and again, in parallel with the
 /// uploads: a slow report delays none of them.
 async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
-    let mut ticks = tokio::time::interval(REPORT_EVERY);
+    let mut ticks = tokio::time::interval(services.settings.report_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {

@@ -192,6 +192,7 @@ fn settings(config: &LocalStackConfig, secret: &str) -> Result<BTreeMap<String, 
         // No one collects them here, and poll ticks twice a second.
         ("METRICS", "off".to_owned()),
         // Minutes on AWS; here everything is a thousand times as near.
+        ("REPORT_EVERY_SECONDS", "1".to_owned()),
         ("REMIND_AFTER_SECONDS", "10".to_owned()),
         ("STALLED_AFTER_SECONDS", "20".to_owned()),
         ("POLL_EVERY", format!("{} seconds", config.poll_every.as_secs().max(1))),

@@ -141,6 +141,12 @@ pub struct DropRecord {
     /// one that died did not report, poll reports.
     #[serde(default, skip_serializing)]
     pub reports_due: BTreeSet<String>,
+    /// The upload that `results.csv` is put together by, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_upload: Option<String>,
+    /// How many of its parts were not collected when poll last reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_open: Option<u32>,
     /// Since when the API has refused to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
@@ -201,6 +207,8 @@ impl DropRecord {
             publish_problem: None,
             policy_versions: Vec::new(),
             reports_due: BTreeSet::new(),
+            results_upload: None,
+            reported_open: None,
             refused_since: None,
             invalid_since: None,
             cancelled_at: None,

@@ -118,6 +118,9 @@ pub struct JobEndedDetail {
     pub drop: DropId,
     /// Its part.
     pub part: u32,
+    /// Whether all parts are collected, and the drop is only to be published.
+    #[serde(default)]
+    pub publish: bool,
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub enum OutgoingEvent {
         part: u32,
         /// The job; a part without a row to send has none.
         job: Option<String>,
+        /// Whether all parts are collected, and nobody has published the drop.
+        publish: bool,
     },
     /// A job failed, was cancelled or is lost: its rows end without results. Repeated until they
     /// are stored.
@@ -259,8 +261,11 @@ impl OutgoingEvent {
     pub fn detail(&self) -> serde_json::Value {
         use serde_json::json;
         let mut detail = match self {
-            OutgoingEvent::JobCompleted { drop, part, job } => {
+            OutgoingEvent::JobCompleted { drop, part, job, publish: false } => {
                 json!({"drop": drop, "part": part, "job": job})
+            }
+            OutgoingEvent::JobCompleted { drop, part, job, publish: true } => {
+                json!({"drop": drop, "part": part, "job": job, "publish": true})
             }
             OutgoingEvent::JobFailed(event) => json!(event),
             OutgoingEvent::DropNeedsAction(event) => json!(event),

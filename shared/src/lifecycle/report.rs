@@ -57,7 +57,7 @@ impl DueReport {
         if !try_report(services, drop).await {
             return;
         }
-        if let Err(error) = services.ledger.end_report(&drop.id, &[self.name]).await {
+        if let Err(error) = services.ledger.end_report(&drop.id, &self.name).await {
             tracing::warn!(
                 drop = %drop.id, error = describe(&error),
                 "a report that was made stays due; poll makes it once more"

@@ -99,6 +99,9 @@ pub struct CollectedPart {
     pub bytes: u64,
     /// Their SHA-256, in hex.
     pub digest: String,
+    /// Their object's ETag: what is copied must have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// The source is gone, so the rows could not be joined: they are in the API's order, without
     /// extra columns.
     #[serde(default)]

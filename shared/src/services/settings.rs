@@ -61,6 +61,9 @@ pub struct Settings {
     pub reads_at_once: usize,
     /// `UPLOADS_AT_ONCE`: how many parts of a drop are uploaded at the same time. Default 4.
     pub uploads_at_once: usize,
+    /// `REPORT_EVERY_SECONDS`: how often submit writes a drop's progress to `status.json` and its
+    /// record. Default 30.
+    pub report_every: Duration,
     /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has
     /// neither collected it nor recorded a failure. Default 3,600.
     pub remind_after: Duration,
@@ -217,6 +220,7 @@ impl Settings {
             },
             reads_at_once: reads_at_once as usize,
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
+            report_every: Duration::from_secs(number("REPORT_EVERY_SECONDS", 30, 1, 600)?),
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 3_600, 1, 86_400)?),
             retry_after: Duration::from_secs(number("RETRY_AFTER_SECONDS", 120, 1, 86_400)?),
             confirm_after: Duration::from_secs(number("CONFIRM_AFTER_SECONDS", 600, 1, 86_400)?),
@@ -326,6 +330,7 @@ mod tests {
             ("SIGNED_URL_HOSTS", "amazonaws.com,co.uk"),
             ("POLICY_ALIASES", "[1]"),
             ("FILE_MAPPING", "{\"type\": \"film\"}"),
+            ("REPORT_EVERY_SECONDS", "0"),
             ("REMIND_AFTER_SECONDS", "-1"),
             ("STALLED_AFTER_SECONDS", "x"),
             ("METRICS", "yes"),

@@ -51,6 +51,8 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         publish_problem: None,
         policy_versions: Vec::new(),
         reports_due: std::collections::BTreeSet::new(),
+        results_upload: None,
+        reported_open: None,
         refused_since: None,
         invalid_since: None,
         cancelled_at: None,
@@ -83,6 +85,7 @@ fn part(number: u32, rows: u64, accepted: u64, outcomes: Option<Outcomes>) -> Pa
         key: ObjectKey::listed("parts/1"),
         bytes: 99,
         digest: "d".to_owned(),
+        etag: None,
         source_missing: false,
         tally: Tally { rows, duplicates: 1, ..Tally::default() },
     });

@@ -48,7 +48,17 @@ impl<'a> DropUnderFaults<'a> {
         name: &str,
         expected: Option<&'a Published>,
     ) -> DropUnderFaults<'a> {
-        let dropped = stage.drop_file(&format!("incoming/{name}.csv"), SOURCE).await;
+        Self::of(SOURCE, stage, name, expected).await
+    }
+
+    /// Drops this file.
+    pub(crate) async fn of(
+        source: &str,
+        stage: &'a CrashHarness,
+        name: &str,
+        expected: Option<&'a Published>,
+    ) -> DropUnderFaults<'a> {
+        let dropped = stage.drop_file(&format!("incoming/{name}.csv"), source).await;
         DropUnderFaults { stage, expected, dropped, half_visible: Mutex::new(Vec::new()) }
     }
 
@@ -102,15 +112,19 @@ pub(crate) async fn undisturbed() -> (Published, u64) {
     stage.plan.arm(&[]);
     let (id, broken) = process(&stage, "drop", None).await;
     assert!(broken.is_empty(), "{broken:?} {:#?}", stage.plan.steps());
-    let requests = stage.plan.count();
-    let record = stage.record(&id).await;
+    (came_out(&stage, &id, SOURCE).await, stage.plan.count())
+}
+
+/// How a drop of a file with rejected rows came out, when nothing went wrong.
+pub(crate) async fn came_out(stage: &CrashHarness, id: &DropId, source: &str) -> Published {
+    let record = stage.record(id).await;
     let results = stage.read(record.results_key().as_str()).await.unwrap();
-    assert_all_rows(SOURCE.as_bytes(), &results);
+    assert_all_rows(source.as_bytes(), &results);
     let rejected = stage.read(record.rejected_key().as_str()).await.unwrap();
     let published = Published { state: DropState::CompletedWithErrors, results, rejected };
-    let broken = stage.broken_promises(&id, PARTS, &published).await;
+    let broken = stage.broken_promises(id, PARTS, &published).await;
     assert!(broken.is_empty(), "{broken:#?}");
-    (published, requests)
+    published
 }
 
 /// How a case went.

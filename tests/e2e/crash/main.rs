@@ -9,6 +9,7 @@
 mod cancelled;
 mod case;
 mod every;
+mod large;
 mod schedules;
 
 /// A number that a variable asks for.

@@ -84,6 +84,7 @@ async fn a_tick_that_asks_nothing_does_not_take_the_key_for_accepted() {
     // Results that are fetched show that it is accepted.
     world.api.set_key(KEY);
     world.collect(&dropped.id, 2).await.unwrap();
+    world.poll().await;
     assert_eq!(listed(&world, &dropped.id).await, []);
 }
 
@@ -193,6 +194,10 @@ async fn rejected_rows_count_as_rejected_while_the_others_wait() {
     world.api.complete_all();
     world.poll().await;
     world.collect(&dropped.id, 1).await.unwrap();
+    // Of what goes well poll tells, at its next tick.
+    let before = world.status(&dropped.id).await.rows;
+    assert_eq!((before.outcomes.evaluated, before.pending), (0, 3));
+    world.poll().await;
     let rows = world.status(&dropped.id).await.rows;
     assert_eq!((rows.outcomes.evaluated, rows.outcomes.rejected, rows.pending), (1, 2, 2));
 }

@@ -128,6 +128,24 @@ impl Ledger {
         if item.is_empty() { Ok(None) } else { read(item).map(Some) }
     }
 
+    /// Records the upload that `results.csv` is put together by, if none is; returns the record, with
+    /// the one that counts.
+    pub async fn record_upload_of_results(
+        &self,
+        drop_id: &DropId,
+        upload: &String,
+    ) -> Result<DropRecord> {
+        let update = Update::of(drop_id, META).set_once("results_upload", upload)?;
+        Ok(self.update(update.only_if("attribute_exists(pk)")).await?.record)
+    }
+
+    /// Forgets an upload of `results.csv` that is over.
+    pub async fn forget_upload(&self, drop_id: &DropId, upload: &String) -> Result<()> {
+        let update = Update::of(drop_id, META).remove("results_upload");
+        let update = update.only_if("#results_upload = :over").value(":over", upload)?;
+        self.write(update).await.map(|_| ())
+    }
+
     /// Records that an attempt to write `results.safe.csv` begins, if none has begun since `drop` was
     /// read and it is not settled.
     pub async fn begin_safe(&self, drop: &DropRecord) -> Result<Recorded<DropRecord>> {

@@ -22,6 +22,7 @@
 
 mod drops;
 mod item;
+mod left;
 mod parts;
 mod poll_state;
 mod read;

@@ -21,11 +21,21 @@ impl Ledger {
     }
 
     /// Records that the changes are reported. Doing it twice changes nothing.
-    pub async fn end_report(&self, drop_id: &DropId, names: &[String]) -> Result<()> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let update = Update::of(drop_id, META).delete("reports_due", names);
+    pub async fn end_report(&self, drop_id: &DropId, name: &str) -> Result<()> {
+        let update = Update::of(drop_id, META).delete("reports_due", &[name.to_owned()]);
+        self.write(update.only_if("attribute_exists(pk)")).await.map(|_| ())
+    }
+
+    /// Records poll's report of a drop of which so many parts were open; with it, those under these
+    /// names are made. Doing it twice changes nothing.
+    pub async fn end_poll_report(
+        &self,
+        drop_id: &DropId,
+        names: &[String],
+        open_parts: u32,
+    ) -> Result<()> {
+        let update = Update::of(drop_id, META).set("reported_open", &open_parts)?;
+        let update = if names.is_empty() { update } else { update.delete("reports_due", names) };
         self.write(update.only_if("attribute_exists(pk)")).await.map(|_| ())
     }
 }

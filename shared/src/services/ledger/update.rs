@@ -14,7 +14,7 @@ pub(super) struct Update {
     pub(super) sk: String,
     sets: Vec<(&'static str, bool)>,
     removes: Vec<&'static str>,
-    /// Sets of strings that get or lose members: the clause's word, and the attribute.
+    /// Sets that get or lose members: the clause's word, and the attribute.
     members: Vec<(&'static str, &'static str)>,
     pub(super) condition: String,
     pub(super) values: Item,
@@ -109,11 +109,20 @@ impl Update {
         self.change_members(("DELETE", name), members)
     }
 
-    fn change_members(mut self, clause: (&'static str, &'static str), members: &[String]) -> Self {
-        let set = AttributeValue::Ss(members.to_vec());
-        self.values.insert(format!(":members_{}", clause.1), set);
-        self.members.push(clause);
+    /// Takes a number out of a set of numbers, which ends with the last one.
+    pub(super) fn take_number(mut self, name: &'static str, number: u32) -> Self {
+        self.change_set(("DELETE", name), AttributeValue::Ns(vec![number.to_string()]));
         self
+    }
+
+    fn change_members(mut self, clause: (&'static str, &'static str), members: &[String]) -> Self {
+        self.change_set(clause, AttributeValue::Ss(members.to_vec()));
+        self
+    }
+
+    fn change_set(&mut self, clause: (&'static str, &'static str), members: AttributeValue) {
+        self.values.insert(format!(":members_{}", clause.1), members);
+        self.members.push(clause);
     }
 
     pub(super) fn only_if(mut self, condition: &str) -> Self {

@@ -1,5 +1,6 @@
 //! S3: the bucket for drops, and the bucket for results.
 
+pub mod assembly;
 pub mod drops_bucket;
 pub mod results_bucket;
 pub mod source_reader;

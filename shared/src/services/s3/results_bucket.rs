@@ -5,23 +5,25 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 /// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload
 /// limits").
+/// As many as S3 deletes in one request (Amazon S3 API Reference, `DeleteObjects`).
+const DELETED_AT_ONCE: usize = 1000;
 const MAX_PIECES: u64 = 10_000;
 /// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 /// The metadata that identifies an object's content, to distinguish the same object written twice
 /// from another under its key.
-const DIGEST: &str = "moondrop-digest";
+pub(super) const DIGEST: &str = "moondrop-digest";
 
 #[derive(Debug, Clone)]
 pub struct ResultsBucket {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
 }
 
 /// The outcome of a write to a key that may be taken.
@@ -132,6 +134,7 @@ impl ResultsBucket {
             pieces: Vec::new(),
             hash: Sha256::new(),
             bytes: 0,
+            etag: None,
         }
     }
 
@@ -170,6 +173,27 @@ impl ResultsBucket {
         Ok(())
     }
 
+    /// Deletes objects; it is no error if some do not exist.
+    ///
+    /// # Errors
+    /// If S3 does not answer, or does not delete one.
+    pub async fn delete_all(&self, keys: &[ObjectKey]) -> Result<()> {
+        for keys in keys.chunks(DELETED_AT_ONCE) {
+            let objects: Result<Vec<_>, _> = keys
+                .iter()
+                .map(|key| ObjectIdentifier::builder().key(key.as_str()).build())
+                .collect();
+            let delete = Delete::builder().set_objects(Some(objects?)).quiet(true).build()?;
+            let deleted = self.client.delete_objects().bucket(&self.bucket).delete(delete).send();
+            let failed = deleted.await.context("delete work files")?.errors.unwrap_or_default();
+            if let Some(first) = failed.first() {
+                let code = first.code().unwrap_or_default();
+                bail!("{} work files were not deleted: {code}", failed.len());
+            }
+        }
+        Ok(())
+    }
+
     /// Compares the object under a key that turned out to be taken.
     async fn resolve_conflict(&self, key: &ObjectKey, digest: &str) -> Result<Written> {
         let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
@@ -191,6 +215,7 @@ pub struct ObjectWriter {
     pieces: Vec<CompletedPart>,
     hash: Sha256,
     bytes: u64,
+    etag: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,6 +224,8 @@ pub struct WrittenObject {
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub digest: String,
+    /// Its ETag, if S3 told it.
+    pub etag: Option<String>,
 }
 
 impl ObjectWriter {
@@ -235,7 +262,8 @@ impl ObjectWriter {
                 self.complete(name).await?
             }
         };
-        Ok(WrittenObject { written, bytes: self.bytes, digest: hash })
+        let etag = self.etag.take();
+        Ok(WrittenObject { written, bytes: self.bytes, digest: hash, etag })
     }
 
     /// Gives up an unfinished object.
@@ -264,7 +292,10 @@ impl ObjectWriter {
         let put =
             put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
         match put.body(self.buffer.split().freeze().into()).send().await {
-            Ok(_) => Ok(Written::New),
+            Ok(put) => {
+                self.etag = put.e_tag;
+                Ok(Written::New)
+            }
             Err(e) if is_taken(&e) => self.results.resolve_conflict(&self.key, digest).await,
             Err(e) => {
                 Err(anyhow::Error::new(e)
@@ -328,8 +359,9 @@ impl ObjectWriter {
             .send()
             .await;
         match done {
-            Ok(_) => {
+            Ok(done) => {
                 self.upload = None;
+                self.etag = done.e_tag;
                 Ok(Written::New)
             }
             Err(e) if is_taken(&e) => {
@@ -346,7 +378,7 @@ impl ObjectWriter {
 
 /// Whether a conditional write failed because there is an object (412), or one is being written at
 /// this moment (409).
-fn is_taken<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+pub(super) fn is_taken<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict"))
         || matches!(error.raw_response().map(|r| r.status().as_u16()), Some(409 | 412))
 }

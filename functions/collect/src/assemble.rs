@@ -1,0 +1,261 @@
+//! Puts `results.csv` together from the parts' work files, most of it on S3's side.
+//!
+//! ```text
+//! is it there? ──▶ upload recorded ──▶ pieces that S3 has ──▶ the others: copied, or sent ──▶ complete
+//!                  (or a new one)           ▲                          │
+//!                                           └── the time is over: the drop announces itself again
+//! ```
+//!
+//! The upload's id is recorded before it is used: who comes later continues it, and two at once send
+//! the same bytes. An upload that is over is looked for under its key, and otherwise begun anew.
+
+use crate::pieces::{Piece, pieces};
+use anyhow::{Context, Result, bail, ensure};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use moondrop_shared::drop::DropRecord;
+use moondrop_shared::error_chain::describe;
+use moondrop_shared::lifecycle::header;
+use moondrop_shared::part::CollectedPart;
+use moondrop_shared::part::join::results_header;
+use moondrop_shared::services::Services;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::s3::assembly::{Assembly, AssemblyError, CopySource};
+use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
+use sha2::{Digest, Sha256};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How many pieces are under way at the same time. One that is sent counts as several: its bytes are
+/// in memory.
+const AT_ONCE: usize = 8;
+const SENT_COUNTS: u32 = 4;
+/// How often the drop's record says that someone works on it.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
+/// How often an upload may be over in one invocation before it is done.
+const UPLOADS: u32 = 3;
+
+/// What became of `results.csv` in this invocation.
+pub(crate) enum Assembled {
+    Written(WrittenObject),
+    /// Another attempt has published the drop.
+    Published,
+    /// The time is over. What is done is kept.
+    Unfinished,
+}
+
+/// The results of a drop whose parts are collected.
+pub(crate) struct Results<'a> {
+    services: &'a Services,
+    drop: &'a DropRecord,
+    parts: &'a [&'a CollectedPart],
+    header: Vec<u8>,
+    /// Identifies the whole before it is written: the SHA-256 of the header and of the parts'
+    /// digests.
+    digest: String,
+}
+
+impl<'a> Results<'a> {
+    pub(crate) fn of(
+        services: &'a Services,
+        drop: &'a DropRecord,
+        parts: &'a [&'a CollectedPart],
+    ) -> Result<Self> {
+        let header = results_header(&header(drop)?);
+        let mut digest = Sha256::new_with_prefix(&header);
+        parts.iter().for_each(|part| digest.update(part.digest.as_bytes()));
+        let digest = hex::encode(digest.finalize());
+        Ok(Results { services, drop, parts, header, digest })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.header.len() as u64 + self.parts.iter().map(|part| part.bytes).sum::<u64>()
+    }
+
+    /// Writes `results.csv`, or goes on with it.
+    pub(crate) async fn write(&self, deadline: Deadline) -> Result<Assembled> {
+        let sizes: Vec<u64> = self.parts.iter().map(|part| part.bytes).collect();
+        let pieces = pieces(self.header.len() as u64, &sizes);
+        let written = if pieces.len() == 1 {
+            self.write_whole().await
+        } else {
+            tokio::select! {
+                written = self.assemble(&pieces, deadline) => written,
+                never = self.heartbeat() => match never {},
+            }
+        };
+        match written {
+            Ok(Some(written)) => {
+                let (bytes, digest) = (self.bytes(), self.digest.clone());
+                Ok(Assembled::Written(WrittenObject { written, bytes, digest, etag: None }))
+            }
+            Ok(None) => Ok(Assembled::Unfinished),
+            Err(error) => {
+                // Another attempt may have published the drop and deleted the work files.
+                let now = self.services.ledger.drop_record(&self.drop.id).await?;
+                let is_published = now.is_some_and(|drop| drop.state.is_final());
+                if is_published { Ok(Assembled::Published) } else { Err(error) }
+            }
+        }
+    }
+
+    /// In one request.
+    async fn write_whole(&self) -> Result<Option<Written>> {
+        let bytes = self.gathered(0..self.parts.len(), true).await?;
+        let mut writer = self.services.results.begin(&self.drop.results_key(), 0);
+        let written = async {
+            writer.write(&bytes, Some(&self.digest)).await?;
+            writer.finish(Some(&self.digest)).await
+        }
+        .await;
+        if written.is_err() {
+            writer.abort().await;
+        }
+        Ok(Some(written?.written))
+    }
+
+    /// `None` if the time is over.
+    async fn assemble(&self, pieces: &[Piece], deadline: Deadline) -> Result<Option<Written>> {
+        let (key, bucket) = (self.drop.results_key(), &self.services.results);
+        let mut over = None;
+        for _ in 0..UPLOADS {
+            if let Some((written, _)) = bucket.find(&key, &self.digest).await? {
+                return Ok(Some(written));
+            }
+            let assembly = self.upload(over.take()).await?;
+            match self.go_on(&assembly, pieces, deadline).await {
+                Err(AssemblyError::Over) => over = Some(assembly),
+                // What is listed then is what there is.
+                Err(AssemblyError::Replaced) => {}
+                Err(error) => return Err(error.into()),
+                Ok(written) => return Ok(written),
+            }
+        }
+        bail!("results.csv was begun {UPLOADS} times, and its upload was over each time")
+    }
+
+    /// The upload that is recorded, or a new one in its place if it is over.
+    async fn upload(&self, over: Option<Assembly>) -> Result<Assembly> {
+        let Results { services, drop, digest, .. } = self;
+        let (ledger, key) = (&services.ledger, drop.results_key());
+        if let Some(over) = over {
+            ledger.forget_upload(&drop.id, &over.upload).await?;
+        }
+        let known = ledger.drop_record(&drop.id).await?.and_then(|drop| drop.results_upload);
+        if let Some(upload) = known {
+            return Ok(Assembly { key, upload });
+        }
+        let begun = services.results.begin_assembly(&key, digest).await?;
+        let recorded = ledger.record_upload_of_results(&drop.id, &begun.upload).await;
+        let recorded = recorded.map(|record| record.results_upload);
+        match recorded {
+            Ok(Some(upload)) if upload == begun.upload => Ok(begun),
+            Ok(other) => {
+                services.results.abort_assembly(&begun).await;
+                let upload = other.context("the upload of results.csv was not recorded")?;
+                Ok(Assembly { key, upload })
+            }
+            // It may be recorded: then whoever comes next continues it.
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn go_on(
+        &self,
+        assembly: &Assembly,
+        pieces: &[Piece],
+        deadline: Deadline,
+    ) -> Result<Option<Written>, AssemblyError> {
+        let mut done = self.services.results.pieces(assembly).await?;
+        let numbered = pieces.iter().enumerate().map(|(at, piece)| (at as i32 + 1, piece));
+        let left: Vec<_> = numbered.filter(|(number, _)| !done.contains_key(number)).collect();
+        let room = Semaphore::new(AT_ONCE);
+        let mut sending = stream::iter(left)
+            .map(|(number, piece)| {
+                let room = &room;
+                async move {
+                    if deadline.is_near() {
+                        return Ok(None);
+                    }
+                    let permits = if matches!(piece, Piece::Copy(_)) { 1 } else { SENT_COUNTS };
+                    let _room = room.acquire_many(permits).await.context("wait for room")?;
+                    self.put(assembly, number, piece).await.map(|sent| Some((number, sent)))
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(sent) = sending.try_next().await? {
+            done.extend(sent);
+        }
+        drop(sending);
+        if done.len() < pieces.len() {
+            return Ok(None);
+        }
+        self.services.results.complete_assembly(assembly, &done, &self.digest).await.map(Some)
+    }
+
+    async fn put(
+        &self,
+        assembly: &Assembly,
+        number: i32,
+        piece: &Piece,
+    ) -> Result<moondrop_shared::services::s3::assembly::Piece, AssemblyError> {
+        let bucket = &self.services.results;
+        match piece {
+            Piece::Copy(at) => {
+                let part = self.parts[*at];
+                let from =
+                    CopySource { key: &part.key, etag: part.etag.as_deref(), digest: &part.digest };
+                bucket.copy_piece(assembly, number, from).await
+            }
+            Piece::Gather(range) => {
+                let bytes = self.gathered(range.clone(), number == 1).await?;
+                bucket.send_piece(assembly, number, bytes).await
+            }
+        }
+    }
+
+    /// The bytes of these parts' work files, after the header if they are the first ones.
+    async fn gathered(&self, range: std::ops::Range<usize>, is_first: bool) -> Result<Bytes> {
+        let mut bytes = BytesMut::new();
+        if is_first {
+            bytes.extend_from_slice(&self.header);
+        }
+        for part in &self.parts[range] {
+            if part.bytes == 0 {
+                continue;
+            }
+            let mut body = self
+                .services
+                .results
+                .read(&part.key, None)
+                .await?
+                .context("a part's work file is gone")?;
+            let from = bytes.len();
+            while let Some(piece) = body.next().await {
+                bytes.extend_from_slice(&piece.context("read a part's work file")?);
+            }
+            let digest = hex::encode(Sha256::digest(&bytes[from..]));
+            ensure!(
+                (bytes.len() - from) as u64 == part.bytes && digest == part.digest,
+                "a part's work file has other bytes than were written"
+            );
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// A drop that is being published is not stalled.
+    async fn heartbeat(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(HEARTBEAT_EVERY).await;
+            let beaten = self.services.ledger.heartbeat(self.drop, Timestamp::now()).await;
+            if let Err(error) = beaten {
+                tracing::warn!(
+                    drop = %self.drop.id, error = describe(&error),
+                    "the drop was not marked as active"
+                );
+            }
+        }
+    }
+}
