@@ -30,9 +30,7 @@ use moondrop_shared::drop::DropProblem;
 use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
-use moondrop_shared::lifecycle::{
-    DueReport, Seen, conclude_if_ended, note_stack_problem, set_drop_problem,
-};
+use moondrop_shared::lifecycle::{DueReport, Seen, note_stack_problem, set_drop_problem};
 use moondrop_shared::part::PartState;
 use moondrop_shared::problem::Problem;
 use moondrop_shared::results::ResultsTooLarge;
@@ -94,7 +92,7 @@ async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline
         return Ok(());
     };
     let drop = safe::write_if_due(services, drop).await?;
-    if conclude_if_ended(services, &drop).await? {
+    if publish::conclude(services, &drop).await? {
         return Ok(());
     }
     let Some(part) = services.ledger.part(drop_id, *number).await? else {

@@ -36,7 +36,7 @@ pub(crate) async fn publish_if_last(
     let tally = add_up(drop, &collected)?;
     // Publishing may take long; the drop must not look stalled to poll.
     let drop = services.ledger.heartbeat(drop, Timestamp::now()).await?.record;
-    if conclude_if_ended(services, &drop).await? {
+    if conclude(services, &drop).await? {
         return Ok(());
     }
     let written = match Box::pin(Results::of(services, &drop, &collected)?.write(deadline)).await? {
@@ -62,12 +62,18 @@ pub(crate) async fn publish_if_last(
         services.metrics.count(Metric::ResultsConflicts, 1);
     }
     let drop = safe::write_if_due(services, drop).await?;
-    conclude_if_ended(services, &drop).await?;
-    // After the end is announced: nobody waits for this.
-    if drop.state != DropState::Failed || drop.results_bytes.is_some() {
-        delete_work_files(services, &drop).await;
+    conclude(services, &drop).await.map(|_| ())
+}
+
+/// Concludes a drop that has ended, and then deletes its work files: nobody waits for that. Returns
+/// whether it has ended.
+pub(crate) async fn conclude(services: &Services, drop: &DropRecord) -> Result<bool> {
+    let is_due = drop.is_to_be_concluded();
+    let has_ended = conclude_if_ended(services, drop).await?;
+    if is_due && (drop.state != DropState::Failed || drop.results_bytes.is_some()) {
+        delete_work_files(services, drop).await;
     }
-    Ok(())
+    Ok(has_ended)
 }
 
 /// The time is over before `results.csv` is whole: another invocation goes on.
