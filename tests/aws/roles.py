@@ -204,7 +204,9 @@ class Roles:
         trial("collect", "TidyUp", "s3:DeleteObject", lambda: ended(names["DeleteObject"]))
         trial("collect", "TellWhatIsGone", "s3:ListBucket", lambda: ended(names["ListBucket"], forget=True))
         trial("collect", "TellOnBus", "events:PutEvents", lambda: ended(names["PutEvents"]))
-        # Results of several pieces whose place is taken: not overwritten.
+        # Results of several pieces: begun, and not continued.
+        trial("collect", "ResumeResults", "s3:ListMultipartUploadParts", lambda: ended(CONFLICT))
+        # Their place is taken: it is not overwritten, and what was begun is given up.
         folder, _ = self.drops.statuses(CONFLICT)[0]
         self.drops.s3.put_object(Bucket=self.drops.results, Key=f"{folder}results.csv", Body=b"someone else's")
         trial("collect", "WriteResults", "s3:AbortMultipartUpload", lambda: ended(CONFLICT))

@@ -122,6 +122,9 @@ impl<'a> Results<'a> {
         let mut over = None;
         for _ in 0..UPLOADS {
             if let Some((written, _)) = bucket.find(&key, &self.digest).await? {
+                if written == Written::Conflict {
+                    self.give_up().await?;
+                }
                 return Ok(Some(written));
             }
             let assembly = self.upload(over.take()).await?;
@@ -134,6 +137,16 @@ impl<'a> Results<'a> {
             }
         }
         bail!("results.csv was begun {UPLOADS} times, and its upload was over each time")
+    }
+
+    /// Aborts the upload that is recorded: its pieces cost money, and its place is taken.
+    async fn give_up(&self) -> Result<()> {
+        let drop = self.services.ledger.drop_record(&self.drop.id).await?;
+        if let Some(upload) = drop.and_then(|drop| drop.results_upload) {
+            let assembly = Assembly { key: self.drop.results_key(), upload };
+            self.services.results.abort_assembly(&assembly).await;
+        }
+        Ok(())
     }
 
     /// The upload that is recorded, or a new one in its place if it is over.

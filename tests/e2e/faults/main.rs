@@ -17,6 +17,7 @@ mod poll_answers;
 mod poll_recovers;
 mod problems;
 mod problems_end;
+mod publication;
 mod safe_results;
 mod secrets;
 mod source;

@@ -1,0 +1,163 @@
+//! The last part of a drop, and `results.csv` that S3 puts together.
+
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use moondrop_local::aws::{RESULTS, TABLE};
+use moondrop_shared::drop::DropState;
+use moondrop_shared::event::JobEnded;
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::source::DropId;
+use moondrop_tests::env::{DAY, Dropped};
+use moondrop_tests::in_process::InProcess;
+use moondrop_tests::rows::{assert_all_rows, good_file};
+use std::time::Duration;
+
+/// Parts of two rows, of which each has more than 5 MiB.
+fn large_file() -> Vec<u8> {
+    let mut file = b"ref_id,type,content\n".to_vec();
+    for number in 0..6 {
+        let text =
+            if number % 2 == 0 { "lorem ipsum ".repeat(460_000) } else { "short".to_owned() };
+        file.extend(format!("r{number},text,{text}\n").into_bytes());
+    }
+    file
+}
+
+/// A drop whose parts are collected but for the last one.
+async fn but_for_the_last(file: &[u8]) -> (InProcess, Dropped) {
+    let world = InProcess::start().await;
+    let dropped = world.drop_file("incoming/posts.csv", file).await;
+    assert!(world.submit(&dropped).await);
+    world.api.complete_all();
+    world.poll().await;
+    let last = world.parts(&dropped.id).await.len() as u32;
+    for part in 1..last {
+        world.collect(&dropped.id, part).await.unwrap();
+    }
+    (world, dropped)
+}
+
+async fn results(world: &InProcess, id: &DropId) -> Option<Vec<u8>> {
+    world.read(world.record(id).await.results_key().as_str()).await
+}
+
+/// Whether S3 still has an upload.
+async fn is_open(world: &InProcess, key: &str, upload: &str) -> bool {
+    let listed = world.aws().s3().list_parts().bucket(RESULTS).key(key).upload_id(upload);
+    listed.send().await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_runs_out_of_time_goes_on_with_what_is_done() {
+    let file = large_file();
+    let (world, dropped) = but_for_the_last(&file).await;
+    let id = &dropped.id;
+    let last = serde_json::json!({"detail": {"drop": id, "part": 3}});
+    let ended: JobEnded = serde_json::from_value(last).unwrap();
+    let no_time = Deadline::after(Duration::ZERO);
+    Box::pin(moondrop_collect::handle(&world.services, &ended, no_time)).await.unwrap();
+    assert!(results(&world, id).await.is_none(), "nothing is visible before it is whole");
+    let begun = world.record(id).await;
+    assert_eq!(begun.state, DropState::Evaluating);
+    let upload = begun.results_upload.clone().expect("who comes next knows the upload");
+
+    // It has asked for the rest itself.
+    let events = world.events("Job Completed", id);
+    let detail = events.into_iter().find(|detail| detail["publish"] == true).unwrap();
+    let again: JobEnded = serde_json::from_value(serde_json::json!({"detail": detail})).unwrap();
+    let deadline = Deadline::after(DAY);
+    Box::pin(moondrop_collect::handle(&world.services, &again, deadline)).await.unwrap();
+    let done = world.ended(id).await;
+    assert_eq!(done.status.state, DropState::Completed);
+    assert_all_rows(&file, done.results());
+    assert_eq!(world.record(id).await.results_upload, Some(upload), "by the same upload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_over_is_begun_anew() {
+    let file = large_file();
+    let (world, dropped) = but_for_the_last(&file).await;
+    let key = world.record(&dropped.id).await.results_key();
+    let begun = world
+        .aws()
+        .s3()
+        .create_multipart_upload()
+        .bucket(RESULTS)
+        .key(key.as_str())
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .send()
+        .await
+        .unwrap();
+    let over = begun.upload_id.unwrap();
+    world.services.ledger.record_upload_of_results(&dropped.id, &over).await.unwrap();
+    let abort = world.aws().s3().abort_multipart_upload().bucket(RESULTS).key(key.as_str());
+    abort.upload_id(&over).send().await.unwrap();
+    world.collect(&dropped.id, 3).await.unwrap();
+    assert_all_rows(&file, &results(&world, &dropped.id).await.unwrap());
+    let record = world.record(&dropped.id).await;
+    assert!(record.results_upload.is_some_and(|upload| upload != over));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_in_the_place_of_the_results_stays_and_what_was_begun_is_given_up() {
+    let (world, dropped) = but_for_the_last(&large_file()).await;
+    let key = world.record(&dropped.id).await.results_key();
+    let begun = world.services.results.begin_assembly(&key, "digest").await.unwrap();
+    world.services.ledger.record_upload_of_results(&dropped.id, &begun.upload).await.unwrap();
+    world.put_object(RESULTS, key.as_str(), "someone else's").await;
+    world.collect(&dropped.id, 3).await.unwrap();
+    let status = world.status(&dropped.id).await;
+    assert_eq!(status.state, DropState::Failed);
+    assert_eq!(status.problem.unwrap().code.as_str(), "E_CONFLICT");
+    assert_eq!(results(&world, &dropped.id).await.unwrap(), b"someone else's");
+    assert!(!is_open(&world, key.as_str(), &begun.upload).await, "its pieces would cost money");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_files_are_deleted_once_the_end_is_announced() {
+    let (world, dropped) = but_for_the_last(&large_file()).await;
+    world.collect(&dropped.id, 3).await.unwrap();
+    assert!(world.record(&dropped.id).await.closed_at.is_some());
+    assert_eq!(world.keys(&format!("work/{}", dropped.id)).await, [""; 0]);
+}
+
+/// Takes the sets of what is left away: a plan of an earlier release has none.
+async fn forget_sets(world: &InProcess, id: &DropId) {
+    for item in world.all_items().await {
+        let [pk, sk] = ["pk", "sk"].map(|name| item[name].as_s().unwrap().clone());
+        if pk == format!("DROP#{id}") && sk.starts_with("LEFT#") {
+            let delete = world.aws().dynamodb().delete_item().table_name(TABLE);
+            let [pk, sk] = [pk, sk].map(aws_sdk_dynamodb::types::AttributeValue::S);
+            delete.key("pk", pk).key("sk", sk).send().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_an_earlier_release_is_published_too() {
+    let (world, dropped) = but_for_the_last(&good_file(8)).await;
+    forget_sets(&world, &dropped.id).await;
+    world.collect(&dropped.id, 2).await.unwrap();
+    assert!(results(&world, &dropped.id).await.is_none(), "one part is left");
+    world.collect(&dropped.id, 4).await.unwrap();
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!(ended.status.state, DropState::Completed);
+    assert_all_rows(&good_file(8), ended.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_of_several_sets_is_published_by_its_last_part_whichever_that_is() {
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "16")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(270)).await;
+    assert!(world.submit(&dropped).await);
+    world.api.complete_all();
+    world.poll().await;
+    let last = 100;
+    for part in (1..=270).filter(|part| *part != last) {
+        world.collect(&dropped.id, part).await.unwrap();
+    }
+    assert_eq!(world.record(&dropped.id).await.state, DropState::Evaluating);
+    world.collect(&dropped.id, last).await.unwrap();
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!(ended.status.state, DropState::Completed);
+    assert_all_rows(&good_file(270), ended.results());
+}
