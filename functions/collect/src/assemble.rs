@@ -9,7 +9,7 @@
 //! The upload's id is recorded before it is used: who comes later continues it, and two at once send
 //! the same bytes. An upload that is over is looked for under its key, and otherwise begun anew.
 
-use crate::pieces::{Piece, pieces};
+use crate::pieces::{Piece, Span, pieces};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -21,7 +21,9 @@ use moondrop_shared::part::CollectedPart;
 use moondrop_shared::part::join::results_header;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_shared::services::s3::assembly::{Assembly, AssemblyError, CopySource};
+use moondrop_shared::services::s3::assembly::{
+    Assembly, AssemblyError, CopySource, Piece as SentPiece,
+};
 use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
@@ -34,8 +36,10 @@ const AT_ONCE: usize = 8;
 const SENT_COUNTS: u32 = 4;
 /// How often the drop's record says that someone works on it.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
-/// How often an upload may be over in one invocation before it is done.
+/// How often an upload may be over, or a piece replaced, in one invocation before it is done.
 const UPLOADS: u32 = 3;
+/// How long to wait for another publisher that replaces pieces.
+const REPLACED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What became of `results.csv` in this invocation.
 pub(crate) enum Assembled {
@@ -43,8 +47,18 @@ pub(crate) enum Assembled {
     /// Another attempt has published the drop.
     Published,
     /// The time is over. What is done is kept.
-    Unfinished,
+    Unfinished {
+        /// Whether pieces were sent in it.
+        is_further: bool,
+    },
 }
+
+enum Progress {
+    Done(Written),
+    Unfinished { is_further: bool },
+}
+
+const OTHER_BYTES: &str = "a part's work file has other bytes than were written";
 
 /// The results of a drop whose parts are collected.
 pub(crate) struct Results<'a> {
@@ -78,8 +92,8 @@ impl<'a> Results<'a> {
     pub(crate) async fn write(&self, deadline: Deadline) -> Result<Assembled> {
         let sizes: Vec<u64> = self.parts.iter().map(|part| part.bytes).collect();
         let pieces = pieces(self.header.len() as u64, &sizes);
-        let written = if pieces.len() == 1 {
-            self.write_whole().await
+        let written = if let [Piece::Send(spans)] = pieces.as_slice() {
+            self.write_whole(spans).await
         } else {
             tokio::select! {
                 written = self.assemble(&pieces, deadline) => written,
@@ -87,11 +101,11 @@ impl<'a> Results<'a> {
             }
         };
         match written {
-            Ok(Some(written)) => {
+            Ok(Progress::Done(written)) => {
                 let (bytes, digest) = (self.bytes(), self.digest.clone());
                 Ok(Assembled::Written(WrittenObject { written, bytes, digest, etag: None }))
             }
-            Ok(None) => Ok(Assembled::Unfinished),
+            Ok(Progress::Unfinished { is_further }) => Ok(Assembled::Unfinished { is_further }),
             Err(error) => {
                 // Another attempt may have published the drop and deleted the work files.
                 let now = self.services.ledger.drop_record(&self.drop.id).await?;
@@ -101,9 +115,9 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// In one request.
-    async fn write_whole(&self) -> Result<Option<Written>> {
-        let bytes = self.gathered(0..self.parts.len(), true).await?;
+    /// In one request: it is small.
+    async fn write_whole(&self, spans: &[Span]) -> Result<Progress> {
+        let bytes = self.read(spans, true).await?;
         let mut writer = self.services.results.begin(&self.drop.results_key(), 0);
         let written = async {
             writer.write(&bytes, Some(&self.digest)).await?;
@@ -113,11 +127,10 @@ impl<'a> Results<'a> {
         if written.is_err() {
             writer.abort().await;
         }
-        Ok(Some(written?.written))
+        Ok(Progress::Done(written?.written))
     }
 
-    /// `None` if the time is over.
-    async fn assemble(&self, pieces: &[Piece], deadline: Deadline) -> Result<Option<Written>> {
+    async fn assemble(&self, pieces: &[Piece], deadline: Deadline) -> Result<Progress> {
         let (key, bucket) = (self.drop.results_key(), &self.services.results);
         let mut over = None;
         for _ in 0..UPLOADS {
@@ -125,18 +138,18 @@ impl<'a> Results<'a> {
                 if written == Written::Conflict {
                     self.give_up().await?;
                 }
-                return Ok(Some(written));
+                return Ok(Progress::Done(written));
             }
             let assembly = self.upload(over.take()).await?;
             match self.go_on(&assembly, pieces, deadline).await {
                 Err(AssemblyError::Over) => over = Some(assembly),
-                // What is listed then is what there is.
-                Err(AssemblyError::Replaced) => {}
+                // Another publisher sends the same bytes: what is listed then is what there is.
+                Err(AssemblyError::Replaced) => tokio::time::sleep(REPLACED_AGAIN).await,
                 Err(error) => return Err(error.into()),
-                Ok(written) => return Ok(written),
+                Ok(progress) => return Ok(progress),
             }
         }
-        bail!("results.csv was begun {UPLOADS} times, and its upload was over each time")
+        bail!("results.csv was not completed in {UPLOADS} attempts; it is continued")
     }
 
     /// Aborts the upload that is recorded: its pieces cost money, and its place is taken.
@@ -154,6 +167,8 @@ impl<'a> Results<'a> {
         let Results { services, drop, digest, .. } = self;
         let (ledger, key) = (&services.ledger, drop.results_key());
         if let Some(over) = over {
+            // Most often it is gone already. If another one completes it, this changes nothing.
+            services.results.abort_assembly(&over).await;
             ledger.forget_upload(&drop.id, &over.upload).await?;
         }
         let known = ledger.drop_record(&drop.id).await?.and_then(|drop| drop.results_upload);
@@ -180,8 +195,13 @@ impl<'a> Results<'a> {
         assembly: &Assembly,
         pieces: &[Piece],
         deadline: Deadline,
-    ) -> Result<Option<Written>, AssemblyError> {
+    ) -> Result<Progress, AssemblyError> {
         let mut done = self.services.results.pieces(assembly).await?;
+        // What is not the piece that it should be is sent again in its place.
+        done.retain(|number, sent| {
+            let piece = usize::try_from(number - 1).ok().and_then(|at| pieces.get(at));
+            piece.is_some_and(|piece| self.is_whole(*number, piece, sent))
+        });
         let numbered = pieces.iter().enumerate().map(|(at, piece)| (at as i32 + 1, piece));
         let left: Vec<_> = numbered.filter(|(number, _)| !done.contains_key(number)).collect();
         let room = Semaphore::new(AT_ONCE);
@@ -189,23 +209,43 @@ impl<'a> Results<'a> {
             .map(|(number, piece)| {
                 let room = &room;
                 async move {
+                    let permits = if matches!(piece, Piece::Copy(_)) { 1 } else { SENT_COUNTS };
+                    let _room = room.acquire_many(permits).await.context("wait for room")?;
                     if deadline.is_near() {
                         return Ok(None);
                     }
-                    let permits = if matches!(piece, Piece::Copy(_)) { 1 } else { SENT_COUNTS };
-                    let _room = room.acquire_many(permits).await.context("wait for room")?;
-                    self.put(assembly, number, piece).await.map(|sent| Some((number, sent)))
+                    let sent = self.put(assembly, number, piece);
+                    match tokio::time::timeout(deadline.last_moment(), sent).await {
+                        Ok(sent) => sent.map(|sent| Some((number, sent))),
+                        Err(_) => Ok(None),
+                    }
                 }
             })
             .buffer_unordered(AT_ONCE);
+        let mut sent_now = 0;
         while let Some(sent) = sending.try_next().await? {
+            sent_now += usize::from(sent.is_some());
             done.extend(sent);
         }
         drop(sending);
-        if done.len() < pieces.len() {
-            return Ok(None);
+        if done.len() < pieces.len() || deadline.is_near() {
+            return Ok(Progress::Unfinished { is_further: sent_now > 0 });
         }
-        self.services.results.complete_assembly(assembly, &done, &self.digest).await.map(Some)
+        let written =
+            self.services.results.complete_assembly(assembly, &done, &self.digest).await?;
+        Ok(Progress::Done(written))
+    }
+
+    /// Whether what S3 has is this piece.
+    fn is_whole(&self, number: i32, piece: &Piece, sent: &SentPiece) -> bool {
+        match piece {
+            Piece::Copy(file) => sent.has(&self.parts[*file].digest),
+            Piece::Send(spans) => {
+                let header = if number == 1 { self.header.len() as u64 } else { 0 };
+                let bytes = spans.iter().map(|span| span.bytes.end - span.bytes.start).sum::<u64>();
+                sent.size == header + bytes
+            }
+        }
     }
 
     async fn put(
@@ -213,46 +253,53 @@ impl<'a> Results<'a> {
         assembly: &Assembly,
         number: i32,
         piece: &Piece,
-    ) -> Result<moondrop_shared::services::s3::assembly::Piece, AssemblyError> {
+    ) -> Result<SentPiece, AssemblyError> {
         let bucket = &self.services.results;
         match piece {
-            Piece::Copy(at) => {
-                let part = self.parts[*at];
-                let from =
-                    CopySource { key: &part.key, etag: part.etag.as_deref(), digest: &part.digest };
+            Piece::Copy(file) => {
+                let part = self.parts[*file];
+                let from = CopySource {
+                    key: &part.key,
+                    etag: part.etag.as_deref(),
+                    digest: &part.digest,
+                    bytes: part.bytes,
+                };
                 bucket.copy_piece(assembly, number, from).await
             }
-            Piece::Gather(range) => {
-                let bytes = self.gathered(range.clone(), number == 1).await?;
+            Piece::Send(spans) => {
+                let bytes = self.read(spans, number == 1).await?;
                 bucket.send_piece(assembly, number, bytes).await
             }
         }
     }
 
-    /// The bytes of these parts' work files, after the header if they are the first ones.
-    async fn gathered(&self, range: std::ops::Range<usize>, is_first: bool) -> Result<Bytes> {
-        let mut bytes = BytesMut::new();
+    /// These bytes of the parts' work files, after the header if they are the first ones.
+    async fn read(&self, spans: &[Span], is_first: bool) -> Result<Bytes> {
+        let expected: u64 = spans.iter().map(|span| span.bytes.end - span.bytes.start).sum();
+        let mut bytes = BytesMut::with_capacity(self.header.len() + expected as usize);
         if is_first {
             bytes.extend_from_slice(&self.header);
         }
-        for part in &self.parts[range] {
-            if part.bytes == 0 {
+        for Span { file, bytes: range } in spans {
+            let (part, length) = (self.parts[*file], range.end - range.start);
+            if length == 0 {
                 continue;
             }
-            let mut body = self
-                .services
-                .results
-                .read(&part.key, None)
+            let results = &self.services.results;
+            let mut body = results
+                .read(&part.key, Some((range.start, length)))
                 .await?
                 .context("a part's work file is gone")?;
             let from = bytes.len();
             while let Some(piece) = body.next().await {
                 bytes.extend_from_slice(&piece.context("read a part's work file")?);
+                ensure!((bytes.len() - from) as u64 <= length, OTHER_BYTES);
             }
-            let digest = hex::encode(Sha256::digest(&bytes[from..]));
+            ensure!((bytes.len() - from) as u64 == length, OTHER_BYTES);
+            let is_all = length == part.bytes;
             ensure!(
-                (bytes.len() - from) as u64 == part.bytes && digest == part.digest,
-                "a part's work file has other bytes than were written"
+                !is_all || hex::encode(Sha256::digest(&bytes[from..])) == part.digest,
+                OTHER_BYTES
             );
         }
         Ok(bytes.freeze())

@@ -33,7 +33,7 @@ pub(crate) async fn collect_answered(collector: &Collector<'_>, job: &str) -> Re
         return judge_again(collector, job, held.clone()).await;
     }
     match Box::pin(collect_from(collector, Origin::Api(job))).await {
-        Ok(()) => Ok(true),
+        Ok(collected) => Ok(collected),
         Err(NotCollected::Failed(error)) => Err(error),
         Err(NotCollected::Unusable(unusable)) => {
             collector.services.metrics.count(Metric::ResultsUnreadable, 1);
@@ -169,7 +169,7 @@ async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults
     let reading = services.settings.reading.to_string();
     if held.judged_under != reading {
         match Box::pin(collect_from(collector, Origin::Kept(&held))).await {
-            Ok(()) => return Ok(true),
+            Ok(collected) => return Ok(collected),
             Err(NotCollected::Unusable(Unusable { problem, .. })) => {
                 let was = (held.code, held.setting);
                 (held.code, held.message, held.line) =
@@ -186,7 +186,7 @@ async fn judge_again(collector: &Collector<'_>, job: &str, mut held: HeldResults
     }
     if now.duration_since(held.fetched_at) >= FETCHED_EVERY {
         match Box::pin(collect_from(collector, Origin::Better(job))).await {
-            Ok(()) => return Ok(true),
+            Ok(collected) => return Ok(collected),
             Err(NotCollected::Unusable(_)) => {}
             Err(NotCollected::Failed(error)) => {
                 failed(&error, "better results could not be fetched")

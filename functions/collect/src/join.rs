@@ -11,11 +11,11 @@ use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::results::{ResultsProblem, judge};
 use moondrop_shared::services::s3::source_reader::is_gone;
 
-/// Collects a part that has no results to fetch.
+/// Collects a part that has no results to fetch; `false` if it changed meanwhile.
 pub(crate) async fn collect_unanswered(
     collector: &Collector<'_>,
     result: PartResult,
-) -> Result<()> {
+) -> Result<bool> {
     let stored = match write(collector, result).await {
         Err(error) if is_gone(&error) => source_missing::write(collector, None).await?,
         stored => stored?,
@@ -23,14 +23,14 @@ pub(crate) async fn collect_unanswered(
     stored.record(collector).await
 }
 
-/// Collects a part with the results from `origin`.
+/// Collects a part with the results from `origin`; `false` if it changed meanwhile.
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
 pub(crate) async fn collect_from(
     collector: &Collector<'_>,
     origin: Origin<'_>,
-) -> Result<(), NotCollected> {
+) -> Result<bool, NotCollected> {
     let stored = match Box::pin(join(collector, origin)).await {
         Err(NotCollected::Failed(error)) if is_gone(&error) => {
             without_source(collector, origin).await?

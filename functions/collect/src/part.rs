@@ -24,8 +24,7 @@ pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
         (None, Some(job)) => return Box::pin(held::collect_answered(collector, job)).await,
         (None, None) => PartResult::Answered(Answers::default()),
     };
-    join::collect_unanswered(collector, result).await?;
-    Ok(true)
+    join::collect_unanswered(collector, result).await
 }
 
 /// Asks for a lost job once more before its rows end as missing; `None` if the API reports it after

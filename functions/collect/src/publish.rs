@@ -42,7 +42,11 @@ pub(crate) async fn publish_if_last(
     let written = match Box::pin(Results::of(services, &drop, &collected)?.write(deadline)).await? {
         Assembled::Written(written) => written,
         Assembled::Published => return Ok(()),
-        Assembled::Unfinished => return ask_to_go_on(services, &drop, &parts).await,
+        // Without a piece more, another invocation at once would do no better: poll has it go on.
+        Assembled::Unfinished { is_further: false } => return Ok(()),
+        Assembled::Unfinished { is_further: true } => {
+            return ask_to_go_on(services, &drop, &parts).await;
+        }
     };
     let conflict = written.written == Written::Conflict;
     let next = ended(&drop, &written, &tally, &parts);

@@ -4,7 +4,7 @@ use crate::collector::Collector;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::object_key::ObjectKey;
-use moondrop_shared::part::CollectedPart;
+use moondrop_shared::part::{CollectedPart, PartState};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::results_bucket::ObjectWriter;
@@ -59,8 +59,8 @@ impl WorkFile {
     }
 
     /// Records it as the part's rows. Of several attempts, one gets its work file recorded; the
-    /// others delete theirs.
-    pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<()> {
+    /// others delete theirs. Returns whether the part is collected.
+    pub(crate) async fn record(self, collector: &Collector<'_>) -> Result<bool> {
         let Collector { services, drop, part, .. } = collector;
         let WorkFile { key, bytes, digest, etag, tally, source_missing } = self;
         let number = part.plan.number;
@@ -72,8 +72,10 @@ impl WorkFile {
         }
         let collected = CollectedPart { key, bytes, digest, etag, source_missing, tally };
         // Exactly once: the first attempt to be recorded is the one whose rows are published.
-        if !services.ledger.record_collected(part, &collected).await?.ours {
-            return services.results.delete(&collected.key).await;
+        let recorded = services.ledger.record_collected(part, &collected).await?;
+        if !recorded.ours {
+            services.results.delete(&collected.key).await?;
+            return Ok(recorded.record.state == PartState::Collected);
         }
         let (rows, job) = (collected.tally.rows, part.job_id.as_deref());
         let Tally { unexpected, duplicates, unreadable_labels, .. } = collected.tally;
@@ -85,6 +87,6 @@ impl WorkFile {
             duplicates,
             "the part is collected"
         );
-        Ok(())
+        Ok(true)
     }
 }

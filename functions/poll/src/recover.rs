@@ -112,6 +112,10 @@ fn need(drop: &DropRecord, open_parts: &[&PartRecord], now: Timestamp) -> Need {
     if drop.is_safe_due() {
         return Need::Publish;
     }
+    // Collect also deletes the work files of a drop that is published.
+    if drop.state.is_final() && drop.results_bytes.is_some() {
+        return Need::Publish;
+    }
     // Submit also concludes a drop if an attempt died after it recorded the end.
     if drop.state == DropState::Checking || drop.state.is_final() {
         return Need::Submit;

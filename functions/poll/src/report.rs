@@ -9,7 +9,7 @@ use moondrop_shared::error_chain::describe;
 use moondrop_shared::lifecycle::try_report;
 use moondrop_shared::services::ledger::reports_since;
 use moondrop_shared::source::DropId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// How many reports are written at the same time. Each holds the records of all parts of its drop.
 const REPORTS_AT_ONCE: usize = 4;
@@ -39,6 +39,11 @@ pub(crate) async fn report(
     changed: &BTreeSet<DropId>,
     stack: Option<StackProblems>,
 ) {
+    // Where the time is too short for all, each has its turn.
+    let reported: HashMap<_, _> =
+        tick.drops.iter().map(|drop| (&drop.id, drop.reported_at)).collect();
+    let mut changed: Vec<&DropId> = changed.iter().collect();
+    changed.sort_by_key(|id| reported.get(*id).copied().flatten());
     // One that fails holds back no other.
     let reports = stream::iter(changed)
         .map(|id| report_one(tick, id))

@@ -164,7 +164,7 @@ impl Uploader<'_> {
                 pending.by_ref().take(room).map(|part| Box::pin(self.upload_in_time(part))),
             );
             let Some(part) = uploads.next().await else { return progress };
-            if at_once.add(part.uploaded, busy()) {
+            if at_once.add(part.uploaded, uploads.len(), busy()) {
                 tracing::info!(drop = %self.drop.id, uploads_at_once = at_once.now(), "the uploads at once are adapted");
             }
             progress.add(part);

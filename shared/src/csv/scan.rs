@@ -15,8 +15,8 @@
 //!     └─────► carry: the row that a block cuts, copied, until the next block completes it ───────┘
 //! ```
 //!
-//! The scanner copies at most one unfinished row, and reads a byte twice only there and after
-//! [`Rows::resync`].
+//! The scanner copies at most one unfinished row. A byte is read twice only where a row is irregular
+//! or cut by a block, and after [`Rows::resync`].
 
 mod errors;
 mod index;
@@ -88,13 +88,15 @@ impl Scanner {
     pub fn rows<'a>(&'a mut self, block: &'a [u8]) -> Rows<'a> {
         self.index.clear();
         let carried = self.carry.len();
-        Rows { carried, scanner: self, block, fed: 0 }
+        Rows { carried, scanner: self, block, fed: 0, is_last: false }
     }
 
     /// Takes the last bytes of the file: what stands after their last line end is a row, too.
     pub fn last_rows<'a>(&'a mut self, block: &'a [u8]) -> Rows<'a> {
-        self.machine.finished = true;
-        self.rows(block)
+        let mut rows = self.rows(block);
+        rows.is_last = true;
+        rows.scanner.machine.finished = rows.carried == 0 || block.is_empty();
+        rows
     }
 }
 
@@ -107,6 +109,8 @@ pub struct Rows<'a> {
     carried: usize,
     /// How many bytes of the block were added to them.
     fed: usize,
+    /// No block follows.
+    is_last: bool,
 }
 
 impl Rows<'_> {
@@ -168,7 +172,9 @@ impl Rows<'_> {
             let more = self.fed.max(FIRST_FEED).min(self.block.len() - self.fed);
             carry.extend_from_slice(&self.block[self.fed..self.fed + more]);
             self.fed += more;
+            machine.finished = self.is_last && self.fed == self.block.len();
         }
+        machine.finished = self.is_last;
         machine.rebase(self.carried);
         carry.clear();
         index.clear();

@@ -147,6 +147,9 @@ pub struct DropRecord {
     /// How many of its parts were not collected when poll last reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_open: Option<u32>,
+    /// When poll last reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_at: Option<Timestamp>,
     /// Since when the API has refused to create jobs for it, with no job created in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
@@ -209,6 +212,7 @@ impl DropRecord {
             reports_due: BTreeSet::new(),
             results_upload: None,
             reported_open: None,
+            reported_at: None,
             refused_since: None,
             invalid_since: None,
             cancelled_at: None,

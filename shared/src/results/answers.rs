@@ -205,9 +205,11 @@ impl Answers {
         for answer in &mut self.rows {
             if let Content::Text(text) = answer.content {
                 answer.content = fingerprint(contents.get(text));
+                self.bytes -= text.len();
+                self.bytes +=
+                    if matches!(answer.content, Content::Nothing) { 0 } else { FINGERPRINT_BYTES };
             }
         }
-        self.bytes = self.rows.iter().map(|answer| ROW_BYTES + answer.bytes()).sum();
     }
 
     /// The labels and the error of a row that was sent, and counts them in `tally`; a row without

@@ -1,4 +1,4 @@
-//! Whether a returned text is the one that was sent, without keeping either.
+//! Whether a returned text is the one that was sent, also where neither can be kept.
 //!
 //! Both texts are normalised to NFKC, case-folded, and stripped of white space. They are equal if
 //! one is then a prefix of the other, since an API may return a truncated text. Of the returned

@@ -66,7 +66,8 @@ pub struct ResultsReader {
 
 impl ResultsReader {
     /// The answers may take `memory` bytes, and one record as many. With `keep_rows`, the type and
-    /// content of each answer are kept; otherwise only a fingerprint of the content.
+    /// content of each answer are kept whatever the memory; otherwise, where there is no memory for
+    /// all contents, only a fingerprint of each.
     #[must_use]
     pub fn new(reading: Reading, memory: usize, keep_rows: bool) -> Self {
         let mut scanner = Scanner::new(0, 1, true);

@@ -199,7 +199,16 @@ impl Settings {
         let defaults = PartLimits::default();
         let memory = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1_024, 1, 1 << 20)?;
         let piece = READ_PIECE_BYTES >> 20;
+        let reads = optional("READS_AT_ONCE").is_some();
         let reads_at_once = number("READS_AT_ONCE", (memory / 8 / piece).clamp(1, 8), 1, 64)?;
+        let rows_in_memory = (memory.saturating_sub(64 + reads_at_once * piece) << 20) / 9;
+        if reads && rows_in_memory == 0 {
+            let problem = format!(
+                "takes {} MiB, which leaves nothing of {memory}: set a smaller one, or give the function more memory",
+                reads_at_once * piece
+            );
+            return Err(error("READS_AT_ONCE", problem));
+        }
         Ok(Settings {
             stack,
             results_bucket: needed("RESULTS_BUCKET")?,
@@ -237,7 +246,7 @@ impl Settings {
             mapping,
             metrics,
             answer_memory: (memory << 20) as usize / 2,
-            rows_in_memory: (memory.saturating_sub(64 + reads_at_once * piece) << 20) / 9,
+            rows_in_memory,
         })
     }
 
@@ -346,6 +355,16 @@ mod tests {
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err().name, name);
         }
+    }
+
+    #[test]
+    fn reading_ahead_leaves_memory_for_the_rows() {
+        let small = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
+        let read_by = |count| read(&[small, ("READS_AT_ONCE", count)]);
+        assert_eq!(read(&[small]).unwrap().reads_at_once, 8);
+        assert!(read_by("40").unwrap().rows_in_memory > 10_000_000);
+        assert_eq!(read_by("56").unwrap_err().name, "READS_AT_ONCE");
+        assert_eq!(read(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).unwrap().reads_at_once, 2);
     }
 
     #[test]

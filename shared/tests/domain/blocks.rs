@@ -5,6 +5,8 @@
 use crate::support;
 use moondrop_shared::check::Refusal;
 use moondrop_shared::csv::rules::Rules;
+use moondrop_shared::csv::scan::{Rows, Scanner};
+use moondrop_shared::csv::separator::Separator;
 use moondrop_shared::plan::PartLimits;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,6 +83,60 @@ fn damage() -> impl Strategy<Value = Vec<(Index, &'static [u8])>> {
         b"\nthe extra,type,content,ref_id\n",
     ];
     vec((any::<Index>(), select(pieces.to_vec())), 0..3)
+}
+
+#[test]
+fn the_last_block_completes_the_row_that_was_cut() {
+    let file = b"a,b\n1,\"te\nxt\"\r\n2,x\r\n3,last";
+    let read = |cut: usize| {
+        let mut scanner = Scanner::new(0, 1, false);
+        let mut found = Vec::new();
+        let mut take = |mut rows: Rows<'_>| {
+            while let Some(row) = rows.next_row().unwrap() {
+                let values = (0..row.len()).map(|i| row.raw(i).to_vec());
+                found.push((row.line, row.offset, row.end, values.collect::<Vec<_>>()));
+            }
+        };
+        take(scanner.rows(&file[..cut]));
+        take(scanner.last_rows(&file[cut..]));
+        found
+    };
+    let whole = read(0);
+    assert_eq!(whole.len(), 4);
+    (0..=file.len()).for_each(|cut| assert_eq!(read(cut), whole, "cut at {cut}"));
+}
+
+/// Rows that lie on the edges of groups (64 bytes) and chunks (32 KiB), and one that spans chunks.
+#[test]
+fn rows_on_the_edges_of_groups_and_chunks_are_where_they_are() {
+    let long = format!("\"{}\"", "a line, and another\r\n".repeat(4000));
+    for separator in [Separator::Comma, Separator::Semicolon, Separator::Tab] {
+        let between = char::from(separator.byte());
+        for shift in (0..70).chain([32_700, 32_767, 32_768, 65_535]) {
+            let first = format!("{}{between}x\n", "p".repeat(shift));
+            let file =
+                format!("{first}1{between}{long}\n2{between}\"q\"\r\n{between}\n4{between}z\n");
+            let read = |chunk: usize| {
+                let mut scanner = Scanner::new(0, 1, false);
+                scanner.set_separator(separator);
+                let mut found = Vec::new();
+                for block in file.as_bytes().chunks(chunk) {
+                    let mut rows = scanner.rows(block);
+                    while let Some(row) = rows.next_row().unwrap() {
+                        let values: Vec<_> = (0..row.len()).map(|i| row.raw(i).to_vec()).collect();
+                        found.push((row.line, row.offset, row.end, values));
+                    }
+                }
+                found
+            };
+            let one_by_one = read(1);
+            assert_eq!(one_by_one.len(), 5);
+            assert_eq!(one_by_one[2].0, 4003, "the line below the long field");
+            for chunk in [64, 4095, 32_768, 65_536, usize::MAX] {
+                assert!(read(chunk) == one_by_one, "in blocks of {chunk}, {shift} bytes before");
+            }
+        }
+    }
 }
 
 #[test]

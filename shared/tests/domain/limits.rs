@@ -93,6 +93,11 @@ fn a_row_of_too_many_fields_is_refused_and_takes_no_memory_for_them() {
         );
         assert!(fault.message.contains("65536 fields"), "{}", fault.message);
     }
+    // One too many, and enough for several chunks of the index.
+    for commas in [65_536, 70_000, 98_000, 99_000] {
+        let file = format!("ref_id,type,content\n{}\n4,text,d\n", ",".repeat(commas));
+        assert_eq!(refused(file.as_bytes()).code.to_string(), "E_LIMIT", "{commas}");
+    }
     // As many as that, where the header has three, is the fault it was.
     let fewer = format!("ref_id,type,content\n{}\n", ",".repeat(65_535));
     assert_eq!(refused(fewer.as_bytes()).code.to_string(), "E_FIELDS");

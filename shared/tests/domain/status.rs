@@ -53,6 +53,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         reports_due: std::collections::BTreeSet::new(),
         results_upload: None,
         reported_open: None,
+        reported_at: None,
         refused_since: None,
         invalid_since: None,
         cancelled_at: None,

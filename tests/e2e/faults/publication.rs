@@ -4,7 +4,9 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use moondrop_local::aws::{RESULTS, TABLE};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::event::JobEnded;
+use moondrop_shared::part::PartRecord;
 use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::s3::assembly::CopySource;
 use moondrop_shared::source::DropId;
 use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::in_process::InProcess;
@@ -47,7 +49,7 @@ async fn is_open(world: &InProcess, key: &str, upload: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publication_that_runs_out_of_time_goes_on_with_what_is_done() {
+async fn a_publication_that_runs_out_of_time_is_continued_by_the_same_upload() {
     let file = large_file();
     let (world, dropped) = but_for_the_last(&file).await;
     let id = &dropped.id;
@@ -59,17 +61,70 @@ async fn a_publication_that_runs_out_of_time_goes_on_with_what_is_done() {
     let begun = world.record(id).await;
     assert_eq!(begun.state, DropState::Evaluating);
     let upload = begun.results_upload.clone().expect("who comes next knows the upload");
+    let asks = |world: &InProcess| {
+        let events = world.events("Job Completed", id);
+        events.into_iter().filter(|detail| detail["publish"] == true).collect::<Vec<_>>()
+    };
+    assert!(asks(&world).is_empty(), "no piece was sent: another invocation would do no better");
 
-    // It has asked for the rest itself.
-    let events = world.events("Job Completed", id);
-    let detail = events.into_iter().find(|detail| detail["publish"] == true).unwrap();
+    // Nobody works on it: poll asks for the rest.
+    world.age_drop(id, "active_at", 21).await;
+    world.poll().await;
+    let detail = asks(&world).remove(0);
     let again: JobEnded = serde_json::from_value(serde_json::json!({"detail": detail})).unwrap();
     let deadline = Deadline::after(DAY);
     Box::pin(moondrop_collect::handle(&world.services, &again, deadline)).await.unwrap();
     let done = world.ended(id).await;
     assert_eq!(done.status.state, DropState::Completed);
     assert_all_rows(&file, done.results());
-    assert_eq!(world.record(id).await.results_upload, Some(upload), "by the same upload");
+    assert_eq!(world.record(id).await.results_upload, Some(upload));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_pieces_that_are_there_those_that_are_right_are_taken_and_others_replaced() {
+    let file = large_file();
+    let (world, dropped) = but_for_the_last(&file).await;
+    let id = &dropped.id;
+    let results_key = world.record(id).await.results_key();
+    let bucket = &world.services.results;
+    let begun = bucket.begin_assembly(&results_key, "another digest").await.unwrap();
+    world.services.ledger.record_upload_of_results(id, &begun.upload).await.unwrap();
+    // The second is the second part's rows, the third are other bytes, and there are too many.
+    let second = world.parts(id).await.remove(1).collected.unwrap();
+    let from = CopySource {
+        key: &second.key,
+        etag: second.etag.as_deref(),
+        digest: &second.digest,
+        bytes: second.bytes,
+    };
+    let right = bucket.copy_piece(&begun, 2, from).await.unwrap();
+    for number in [3, 7] {
+        bucket.send_piece(&begun, number, vec![b'x'; 6 << 20].into()).await.unwrap();
+    }
+    world.collect(id, 3).await.unwrap();
+    assert_all_rows(&file, &results(&world, id).await.unwrap());
+    assert!(right.has(&second.digest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_work_file_with_other_bytes_is_never_published() {
+    let (world, dropped) = but_for_the_last(&large_file()).await;
+    let id = &dropped.id;
+    let part = world.parts(id).await.remove(1);
+    let mut collected = part.collected.clone().unwrap();
+    // As an earlier release recorded it: no ETag holds it to its object.
+    collected.etag = None;
+    let bytes = world.read(collected.key.as_str()).await.unwrap();
+    world.put_object(RESULTS, collected.key.as_str(), vec![b'x'; bytes.len()]).await;
+    world.replace_part(&PartRecord { collected: Some(collected.clone()), ..part }).await;
+    for _ in 0..3 {
+        assert!(world.collect(id, 3).await.is_err());
+        assert!(results(&world, id).await.is_none());
+    }
+    assert_eq!(world.problem(id).await.as_deref(), Some("E_RESULTS"));
+    world.put_object(RESULTS, collected.key.as_str(), bytes).await;
+    world.collect(id, 3).await.unwrap();
+    assert_all_rows(&large_file(), &results(&world, id).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,9 @@ impl Index {
         }
         loop {
             let row = self.row;
-            let found =
-                self.fields(machine, block).filter(|(_, next)| next - row <= machine.max_row);
+            let found = self.fields(machine, block).filter(|(_, next)| {
+                next - row <= machine.max_row && machine.fields.len() <= MAX_FIELDS
+            });
             let Some((end, next)) = found else {
                 // The machine reads it.
                 self.row = usize::MAX;
@@ -179,12 +180,7 @@ impl Index {
             // Most groups.
             let ends = (separators | feeds) & !was_within;
             self.last.ended = ends >> 63;
-            self.ends.add(ends, base);
-            let inner = feeds & was_within;
-            if inner != 0 {
-                self.inner.add(inner, base);
-            }
-            return true;
+            return self.ends.add(ends, base) && self.inner.add(feeds & was_within, base);
         }
         let within = prefix_xor(quotes) ^ was_within;
         let (opens, closes) = (quotes & within, quotes & !within);
@@ -206,12 +202,7 @@ impl Index {
             closed: closes >> 63,
             returned: returned >> 63,
         };
-        self.ends.add(ends, base);
-        let inner = feeds & within;
-        if inner != 0 {
-            self.inner.add(inner, base);
-        }
-        true
+        self.ends.add(ends, base) && self.inner.add(feeds & within, base)
     }
 
     /// Looks whether the text of the rows that were indexed is UTF-8 without NUL: of whole lines,
@@ -295,14 +286,18 @@ impl Places {
         }
     }
 
-    /// Adds the places of a group's bits.
+    /// Adds the places of a group's bits; false if there is no room for them, as never happens.
     #[inline]
-    fn add(&mut self, mut bits: u64, base: u32) {
+    fn add(&mut self, mut bits: u64, base: u32) -> bool {
         /// Most groups have fewer: so many are written without a look at how many there are, which
         /// no processor could foresee.
         const AT_ONCE: usize = 4;
         let count = bits.count_ones() as usize;
-        let Some(room) = self.places[self.len..].first_chunk_mut::<GROUP>() else { return };
+        if bits == 0 {
+            return true;
+        }
+        let room = self.places.get_mut(self.len..).and_then(<[u32]>::first_chunk_mut::<GROUP>);
+        let Some(room) = room else { return false };
         for place in &mut room[..AT_ONCE] {
             *place = base.wrapping_add(bits.trailing_zeros());
             bits &= bits.wrapping_sub(1);
@@ -314,5 +309,6 @@ impl Places {
             }
         }
         self.len += count;
+        true
     }
 }

@@ -35,6 +35,7 @@ impl Ledger {
         open_parts: u32,
     ) -> Result<()> {
         let update = Update::of(drop_id, META).set("reported_open", &open_parts)?;
+        let update = update.set("reported_at", &Timestamp::now())?;
         let update = if names.is_empty() { update } else { update.delete("reports_due", names) };
         self.write(update.only_if("attribute_exists(pk)")).await.map(|_| ())
     }

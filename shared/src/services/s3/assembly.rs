@@ -7,6 +7,7 @@
 use super::results_bucket::{DIGEST, ResultsBucket, Written, is_taken};
 use crate::object_key::ObjectKey;
 use anyhow::{Context, anyhow};
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
@@ -14,6 +15,20 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What S3 answers to pieces that make no object (Amazon S3 API Reference,
+/// `CompleteMultipartUpload`).
+const UNFIT: [&str; 4] = ["EntityTooSmall", "InvalidPartOrder", "InvalidRequest", "MalformedXML"];
+
+/// How long S3 may take for what it does to many bytes: "several minutes" (Amazon S3 API Reference,
+/// `CompleteMultipartUpload`).
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn patient() -> aws_sdk_s3::config::Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
+    aws_sdk_s3::Config::builder().timeout_config(timeouts)
+}
 
 /// Why a step of an assembly failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +59,16 @@ pub struct Piece {
     pub etag: String,
     /// Its SHA-256 in base64, as S3 writes it.
     pub checksum: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Piece {
+    /// Whether it has this SHA-256, in hex.
+    #[must_use]
+    pub fn has(&self, digest: &str) -> bool {
+        hex::decode(digest).is_ok_and(|digest| STANDARD.encode(digest) == self.checksum)
+    }
 }
 
 /// An object to be copied as a whole.
@@ -54,6 +79,8 @@ pub struct CopySource<'a> {
     pub etag: Option<&'a str>,
     /// Its SHA-256, in hex.
     pub digest: &'a str,
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 impl ResultsBucket {
@@ -118,10 +145,11 @@ impl ResultsBucket {
         let mut pieces = BTreeMap::new();
         while let Some(part) = parts.next().await {
             let part = part.map_err(|e| failed(e, "list the pieces of an object"))?;
+            let size = part.size.unwrap_or(0).unsigned_abs();
             if let (Some(number), Some(etag), Some(checksum)) =
                 (part.part_number, part.e_tag, part.checksum_sha256)
             {
-                pieces.insert(number, Piece { etag, checksum });
+                pieces.insert(number, Piece { etag, checksum, size });
             }
         }
         Ok(pieces)
@@ -146,12 +174,14 @@ impl ResultsBucket {
             .part_number(number)
             .copy_source(copy_source(&self.bucket, from.key))
             .set_copy_source_if_match(from.etag.map(str::to_owned))
+            .customize()
+            .config_override(patient())
             .send()
             .await;
         let copied = copied.map_err(|e| failed(e, "copy a work file"))?;
         let result = copied.copy_part_result.context("S3 returned no result of a copy")?;
-        let piece = piece(result.e_tag, result.checksum_sha256)?;
-        if piece.checksum != in_base64(from.digest)? {
+        let piece = piece(result.e_tag, result.checksum_sha256, from.bytes)?;
+        if !piece.has(from.digest) {
             return Err(AssemblyError::Differs(from.key.clone()));
         }
         Ok(piece)
@@ -167,7 +197,7 @@ impl ResultsBucket {
         number: i32,
         bytes: Bytes,
     ) -> Result<Piece, AssemblyError> {
-        let checksum = STANDARD.encode(Sha256::digest(&bytes));
+        let (checksum, size) = (STANDARD.encode(Sha256::digest(&bytes)), bytes.len() as u64);
         let sent = self
             .client
             .upload_part()
@@ -180,7 +210,7 @@ impl ResultsBucket {
             .send()
             .await;
         let sent = sent.map_err(|e| failed(e, "send a piece of an object"))?;
-        piece(sent.e_tag, Some(checksum))
+        piece(sent.e_tag, Some(checksum), size)
     }
 
     /// Makes the object visible, if there is none under its key.
@@ -202,6 +232,7 @@ impl ResultsBucket {
                 .build()
         });
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let size: u64 = pieces.values().map(|piece| piece.size).sum();
         let done = self
             .client
             .complete_multipart_upload()
@@ -209,18 +240,35 @@ impl ResultsBucket {
             .key(assembly.key.as_str())
             .upload_id(&assembly.upload)
             .multipart_upload(parts)
+            .mpu_object_size(size as i64)
             .if_none_match("*")
+            .customize()
+            .config_override(patient())
             .send()
             .await;
         match done {
             Ok(_) => Ok(Written::New),
-            Err(e) if e.code() == Some("ConditionalRequestConflict") => Err(AssemblyError::Over),
-            Err(e) if is_taken(&e) => {
-                self.abort_assembly(assembly).await;
-                let found = self.find(&assembly.key, digest).await?;
-                Ok(found.map_or(Written::Conflict, |(written, _)| written))
+            // Another one is being completed at this moment, whatever S3 calls it.
+            Err(e) if e.raw_response().is_some_and(|r| r.status().as_u16() == 409) => {
+                Err(AssemblyError::Over)
             }
+            Err(e) if is_taken(&e) => match self.find(&assembly.key, digest).await? {
+                Some((written, _)) => {
+                    self.abort_assembly(assembly).await;
+                    Ok(written)
+                }
+                // It was deleted since.
+                None => Err(AssemblyError::Over),
+            },
             Err(e) if e.code() == Some("InvalidPart") => Err(AssemblyError::Replaced),
+            // It can never be completed as it is.
+            Err(e) if UNFIT.iter().any(|code| e.code() == Some(code)) => {
+                tracing::error!(
+                    error = %aws_sdk_s3::error::DisplayErrorContext(&e),
+                    "the pieces of an object do not fit together; it is begun anew"
+                );
+                Err(AssemblyError::Over)
+            }
             Err(e) => Err(failed(e, "finish an object")),
         }
     }
@@ -235,7 +283,9 @@ impl ResultsBucket {
             .upload_id(&assembly.upload)
             .send()
             .await;
-        if let Err(e) = aborted {
+        if let Err(e) = aborted
+            && e.code() != Some("NoSuchUpload")
+        {
             tracing::warn!(
                 error = %aws_sdk_s3::error::DisplayErrorContext(&e),
                 "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it"
@@ -254,15 +304,15 @@ where
     AssemblyError::Other(anyhow::Error::new(error).context(what))
 }
 
-fn piece(etag: Option<String>, checksum: Option<String>) -> Result<Piece, AssemblyError> {
+fn piece(
+    etag: Option<String>,
+    checksum: Option<String>,
+    size: u64,
+) -> Result<Piece, AssemblyError> {
     let (Some(etag), Some(checksum)) = (etag, checksum) else {
         return Err(anyhow!("S3 returned no ETag or no checksum of a piece").into());
     };
-    Ok(Piece { etag, checksum })
-}
-
-fn in_base64(digest: &str) -> anyhow::Result<String> {
-    Ok(STANDARD.encode(hex::decode(digest).context("a digest that is recorded is no hex")?))
+    Ok(Piece { etag, checksum, size })
 }
 
 /// The header of a copy: bucket and key, percent-encoded but for the slashes.

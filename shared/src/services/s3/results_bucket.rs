@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 /// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload
 /// limits").
+const MAX_PIECES: u64 = 10_000;
 /// As many as S3 deletes in one request (Amazon S3 API Reference, `DeleteObjects`).
 const DELETED_AT_ONCE: usize = 1000;
-const MAX_PIECES: u64 = 10_000;
 /// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 /// The metadata that identifies an object's content, to distinguish the same object written twice
