@@ -26,6 +26,7 @@ WORKS = {
     "encode": "encode the parts of a checked file",
     "pass": "encode the parts of a file that has just the three columns",
     "join": "join a file with its results (MB of results)",
+    "fetch": "check a file in S3, at 90 MB a second a connection",
     "drop": "a whole drop on the local servers",
 }
 
@@ -69,13 +70,17 @@ class Bench:
             "encode": {OURS: self.ours("encode", source), "Python csv": reference("python_encode.py", source)},
             "pass": {OURS: self.ours("encode", self.plain), "Python csv": reference("python_encode.py", self.plain)},
             "join": {OURS: self.ours("join", source, results), "Python csv": reference("python_join.py", source, results)},
+            "fetch": {
+                OURS: self.ours("fetch", "--at-once", "8", source),
+                "Moondrop, one connection": self.ours("fetch", "--at-once", "1", source),
+            },
             "drop": {OURS: self.ours("drop", source), "Python, boto3": reference("boto3_drop.py", source)},
         }[work]
 
     def run(self, work, program, command):
-        if work != "drop":
+        if work not in ("drop", "fetch"):
             return self.measure(command, one_core=True)
-        if program == OURS:
+        if work == "fetch" or program == OURS:
             return self.measure(command)
         # The servers end when their standard input is closed.
         with subprocess.Popen(self.ours("servers"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as servers:
