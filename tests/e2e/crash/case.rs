@@ -144,13 +144,14 @@ pub(crate) fn every(requests: u64) -> Vec<(u64, Fault)> {
     (1..=requests).flat_map(|at| Fault::ALL.map(|fault| (at, fault))).collect()
 }
 
-/// As many of the cases as `MOONDROP_CRASH_CASES` asks for, or else `default`, spread evenly over
-/// requests and faults.
-pub(crate) fn sample(all: &[(u64, Fault)], default: usize) -> Vec<(u64, Fault)> {
+/// Of as many of the cases as `MOONDROP_CRASH_CASES` asks for one in `share`, or else `default`, spread
+/// evenly over requests and faults.
+pub(crate) fn sample(all: &[(u64, Fault)], default: usize, share: usize) -> Vec<(u64, Fault)> {
     let wanted = match std::env::var("MOONDROP_CRASH_CASES").as_deref() {
         Ok("all") => all.len(),
-        _ => asked("MOONDROP_CRASH_CASES").unwrap_or(default).min(all.len()),
+        _ => asked("MOONDROP_CRASH_CASES").map_or(default, |asked: usize| asked / share),
     };
+    let wanted = wanted.min(all.len());
     (0..wanted).map(|i| all[i * all.len() / wanted]).collect()
 }
 

@@ -15,7 +15,7 @@ fn whatever_fault_any_one_request_meets_the_drop_comes_to_the_same_end() {
     let (expected, requests) = tokio::runtime::Runtime::new().unwrap().block_on(undisturbed());
     let all = every(requests);
     let ran =
-        run(sample(&all, SAMPLE), &expected, JOB_TIMES, async |stage, name, case, expected| {
+        run(sample(&all, SAMPLE, 1), &expected, JOB_TIMES, async |stage, name, case, expected| {
             stage.plan.arm(&[*case]);
             process(stage, name, Some(expected)).await.1
         });
