@@ -10,6 +10,7 @@ mod cancelled;
 mod case;
 mod every;
 mod large;
+mod requests;
 mod schedules;
 
 /// A number that a variable asks for.
