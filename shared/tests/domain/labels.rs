@@ -2,6 +2,10 @@
 
 use moondrop_shared::results::labels::{Label, is_blank, is_empty_list, read_labels, say_the_same};
 use moondrop_shared::results::tally::{MAX_LABELS, Tally};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::Value;
 
 fn label(name: &str, score: f64) -> Label<'_> {
     Label { name: name.into(), score }
@@ -236,4 +240,88 @@ fn a_tally_of_an_older_release_is_read() {
         (1, 1, 0, 0)
     );
     assert_eq!((tally.content_compared, tally.content_mismatches), (0, 0));
+}
+
+/// Labels as they are in a tree of all values: slow, and obvious.
+fn by_tree(text: &str) -> Result<Vec<(String, f64)>, ()> {
+    const NAMES: [&str; 4] = ["label", "name", "label_name", "labelName"];
+    const SCORES: [&str; 2] = ["score", "confidence"];
+    let number = |value: &Value| {
+        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+        number.filter(|number| number.is_finite())
+    };
+    let has = |value: &Value, keys: &[&str]| keys.iter().any(|key| value.get(key).is_some());
+    match serde_json::from_str(text) {
+        _ if is_blank(text) => Ok(Vec::new()),
+        Ok(Value::Array(values)) => values
+            .iter()
+            .map(|value| {
+                let name = NAMES.iter().find_map(|key| value.get(key)?.as_str()).ok_or(())?;
+                let score = SCORES.iter().find_map(|key| number(value.get(key)?)).ok_or(())?;
+                Ok((name.to_owned(), score))
+            })
+            .collect(),
+        Ok(value) if has(&value, &NAMES) && has(&value, &SCORES) => Err(()),
+        Ok(Value::Object(map)) => {
+            map.iter().map(|(name, score)| Ok((name.clone(), number(score).ok_or(())?))).collect()
+        }
+        _ => Err(()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn labels_are_read_as_by_a_tree_of_all_values(text in json(), cut in any::<Index>(), whole in 0..4_u8) {
+        let text = if whole > 0 { text } else { text.chars().take(cut.index(text.len() + 1)).collect() };
+        let read = read_labels(&text);
+        let read = read.map(|labels| {
+            labels.into_iter().map(|label| (label.name.into_owned(), label.score)).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(read, by_tree(&text), "{}", text);
+    }
+}
+
+/// JSON that is about labels more often than chance would have it; keys may stand twice.
+fn json() -> impl Strategy<Value = String> {
+    let scalar = select(vec![
+        "0.5",
+        "1",
+        "-0",
+        "1e3",
+        "1e999",
+        "18446744073709551616",
+        "\"0.25\"",
+        "\" 1 \"",
+        "\"inf\"",
+        "\"NaN\"",
+        "\"spam\"",
+        "\"a \\\"b\\\" \\u00e9\"",
+        "\"\\ud800\"",
+        "\"\"",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "01",
+        "spam",
+    ])
+    .prop_map(str::to_owned);
+    let key = select(vec![
+        "label",
+        "name",
+        "label_name",
+        "labelName",
+        "score",
+        "confidence",
+        "threshold",
+        "sc\\u006fre",
+    ]);
+    scalar.prop_recursive(4, 24, 4, move |inner| {
+        let pair =
+            (key.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
+        let map = vec(pair, 0..4).prop_map(|pairs| format!("{{{}}}", pairs.join(",")));
+        let list = vec(prop_oneof![3 => map.clone(), 1 => inner], 0..4);
+        prop_oneof![list.prop_map(|values| format!("[{}]", values.join(", "))), map]
+    })
 }
