@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The upload's id is recorded before it is used: who comes later continues it, and two at once send
-//! the same bytes. An upload that is over is looked for under its key, and otherwise begun anew.
+//! the same bytes. An upload that is over is looked for under its key, and otherwise replaced by a new one.
 
 use crate::pieces::{Piece, Span, pieces};
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +24,7 @@ use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::s3::assembly::{
     Assembly, AssemblyError, CopySource, Piece as SentPiece,
 };
-use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
+use moondrop_shared::services::s3::results_bucket::Written;
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -43,7 +43,7 @@ const REPLACED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What became of `results.csv` in this invocation.
 pub(crate) enum Assembled {
-    Written(WrittenObject),
+    Written(Written),
     /// Another attempt has published the drop.
     Published,
     /// The time is over. What is done is kept.
@@ -51,11 +51,6 @@ pub(crate) enum Assembled {
         /// Whether pieces were sent in it.
         is_further: bool,
     },
-}
-
-enum Progress {
-    Done(Written),
-    Unfinished { is_further: bool },
 }
 
 const OTHER_BYTES: &str = "a part's work file has other bytes than were written";
@@ -84,7 +79,8 @@ impl<'a> Results<'a> {
         Ok(Results { services, drop, parts, header, digest })
     }
 
-    fn bytes(&self) -> u64 {
+    /// Its size.
+    pub(crate) fn bytes(&self) -> u64 {
         self.header.len() as u64 + self.parts.iter().map(|part| part.bytes).sum::<u64>()
     }
 
@@ -101,11 +97,7 @@ impl<'a> Results<'a> {
             }
         };
         match written {
-            Ok(Progress::Done(written)) => {
-                let (bytes, digest) = (self.bytes(), self.digest.clone());
-                Ok(Assembled::Written(WrittenObject { written, bytes, digest, etag: None }))
-            }
-            Ok(Progress::Unfinished { is_further }) => Ok(Assembled::Unfinished { is_further }),
+            Ok(assembled) => Ok(assembled),
             Err(error) => {
                 // Another attempt may have published the drop and deleted the work files.
                 let now = self.services.ledger.drop_record(&self.drop.id).await?;
@@ -116,7 +108,7 @@ impl<'a> Results<'a> {
     }
 
     /// In one request: it is small.
-    async fn write_whole(&self, spans: &[Span]) -> Result<Progress> {
+    async fn write_whole(&self, spans: &[Span]) -> Result<Assembled> {
         let bytes = self.read(spans, true).await?;
         let mut writer = self.services.results.begin(&self.drop.results_key(), 0);
         let written = async {
@@ -127,67 +119,56 @@ impl<'a> Results<'a> {
         if written.is_err() {
             writer.abort().await;
         }
-        Ok(Progress::Done(written?.written))
+        Ok(Assembled::Written(written?.written))
     }
 
-    async fn assemble(&self, pieces: &[Piece], deadline: Deadline) -> Result<Progress> {
+    async fn assemble(&self, pieces: &[Piece], deadline: Deadline) -> Result<Assembled> {
         let (key, bucket) = (self.drop.results_key(), &self.services.results);
-        let mut over = None;
+        let mut known = self.drop.results_upload.clone();
         for _ in 0..UPLOADS {
-            if let Some((written, _)) = bucket.find(&key, &self.digest).await? {
-                if written == Written::Conflict {
-                    self.give_up().await?;
+            let recorded = known.map(|upload| Assembly { key: key.clone(), upload });
+            if let Some(written) = bucket.find(&key, &self.digest).await? {
+                if let (Written::Conflict, Some(begun)) = (written, recorded) {
+                    // Its pieces cost money, and its place is taken.
+                    bucket.abort_assembly(&begun).await;
                 }
-                return Ok(Progress::Done(written));
+                return Ok(Assembled::Written(written));
             }
-            let assembly = self.upload(over.take()).await?;
-            match self.go_on(&assembly, pieces, deadline).await {
-                Err(AssemblyError::Over) => over = Some(assembly),
-                // Another publisher sends the same bytes: what is listed then is what there is.
-                Err(AssemblyError::Replaced) => tokio::time::sleep(REPLACED_AGAIN).await,
+            let assembly = match recorded {
+                Some(assembly) => assembly,
+                None => self.begin().await?,
+            };
+            known = match self.go_on(&assembly, pieces, deadline).await {
+                Err(AssemblyError::Over) => {
+                    // Most often it is gone already. If another one completes it, this changes nothing.
+                    bucket.abort_assembly(&assembly).await;
+                    self.services.ledger.forget_upload(&self.drop.id, &assembly.upload).await?;
+                    None
+                }
+                Err(AssemblyError::Replaced) => {
+                    // Another publisher sends the same bytes: what is listed then is what there is.
+                    tokio::time::sleep(REPLACED_AGAIN).await;
+                    Some(assembly.upload)
+                }
                 Err(error) => return Err(error.into()),
-                Ok(progress) => return Ok(progress),
-            }
+                Ok(assembled) => return Ok(assembled),
+            };
         }
         bail!("results.csv was not completed in {UPLOADS} attempts; it is continued")
     }
 
-    /// Aborts the upload that is recorded: its pieces cost money, and its place is taken.
-    async fn give_up(&self) -> Result<()> {
-        let drop = self.services.ledger.drop_record(&self.drop.id).await?;
-        if let Some(upload) = drop.and_then(|drop| drop.results_upload) {
-            let assembly = Assembly { key: self.drop.results_key(), upload };
-            self.services.results.abort_assembly(&assembly).await;
-        }
-        Ok(())
-    }
-
-    /// The upload that is recorded, or a new one in its place if it is over.
-    async fn upload(&self, over: Option<Assembly>) -> Result<Assembly> {
+    /// A new upload, or the one that another publisher has recorded.
+    async fn begin(&self) -> Result<Assembly> {
         let Results { services, drop, digest, .. } = self;
-        let (ledger, key) = (&services.ledger, drop.results_key());
-        if let Some(over) = over {
-            // Most often it is gone already. If another one completes it, this changes nothing.
-            services.results.abort_assembly(&over).await;
-            ledger.forget_upload(&drop.id, &over.upload).await?;
+        let begun = services.results.begin_assembly(&drop.results_key(), digest).await?;
+        // If this fails it may be recorded all the same: then whoever comes next continues it.
+        let recorded = services.ledger.record_upload_of_results(&drop.id, &begun.upload).await?;
+        let upload =
+            recorded.results_upload.context("the upload of results.csv was not recorded")?;
+        if upload != begun.upload {
+            services.results.abort_assembly(&begun).await;
         }
-        let known = ledger.drop_record(&drop.id).await?.and_then(|drop| drop.results_upload);
-        if let Some(upload) = known {
-            return Ok(Assembly { key, upload });
-        }
-        let begun = services.results.begin_assembly(&key, digest).await?;
-        let recorded = ledger.record_upload_of_results(&drop.id, &begun.upload).await;
-        let recorded = recorded.map(|record| record.results_upload);
-        match recorded {
-            Ok(Some(upload)) if upload == begun.upload => Ok(begun),
-            Ok(other) => {
-                services.results.abort_assembly(&begun).await;
-                let upload = other.context("the upload of results.csv was not recorded")?;
-                Ok(Assembly { key, upload })
-            }
-            // It may be recorded: then whoever comes next continues it.
-            Err(error) => Err(error),
-        }
+        Ok(Assembly { upload, ..begun })
     }
 
     async fn go_on(
@@ -195,7 +176,7 @@ impl<'a> Results<'a> {
         assembly: &Assembly,
         pieces: &[Piece],
         deadline: Deadline,
-    ) -> Result<Progress, AssemblyError> {
+    ) -> Result<Assembled, AssemblyError> {
         let mut done = self.services.results.pieces(assembly).await?;
         // What is not the piece that it should be is sent again in its place.
         done.retain(|number, sent| {
@@ -229,11 +210,11 @@ impl<'a> Results<'a> {
         }
         drop(sending);
         if done.len() < pieces.len() || deadline.is_near() {
-            return Ok(Progress::Unfinished { is_further: sent_now > 0 });
+            return Ok(Assembled::Unfinished { is_further: sent_now > 0 });
         }
         let written =
             self.services.results.complete_assembly(assembly, &done, &self.digest).await?;
-        Ok(Progress::Done(written))
+        Ok(Assembled::Written(written))
     }
 
     /// Whether what S3 has is this piece.

@@ -18,7 +18,7 @@ use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::ledger::Recorded;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
+use moondrop_shared::services::s3::results_bucket::Written;
 
 /// Publishes the drop if every part of it is collected.
 pub(crate) async fn publish_if_last(
@@ -39,7 +39,8 @@ pub(crate) async fn publish_if_last(
     if conclude(services, &drop).await? {
         return Ok(());
     }
-    let written = match Box::pin(Results::of(services, &drop, &collected)?.write(deadline)).await? {
+    let results = Results::of(services, &drop, &collected)?;
+    let written = match Box::pin(results.write(deadline)).await? {
         Assembled::Written(written) => written,
         Assembled::Published => return Ok(()),
         // Without a piece more, another invocation at once would do no better: poll has it go on.
@@ -48,8 +49,8 @@ pub(crate) async fn publish_if_last(
             return ask_to_go_on(services, &drop, &parts).await;
         }
     };
-    let conflict = written.written == Written::Conflict;
-    let next = ended(&drop, &written, &tally, &parts);
+    let conflict = written == Written::Conflict;
+    let next = ended(&drop, (written, results.bytes()), &tally, &parts);
     if conflict {
         tracing::error!(
             drop = %drop.id, alarm = "results_conflict",
@@ -92,17 +93,17 @@ async fn ask_to_go_on(services: &Services, drop: &DropRecord, parts: &[PartRecor
 /// The drop's record with its final state, after its results were written or their key was taken.
 fn ended(
     drop: &DropRecord,
-    written: &WrittenObject,
+    (written, bytes): (Written, u64),
     tally: &Tally,
     parts: &[PartRecord],
 ) -> DropRecord {
     let mut next = drop.clone();
     next.times.ended_at = Some(Timestamp::now());
-    if written.written == Written::Conflict {
+    if written == Written::Conflict {
         (next.state, next.problem) = (DropState::Failed, Some(Problem::conflict()));
         return next;
     }
-    next.results_bytes = Some(written.bytes);
+    next.results_bytes = Some(bytes);
     next.policy_versions = policy_versions(parts);
     if drop.cancelled_at.is_some() {
         let problem = Problem::cancelled(tally.rows.evaluated, tally.rows.total());

@@ -39,7 +39,6 @@ pub(super) struct Body {
     /// A line of Ctrl-Z, which is an error if a row follows.
     pub(super) ctrl_z: Option<InputError>,
     pub(super) rejections: Vec<u8>,
-    pub(super) encoded: Vec<u8>,
 }
 
 pub(super) fn no_header() -> InputError {
@@ -66,7 +65,6 @@ impl Body {
             notices: Notices::default(),
             ctrl_z: None,
             rejections: Vec::new(),
-            encoded: Vec::new(),
         }
     }
 
@@ -147,13 +145,13 @@ impl Body {
                 self.planner.add(row, Encoded::Upload(item.upload_len() as u64))
             }
             Err(error) => {
-                self.encoded.clear();
-                write_rejection(&mut self.encoded, &error, &header.ref_id.value(row, number));
+                let mut line = Vec::new();
+                write_rejection(&mut line, &error, &header.ref_id.value(row, number));
                 self.errors.reject(&error);
                 if matches!(self.pass, Pass::Second(_)) {
-                    self.rejections.extend_from_slice(&self.encoded);
+                    self.rejections.extend_from_slice(&line);
                 }
-                self.planner.add(row, Encoded::Rejection(self.encoded.len() as u64))
+                self.planner.add(row, Encoded::Rejection(line.len() as u64))
             }
         }
     }

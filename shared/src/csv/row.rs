@@ -1,6 +1,6 @@
 //! The rules for a row: what it needs to be evaluated.
 
-use super::text::{is_blank, is_mark, trim_bytes};
+use super::text::{is_blank, is_mark, trim_by};
 use super::value::Value;
 use super::write::{field_len, write_field};
 use super::{cause, fields::Row, image_url};
@@ -187,7 +187,7 @@ fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>
         return Err(error(Code::RefId, message));
     }
     let kind = match header.kind {
-        KindOf::Column(column) => Kind::read(trim(&row.value(column), rules)),
+        KindOf::Column(column) => Kind::read(trim_by(rules, &row.value(column))),
         KindOf::Constant(kind) => Some(kind),
     };
     let Some(kind) = kind else {
@@ -215,17 +215,9 @@ fn check_row<'a>(row: &Row<'a>, header: &Header, number: u64) -> Result<Item<'a>
     Ok(Item { ref_id, kind, content })
 }
 
-/// Without white space at its ends, by the notion of the rules.
-fn trim(value: &[u8], rules: Rules) -> &[u8] {
-    match rules {
-        Rules::One => value.trim_ascii(),
-        Rules::Two => trim_bytes(value),
-    }
-}
-
 fn trimmed(value: Cow<'_, [u8]>, rules: Rules) -> Cow<'_, [u8]> {
     match value {
-        Cow::Borrowed(bytes) => Cow::Borrowed(trim(bytes, rules)),
-        Cow::Owned(bytes) => Cow::Owned(trim(&bytes, rules).to_vec()),
+        Cow::Borrowed(bytes) => Cow::Borrowed(trim_by(rules, bytes)),
+        Cow::Owned(bytes) => Cow::Owned(trim_by(rules, &bytes).to_vec()),
     }
 }

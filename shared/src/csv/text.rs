@@ -1,5 +1,6 @@
 //! White space, and characters that cannot be seen.
 
+use super::rules::Rules;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
@@ -44,6 +45,16 @@ pub(crate) fn trim_bytes(bytes: &[u8]) -> &[u8] {
 
 fn trim_other(bytes: &[u8]) -> &[u8] {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.trim_ascii(), |text| trim(text).as_bytes())
+}
+
+/// A value without white space at its ends, by the notion of the rules.
+#[inline]
+#[must_use]
+pub(super) fn trim_by(rules: Rules, value: &[u8]) -> &[u8] {
+    match rules {
+        Rules::One => value.trim_ascii(),
+        Rules::Two => trim_bytes(value),
+    }
 }
 
 /// Whether a text has only white space. What is not UTF-8 is not blank.

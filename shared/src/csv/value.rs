@@ -2,7 +2,7 @@
 
 use super::rules::Rules;
 use super::separator::Separator;
-use super::text::trim_bytes;
+use super::text::trim_by;
 use super::write::{has_edge_space, needs_quotes};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -82,11 +82,7 @@ impl<'a> Value<'a> {
     /// Without white space at its ends, by the notion of the rules.
     #[inline]
     pub(super) fn trimmed(self, rules: Rules) -> Self {
-        let text = match rules {
-            Rules::One => self.text.trim_ascii(),
-            Rules::Two => trim_bytes(self.text),
-        };
-        Value { text, ..self }
+        Value { text: trim_by(rules, self.text), ..self }
     }
 
     #[inline]

@@ -62,13 +62,18 @@ enum Content {
 
 impl Answer {
     fn bytes(&self) -> usize {
-        let content = match &self.content {
+        self.ref_id.len() + self.labels.len() + self.error.len() + self.content.bytes()
+    }
+}
+
+impl Content {
+    fn bytes(&self) -> usize {
+        match self {
             Content::Nothing => 0,
             Content::Text(text) => text.len(),
             Content::Whole(row) => FINGERPRINT_BYTES + row.0.len() + row.1.len(),
             Content::Fingerprint(_) => FINGERPRINT_BYTES,
-        };
-        self.ref_id.len() + self.labels.len() + self.error.len() + content
+        }
     }
 }
 
@@ -205,9 +210,7 @@ impl Answers {
         for answer in &mut self.rows {
             if let Content::Text(text) = answer.content {
                 answer.content = fingerprint(contents.get(text));
-                self.bytes -= text.len();
-                self.bytes +=
-                    if matches!(answer.content, Content::Nothing) { 0 } else { FINGERPRINT_BYTES };
+                self.bytes = self.bytes - text.len() + answer.content.bytes();
             }
         }
     }

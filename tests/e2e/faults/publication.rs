@@ -128,7 +128,7 @@ async fn a_work_file_with_other_bytes_is_never_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_over_is_begun_anew() {
+async fn an_upload_that_is_over_is_replaced_by_a_new_one() {
     let file = large_file();
     let (world, dropped) = but_for_the_last(&file).await;
     let key = world.record(&dropped.id).await.results_key();

@@ -4,7 +4,7 @@
 //! The upload is created with SHA-256, so that S3 answers each piece with the digest of what it
 //! stored (Amazon S3 API Reference, `UploadPartCopy`: `ChecksumSHA256`).
 
-use super::results_bucket::{DIGEST, ResultsBucket, Written, is_taken};
+use super::results_bucket::{ResultsBucket, Written, is_taken};
 use crate::object_key::ObjectKey;
 use anyhow::{Context, anyhow};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -84,47 +84,12 @@ pub struct CopySource<'a> {
 }
 
 impl ResultsBucket {
-    /// The object under a key, by its metadata: whether it has this digest, and its size. `None` if
-    /// there is none.
-    ///
-    /// # Errors
-    /// If S3 does not answer.
-    pub async fn find(
-        &self,
-        key: &ObjectKey,
-        digest: &str,
-    ) -> anyhow::Result<Option<(Written, u64)>> {
-        let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
-        let head = match head {
-            Ok(head) => head,
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => return Ok(None),
-            Err(e) => {
-                let error = anyhow::Error::new(e);
-                return Err(error.context(format!("look up {key} in the results bucket")));
-            }
-        };
-        let same = head.metadata().and_then(|m| m.get(DIGEST)).is_some_and(|d| d == digest);
-        let written = if same { Written::Same } else { Written::Conflict };
-        Ok(Some((written, head.content_length().unwrap_or(0).unsigned_abs())))
-    }
-
     /// Begins an object that will have this digest in its metadata.
     ///
     /// # Errors
     /// If S3 does not answer.
     pub async fn begin_assembly(&self, key: &ObjectKey, digest: &str) -> anyhow::Result<Assembly> {
-        let begun = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.bucket)
-            .key(key.as_str())
-            .content_type("text/csv; charset=utf-8")
-            .metadata(DIGEST, digest)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .send()
-            .await;
-        let begun = begun.with_context(|| format!("begin {key} in the results bucket"))?;
-        let upload = begun.upload_id.context("S3 returned no upload id")?;
+        let upload = self.begin_upload(key, Some(digest), Some(ChecksumAlgorithm::Sha256)).await?;
         Ok(Assembly { key: key.clone(), upload })
     }
 
@@ -253,7 +218,7 @@ impl ResultsBucket {
                 Err(AssemblyError::Over)
             }
             Err(e) if is_taken(&e) => match self.find(&assembly.key, digest).await? {
-                Some((written, _)) => {
+                Some(written) => {
                     self.abort_assembly(assembly).await;
                     Ok(written)
                 }
@@ -265,7 +230,7 @@ impl ResultsBucket {
             Err(e) if UNFIT.iter().any(|code| e.code() == Some(code)) => {
                 tracing::error!(
                     error = %aws_sdk_s3::error::DisplayErrorContext(&e),
-                    "the pieces of an object do not fit together; it is begun anew"
+                    "the pieces of an object do not fit together; a new upload replaces them"
                 );
                 Err(AssemblyError::Over)
             }
@@ -275,22 +240,7 @@ impl ResultsBucket {
 
     /// Gives an assembly up. A failure is only logged: the bucket's lifecycle rule aborts it.
     pub async fn abort_assembly(&self, assembly: &Assembly) {
-        let aborted = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.bucket)
-            .key(assembly.key.as_str())
-            .upload_id(&assembly.upload)
-            .send()
-            .await;
-        if let Err(e) = aborted
-            && e.code() != Some("NoSuchUpload")
-        {
-            tracing::warn!(
-                error = %aws_sdk_s3::error::DisplayErrorContext(&e),
-                "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it"
-            );
-        }
+        self.abort_upload(&assembly.key, &assembly.upload).await;
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub mod assembly;
 pub mod drops_bucket;
+mod multipart;
 pub mod results_bucket;
 pub mod source_reader;

@@ -194,12 +194,30 @@ impl ResultsBucket {
         Ok(())
     }
 
+    /// What is under a key, by its metadata: [`Written::Same`] if it has this digest, and otherwise
+    /// [`Written::Conflict`]. `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn find(&self, key: &ObjectKey, digest: &str) -> Result<Option<Written>> {
+        let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
+        match head {
+            Ok(head) => {
+                let found = head.metadata().and_then(|metadata| metadata.get(DIGEST));
+                let is_same = found.is_some_and(|found| found == digest);
+                Ok(Some(if is_same { Written::Same } else { Written::Conflict }))
+            }
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+            Err(e) => {
+                Err(anyhow::Error::new(e).context(format!("look up {key} in the results bucket")))
+            }
+        }
+    }
+
     /// Compares the object under a key that turned out to be taken.
     async fn resolve_conflict(&self, key: &ObjectKey, digest: &str) -> Result<Written> {
-        let head = self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await;
-        let head = head.with_context(|| format!("look up {key} in the results bucket"))?;
-        let same = head.metadata().and_then(|m| m.get(DIGEST)).is_some_and(|d| d == digest);
-        Ok(if same { Written::Same } else { Written::Conflict })
+        let found = self.find(key, digest).await?;
+        found.with_context(|| format!("{key} was there in the results bucket, and then it was not"))
     }
 }
 
@@ -269,20 +287,7 @@ impl ObjectWriter {
     /// Gives up an unfinished object.
     pub async fn abort(&mut self) {
         if let Some(upload) = self.upload.take() {
-            let s3 = &self.results.client;
-            let aborted = s3
-                .abort_multipart_upload()
-                .bucket(&self.results.bucket)
-                .key(self.key.as_str())
-                .upload_id(upload)
-                .send()
-                .await;
-            if let Err(e) = aborted {
-                tracing::warn!(
-                    error = %aws_sdk_s3::error::DisplayErrorContext(&e),
-                    "an unfinished multipart upload was not aborted; the bucket's lifecycle rule will abort it"
-                );
-            }
+            self.results.abort_upload(&self.key, &upload).await;
         }
     }
 
@@ -310,18 +315,7 @@ impl ObjectWriter {
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
             None => {
-                let begun = s3
-                    .create_multipart_upload()
-                    .bucket(bucket)
-                    .key(key)
-                    .content_type("text/csv; charset=utf-8");
-                let begun = begun
-                    .set_metadata(digest.map(|d| [(DIGEST.to_owned(), d.to_owned())].into()))
-                    .send()
-                    .await;
-                let upload =
-                    begun.with_context(|| format!("begin {key} in the results bucket"))?.upload_id;
-                let upload = upload.context("S3 returned no upload id")?;
+                let upload = self.results.begin_upload(&self.key, digest, None).await?;
                 self.upload.insert(upload).clone()
             }
         };
