@@ -94,27 +94,27 @@ fn join_loop(source: &Path, file: &CheckedFile, results: &ResultsOfParts<'_>) ->
     let (mut source, mut answers) = (Blocks::open(source)?, Blocks::open(results.path)?);
     let mut written = 0;
     for (part, range) in file.checked.parts.iter().zip(&results.ranges) {
+        let number = part.number;
         let mut reader = ResultsReader::new(Reading::default(), ANSWERS_MEMORY, false);
         reader.push(&results.header)?;
-        answers.seek(range)?;
-        while let Some(block) = answers.next()? {
-            reader.push(&block)?;
-        }
-        let read = reader.finish()?;
-        let number = part.number;
-        ensure!(read.form == Form::Whole, "the results of part {number}: {:?}", read.form);
-        let (header, result) = (file.checked.header.clone(), PartResult::Answered(read.answers));
+        let (header, result) = (file.checked.header.clone(), PartResult::Coming(reader.into()));
         let mut join = Join::new(header, part.clone(), file.rejections(part)?, result);
+        answers.seek(range)?;
         source.seek(&(part.offset..part.end))?;
         while let Some(block) = source.next()? {
-            written += join.push(&block)?.len() as u64;
+            let mut rows = join.rows(&block);
+            while !rows.write()? {
+                let block = answers.next()?;
+                rows.push_results(&block.context("the results are not those of this file")?)?;
+            }
+            written += join.take_written().len() as u64;
         }
         let (rest, tally) = join.finish()?;
         written += rest.len() as u64;
+        let read = join.end_results()?.context("there were no results")?;
         ensure!(
-            tally.rows.missing == 0 && tally.unexpected == 0,
-            "the results are not those of this file: {} rows of part {number} have none",
-            tally.rows.missing
+            read.form == Form::Whole && read.answers.left() == 0 && tally.rows.missing == 0,
+            "the results of part {number} are not those of this file"
         );
     }
     Ok(written)

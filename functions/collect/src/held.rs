@@ -20,7 +20,8 @@ use moondrop_shared::part::{HeldResults, PartRecord, Unconfirmed};
 use moondrop_shared::problem::Problem;
 use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::results_bucket::{Written, WrittenObject};
+use moondrop_shared::services::s3::object_writer::WrittenObject;
+use moondrop_shared::services::s3::results_bucket::Written;
 
 /// After how long results that change with each fetch are held as they last came.
 const CHANGING_HELD_AFTER: SignedDuration = SignedDuration::from_hours(24);

@@ -1,5 +1,6 @@
 //! Joins a part's rows with their results, stores and records them.
 
+use crate::as_they_come::{self, Joined};
 use crate::collector::{Collector, NotCollected, Unusable};
 use crate::results::{self, Fetched, Origin};
 use crate::source_missing;
@@ -41,22 +42,23 @@ pub(crate) async fn collect_from(
 }
 
 async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile, NotCollected> {
-    let Collector { services, part, .. } = collector;
-    let fetched = results::fetch(collector, origin, false).await?;
+    let mut earlier = None;
+    if let Origin::Api(job) = origin {
+        match Box::pin(as_they_come::join(collector, job)).await? {
+            Joined::All(stored, digest) => return judged(collector, origin, stored, &digest).await,
+            Joined::Not(read) => earlier = Some(read),
+        }
+    }
+    let fetched = results::fetch(collector, origin, false, earlier).await?;
     check_confirmed(collector, origin, &fetched)?;
     let Fetched { answers, digest, came_twice } = fetched;
-    let stored = write(collector, PartResult::Answered(answers)).await?;
-    if let Some(problem) =
-        judge(&stored.tally, part.plan.accepted, &results::reading(services, origin))
-    {
-        stored.discard(collector).await?;
-        return Err(NotCollected::Unusable(Unusable { problem, digest }));
-    }
+    let stored = write(collector, PartResult::Answered(answers.into())).await?;
+    let stored = judged(collector, origin, stored, &digest).await?;
     // The number of answers was right, but unexpected rows can make up for rows that were cut off.
     if let Origin::Api(job) | Origin::Better(job) = origin
         && stored.tally.rows.missing > 0
         && !came_twice
-        && !results::are_unchanged(services, job, &digest).await?
+        && !results::are_unchanged(collector.services, job, &digest).await?
     {
         stored.discard(collector).await?;
         return Err(anyhow!("the results lack rows, and were different the second time").into());
@@ -64,12 +66,27 @@ async fn join(collector: &Collector<'_>, origin: Origin<'_>) -> Result<WorkFile,
     Ok(stored)
 }
 
+/// Discards rows whose results do not belong to them.
+async fn judged(
+    collector: &Collector<'_>,
+    origin: Origin<'_>,
+    stored: WorkFile,
+    digest: &str,
+) -> Result<WorkFile, NotCollected> {
+    let reading = results::reading(collector.services, origin);
+    let Some(problem) = judge(&stored.tally, collector.part.plan.accepted, &reading) else {
+        return Ok(stored);
+    };
+    stored.discard(collector).await?;
+    Err(results::unusable(&problem, digest.to_owned()))
+}
+
 async fn without_source(
     collector: &Collector<'_>,
     origin: Origin<'_>,
 ) -> Result<WorkFile, NotCollected> {
     let Collector { services, part, .. } = collector;
-    let fetched = results::fetch(collector, origin, true).await?;
+    let fetched = results::fetch(collector, origin, true, None).await?;
     let reading = results::reading(services, origin);
     if let Some(problem) = source_missing::judge(&fetched.answers, part.plan.accepted, &reading) {
         return Err(NotCollected::Unusable(Unusable { problem, digest: fetched.digest }));

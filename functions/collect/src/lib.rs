@@ -5,11 +5,13 @@
 //! attempt's rows count, and nothing is published twice.
 //!
 //! ```text
-//! part ─┬─▶ held ──▶ join ─┬─▶ results          fetch and read
+//! part ─┬─▶ held ──▶ join ─┬─▶ as_they_come     join and store while reading
+//!       │                  ├─▶ results          fetch and read whole
 //!       └───────────▶      ├─▶ source_missing   rows without their source
 //!                          └─▶ work_file        store and record      ──▶ publish, after the last part, and safe
 //! ```
 
+mod as_they_come;
 mod assemble;
 mod collector;
 mod held;

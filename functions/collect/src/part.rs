@@ -8,7 +8,6 @@ use moondrop_shared::job::OVERDUE_AFTER;
 use moondrop_shared::part::PartFailure;
 use moondrop_shared::part::decide::CANCEL_PATIENCE;
 use moondrop_shared::part::join::PartResult;
-use moondrop_shared::results::Answers;
 use moondrop_shared::services::batch_api::ApiError;
 
 /// Joins, stores and records a part; `false` if it waits for better results, for a setting, or for
@@ -22,7 +21,7 @@ pub(crate) async fn collect(collector: &Collector<'_>) -> Result<bool> {
         },
         (Some(failure), _) => PartResult::Failed(failure.reason.clone()),
         (None, Some(job)) => return Box::pin(held::collect_answered(collector, job)).await,
-        (None, None) => PartResult::Answered(Answers::default()),
+        (None, None) => PartResult::Answered(Box::default()),
     };
     join::collect_unanswered(collector, result).await
 }

@@ -24,6 +24,19 @@ pub(crate) enum Origin<'a> {
     Kept(&'a HeldResults),
 }
 
+/// Results that were read to their end, and could not be joined as they came.
+pub(crate) struct Earlier {
+    pub(crate) digest: String,
+    /// How many rows they answer.
+    pub(crate) answered: usize,
+}
+
+impl Earlier {
+    pub(crate) fn of(read: ReadResults) -> Self {
+        Earlier { digest: read.digest, answered: read.answers.len() }
+    }
+}
+
 pub(crate) struct Fetched {
     pub(crate) answers: Answers,
     /// The SHA-256 of their bytes, in hex.
@@ -33,7 +46,8 @@ pub(crate) struct Fetched {
 }
 
 /// Fetches and reads results. If rows are missing or the file may be cut, it is fetched once more:
-/// a truncated body without a `Content-Length` looks complete.
+/// a truncated body without a `Content-Length` looks complete. If it came `earlier`, it is fetched
+/// now for the second time.
 ///
 /// # Errors
 /// [`NotCollected::Unusable`] if they cannot be used.
@@ -41,62 +55,56 @@ pub(crate) async fn fetch(
     collector: &Collector<'_>,
     origin: Origin<'_>,
     keep_rows: bool,
+    earlier: Option<Earlier>,
 ) -> Result<Fetched, NotCollected> {
     let (services, expected) = (collector.services, collector.part.plan.accepted);
     let is_complete = |read: &ReadResults| read.answers.len() as u64 >= expected;
-    let first = read_once(services, origin, keep_rows).await?;
-    if let Form::Held(problem) = &first.form {
-        return Err(unusable(problem, first.digest));
-    }
-    if first.form == Form::Whole && is_complete(&first) {
-        return Ok(Fetched { answers: first.answers, digest: first.digest, came_twice: false });
-    }
-    let second = match origin {
-        Origin::Kept(_) => first,
-        Origin::Api(job) | Origin::Better(job) => {
-            let (digest, answered) = (first.digest, first.answers.len());
+    let mut read = read_once(services, origin, keep_rows).await?;
+    let mut earlier = earlier;
+    if earlier.is_none() {
+        if let Form::Held(problem) = &read.form {
+            return Err(unusable(problem, read.digest));
+        }
+        if read.form == Form::Whole && is_complete(&read) {
+            return Ok(Fetched { answers: read.answers, digest: read.digest, came_twice: false });
+        }
+        if let Origin::Api(job) | Origin::Better(job) = origin {
             // The memory is enough for one file, not for two.
-            drop(first.answers);
+            let first = Earlier::of(read);
             tracing::warn!(
                 job,
-                answered,
+                answered = first.answered,
                 expected,
                 "results are missing or may be cut short; they are fetched once more"
             );
-            let second = read_once(services, origin, keep_rows).await?;
-            if second.digest != digest {
-                if second.form == Form::Whole && is_complete(&second) {
-                    return Ok(Fetched {
-                        answers: second.answers,
-                        digest: second.digest,
-                        came_twice: false,
-                    });
-                }
-                // Two different cuts prove nothing: the next attempt fetches again.
-                let now = second.answers.len();
-                return Err(anyhow!(
-                    "the results came with {answered} and then with {now} of {expected} rows"
-                )
-                .into());
-            }
-            second
+            read = read_once(services, origin, keep_rows).await?;
+            earlier = Some(first);
         }
-    };
+    }
+    if let Some(first) = earlier.filter(|first| first.digest != read.digest) {
+        if read.form == Form::Whole && is_complete(&read) {
+            return Ok(Fetched { answers: read.answers, digest: read.digest, came_twice: false });
+        }
+        // Two different cuts prove nothing: the next attempt fetches again.
+        let (then, now) = (first.answered, read.answers.len());
+        let error = anyhow!("the results came with {then} and then with {now} of {expected} rows");
+        return Err(error.into());
+    }
     // The same bytes came twice: the file is not cut.
-    match second.confirmed() {
-        Form::NoLineEnd(problem) if !is_complete(&second) => {
-            Err(unusable(problem, second.digest.clone()))
+    match read.confirmed() {
+        Form::NoLineEnd(problem) if !is_complete(&read) => {
+            Err(unusable(problem, read.digest.clone()))
         }
         Form::MayBeCut(problem) | Form::Held(problem) => {
-            Err(unusable(problem, second.digest.clone()))
+            Err(unusable(problem, read.digest.clone()))
         }
         Form::Whole | Form::NoLineEnd(_) => {
-            Ok(Fetched { answers: second.answers, digest: second.digest, came_twice: true })
+            Ok(Fetched { answers: read.answers, digest: read.digest, came_twice: true })
         }
     }
 }
 
-fn unusable(problem: &ResultsProblem, digest: String) -> NotCollected {
+pub(crate) fn unusable(problem: &ResultsProblem, digest: String) -> NotCollected {
     NotCollected::Unusable(Unusable { problem: problem.clone(), digest })
 }
 

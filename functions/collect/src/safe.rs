@@ -6,7 +6,8 @@ use moondrop_shared::csv::safe::SafeCells;
 use moondrop_shared::drop::{DropRecord, SafeResults};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::services::Services;
-use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
+use moondrop_shared::services::s3::object_writer::ObjectWriter;
+use moondrop_shared::services::s3::results_bucket::Written;
 
 /// After how many attempts that did not succeed the drop ends without it.
 const ATTEMPTS: u32 = 3;

@@ -7,7 +7,7 @@ use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::{CollectedPart, PartState};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::results_bucket::ObjectWriter;
+use moondrop_shared::services::s3::object_writer::ObjectWriter;
 
 pub(crate) struct WorkFile {
     key: ObjectKey,
@@ -26,23 +26,33 @@ pub(crate) async fn store(
     expected: u64,
     fill: impl AsyncFnOnce(&mut ObjectWriter) -> Result<Tally>,
 ) -> Result<WorkFile> {
+    let filled = store_if(collector, expected, async |writer| fill(writer).await.map(Some)).await?;
+    filled.context("nothing was written")
+}
+
+/// As [`store`]; stores nothing if `fill` returns no counts.
+pub(crate) async fn store_if(
+    collector: &Collector<'_>,
+    expected: u64,
+    fill: impl AsyncFnOnce(&mut ObjectWriter) -> Result<Option<Tally>>,
+) -> Result<Option<WorkFile>> {
     let Collector { services, drop, part, .. } = collector;
     let key = ObjectKey::work(&drop.id, part.plan.number, Timestamp::now());
     let mut writer = services.results.begin(&key, expected);
     let stored = async {
-        let tally = fill(&mut writer).await?;
+        let Some(tally) = fill(&mut writer).await? else { return Ok(None) };
         let written = writer.finish(None).await.context("store the part's rows")?;
-        Ok(WorkFile {
+        Ok(Some(WorkFile {
             key,
             bytes: written.bytes,
             digest: written.digest,
             etag: written.etag,
             tally,
             source_missing: false,
-        })
+        }))
     }
     .await;
-    if stored.is_err() {
+    if !matches!(stored, Ok(Some(_))) {
         writer.abort().await;
     }
     stored

@@ -15,7 +15,8 @@ use moondrop_shared::results::tally::Outcomes;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::results_bucket::{ObjectWriter, Written};
+use moondrop_shared::services::s3::object_writer::ObjectWriter;
+use moondrop_shared::services::s3::results_bucket::Written;
 use moondrop_shared::services::s3::source_reader::is_gone;
 use std::time::{Duration, Instant};
 

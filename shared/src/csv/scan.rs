@@ -88,7 +88,7 @@ impl Scanner {
     pub fn rows<'a>(&'a mut self, block: &'a [u8]) -> Rows<'a> {
         self.index.clear();
         let carried = self.carry.len();
-        Rows { carried, scanner: self, block, fed: 0, is_last: false }
+        Rows { carried, scanner: self, block, fed: 0, is_last: false, last: None }
     }
 
     /// Takes the last bytes of the file: what stands after their last line end is a row, too.
@@ -111,6 +111,7 @@ pub struct Rows<'a> {
     fed: usize,
     /// No block follows.
     is_last: bool,
+    last: Option<Found>,
 }
 
 impl Rows<'_> {
@@ -122,11 +123,19 @@ impl Rows<'_> {
     /// is known. After any other error only [`Rows::resync`] lets it continue.
     #[inline]
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, InputError> {
-        let found = if self.scanner.carry.is_empty() { self.of_block()? } else { self.of_carry()? };
-        let Some(Found { start, line, row }) = found else { return Ok(None) };
+        self.last = None;
+        self.last = if self.scanner.carry.is_empty() { self.of_block()? } else { self.of_carry()? };
+        Ok(self.last_row())
+    }
+
+    /// The row that [`Rows::next_row`] returned last, once more.
+    #[inline]
+    #[must_use]
+    pub fn last_row(&self) -> Option<Row<'_>> {
+        let Found { start, line, row } = self.last?;
         let Scanner { machine, carry, .. } = &*self.scanner;
         let buffer = if carry.is_empty() { self.block } else { carry };
-        Ok(Some(Row {
+        Some(Row {
             line,
             offset: machine.base + start as u64,
             end: machine.base + row.next as u64,
@@ -134,7 +143,7 @@ impl Rows<'_> {
             bytes: &buffer[start..row.end],
             fields: &machine.fields,
             separator: machine.separator,
-        }))
+        })
     }
 
     /// A row that is whole in the block.
@@ -212,6 +221,7 @@ impl Rows<'_> {
     /// last line has an odd number of quotes and the lines between have an even number, so each of
     /// those is a row of its own when it is read again.
     pub fn resync(&mut self) {
+        self.last = None;
         self.scanner.machine.resync();
     }
 }

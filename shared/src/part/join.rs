@@ -1,4 +1,12 @@
-//! The join: a part's source rows in their order, each with its result.
+//! The join: a part's source rows in their order, each with its result. The results need not be
+//! there yet: a row then waits for its answer, and answers that come in the order of the rows are
+//! forgotten as soon as they are written.
+//!
+//! ```text
+//!   source ───▶ row ──┬─ its answer is there ──▶ results.csv
+//!                     └─ it is not: more results, please
+//!   results ──▶ answers that wait for their row
+//! ```
 //!
 //! ```
 //! use moondrop_shared::check::rejected::Rejections;
@@ -36,10 +44,10 @@ use crate::check::rejected::Rejections;
 use crate::csv::header::{BYTE_ORDER_MARK, Header, KindOf, RESULT_COLUMNS, RefId};
 use crate::csv::row::{Item, Kind};
 use crate::csv::write::{write_field, write_source};
-use crate::part::rows::{PartRows, RowAt, Verdict};
+use crate::part::rows::{BlockRows, PartRows, RowAt, Verdict};
 use crate::plan::PlannedPart;
-use crate::results::Answers;
 use crate::results::tally::Tally;
+use crate::results::{Answers, ReadResults, ResultsReader, ResultsTooLarge};
 use anyhow::Result;
 use std::borrow::Cow;
 
@@ -61,7 +69,9 @@ pub fn results_header(header: &Header) -> Vec<u8> {
 #[derive(Debug)]
 pub enum PartResult {
     /// The job completed: each row has its answer, or is `missing`.
-    Answered(Answers),
+    Answered(Box<Answers>),
+    /// The job completed, and its results are still being read: a row waits for its answer.
+    Coming(Box<ResultsReader>),
     /// The job failed: every row is `failed: <why>`.
     Failed(String),
     /// The job is lost: every row is `missing: <why>`.
@@ -98,13 +108,33 @@ impl Join {
         Join { rows, part, writer: RowWriter { result, tally: Tally::default(), out: Vec::new() } }
     }
 
-    /// Takes the source's next bytes; returns the next rows of the results.
+    /// Takes the source's next bytes; returns the next rows of the results, which are all there.
     ///
     /// # Errors
     /// If the source changed since it was checked.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
-        self.rows.push(bytes, |header, row, verdict| self.writer.write(header, row, &verdict))?;
-        Ok(std::mem::take(&mut self.writer.out))
+        self.rows(bytes).write()?;
+        Ok(self.take_written())
+    }
+
+    /// Takes the source's next bytes. Write all their rows.
+    pub fn rows<'a>(&'a mut self, bytes: &'a [u8]) -> JoinRows<'a> {
+        JoinRows { rows: self.rows.rows(bytes), writer: &mut self.writer }
+    }
+
+    /// The row after the source's last line end. Write it before [`Join::finish`], unless all
+    /// results are there.
+    ///
+    /// # Errors
+    /// If the source changed since it was checked.
+    pub fn last_rows(&mut self) -> Result<JoinRows<'_>> {
+        Ok(JoinRows { rows: self.rows.last_rows(&self.part)?, writer: &mut self.writer })
+    }
+
+    /// The rows of the results that were written since the last call.
+    #[must_use]
+    pub fn take_written(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.writer.out)
     }
 
     /// Returns the last rows of the results, and the counts of all rows.
@@ -112,17 +142,74 @@ impl Join {
     /// # Errors
     /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
-        self.rows
-            .finish(&self.part, |header, row, verdict| self.writer.write(header, row, &verdict))?;
+        self.last_rows()?.write()?;
+        self.rows.finish(&self.part)?;
         if let PartResult::Answered(answers) = &self.writer.result {
             answers.count_rest(&mut self.writer.tally);
         }
-        Ok((std::mem::take(&mut self.writer.out), std::mem::take(&mut self.writer.tally)))
+        Ok((self.take_written(), std::mem::take(&mut self.writer.tally)))
+    }
+
+    /// Takes the next bytes of the results that are coming.
+    ///
+    /// # Errors
+    /// As [`ResultsReader::push`].
+    pub fn push_results(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
+        self.writer.push_results(bytes)
+    }
+
+    /// Ends the results that were coming, and returns what they amount to, with the answers that no
+    /// row took; `None` if they were there from the beginning. No row can be written after it.
+    ///
+    /// # Errors
+    /// As [`ResultsReader::finish`].
+    pub fn end_results(&mut self) -> Result<Option<ReadResults>, ResultsTooLarge> {
+        let ended = PartResult::Answered(Box::default());
+        match std::mem::replace(&mut self.writer.result, ended) {
+            PartResult::Coming(reader) => reader.finish().map(Some),
+            result => {
+                self.writer.result = result;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The rows that a block of the source completes, to be written with their results.
+#[derive(Debug)]
+pub struct JoinRows<'a> {
+    rows: BlockRows<'a>,
+    writer: &'a mut RowWriter,
+}
+
+impl JoinRows<'_> {
+    /// Writes rows up to one whose answer is still to come; returns whether there was none.
+    ///
+    /// # Errors
+    /// If the source changed since it was checked.
+    pub fn write(&mut self) -> Result<bool> {
+        self.rows.take_while(|header, row, verdict| self.writer.write(header, row, &verdict))
+    }
+
+    /// Takes the next bytes of the results that are coming.
+    ///
+    /// # Errors
+    /// As [`ResultsReader::push`].
+    pub fn push_results(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
+        self.writer.push_results(bytes)
     }
 }
 
 impl RowWriter {
-    fn write(&mut self, header: &Header, row: RowAt<'_>, verdict: &Verdict<'_>) {
+    fn push_results(&mut self, bytes: &[u8]) -> Result<(), ResultsTooLarge> {
+        match &mut self.result {
+            PartResult::Coming(reader) => reader.push(bytes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns false, and writes nothing, if the row's answer is still to come.
+    fn write(&mut self, header: &Header, row: RowAt<'_>, verdict: &Verdict<'_>) -> bool {
         let (kind, written) = match verdict {
             Verdict::Rejected(rejection) => {
                 self.tally.rows.rejected += 1;
@@ -131,9 +218,13 @@ impl RowWriter {
                     Written::error(format!("rejected: {} {}", rejection.code, rejection.message)),
                 )
             }
-            Verdict::Accepted(item) => (Some(item.kind), self.result.row(item, &mut self.tally)),
+            Verdict::Accepted(item) => {
+                let Some(written) = self.result.row(item, &mut self.tally) else { return false };
+                (Some(item.kind), written)
+            }
         };
         write_row(&mut self.out, (header, row), kind, &written);
+        true
     }
 }
 
@@ -150,23 +241,35 @@ impl Written<'_> {
 }
 
 impl PartResult {
-    /// The labels and the error of a row that was sent.
-    fn row(&mut self, Item { ref_id, kind, content }: &Item<'_>, tally: &mut Tally) -> Written<'_> {
-        match self {
-            PartResult::Answered(answers) => {
-                let text = (*kind == Kind::Text).then(|| content.bytes());
-                let (labels, error) = answers.take(ref_id, text.as_deref(), tally);
-                Written { labels, error: Cow::Borrowed(error) }
-            }
+    /// The labels and the error of a row that was sent; `None` if they are still to come.
+    fn row(
+        &mut self,
+        Item { ref_id, kind, content }: &Item<'_>,
+        tally: &mut Tally,
+    ) -> Option<Written<'_>> {
+        let (answers, are_all) = match self {
+            PartResult::Answered(answers) => (&mut **answers, true),
+            PartResult::Coming(reader) => (reader.answers(), false),
             PartResult::Failed(why) => {
                 tally.rows.failed += 1;
-                Written::error(format!("failed: {why}"))
+                return Some(Written::error(format!("failed: {why}")));
             }
             PartResult::Lost(why) => {
                 tally.rows.missing += 1;
-                Written::error(format!("missing: {why}"))
+                return Some(Written::error(format!("missing: {why}")));
             }
-        }
+        };
+        let text = (*kind == Kind::Text).then(|| content.bytes());
+        let missing = answers.missing();
+        let (labels, error) = match answers.take(ref_id, text.as_deref(), tally) {
+            Some(answered) => answered,
+            None if are_all => {
+                tally.rows.missing += 1;
+                ("", missing)
+            }
+            None => return None,
+        };
+        Some(Written { labels, error: Cow::Borrowed(error) })
     }
 }
 

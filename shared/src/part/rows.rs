@@ -64,33 +64,30 @@ impl PartRows {
         &self.taken.header
     }
 
-    /// Takes the next bytes, and calls `each` for every row that they complete.
+    /// Takes the next bytes; their rows are those that they complete. Take all of them.
+    pub fn rows<'a>(&'a mut self, bytes: &'a [u8]) -> BlockRows<'a> {
+        self.bytes += bytes.len() as u64;
+        BlockRows { scanned: self.scanner.rows(bytes), taken: &mut self.taken, is_again: false }
+    }
+
+    /// The row after the last line end, if there is one. Take it before [`PartRows::finish`].
     ///
     /// # Errors
     /// If the source changed since it was checked.
-    pub fn push(
-        &mut self,
-        bytes: &[u8],
-        mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
-    ) -> Result<()> {
-        self.bytes += bytes.len() as u64;
-        self.taken.take(self.scanner.rows(bytes), &mut each)
+    pub fn last_rows(&mut self, part: &PlannedPart) -> Result<BlockRows<'_>> {
+        // Before the row: a part that is cut inside its last row can still have as many rows as
+        // planned.
+        let planned = part.end - part.offset;
+        ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
+        let scanned = self.scanner.last_rows(&[]);
+        Ok(BlockRows { scanned, taken: &mut self.taken, is_again: false })
     }
 
     /// Ends the part, and compares its rows with the plan.
     ///
     /// # Errors
     /// If the source changed since it was checked.
-    pub fn finish(
-        &mut self,
-        part: &PlannedPart,
-        mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
-    ) -> Result<()> {
-        // Before the rows: a part that is cut inside its last row can still have as many rows as
-        // planned.
-        let planned = part.end - part.offset;
-        ensure!(self.bytes == planned, "the part has {} bytes; {planned} were planned", self.bytes);
-        self.taken.take(self.scanner.last_rows(&[]), &mut each)?;
+    pub fn finish(&self, part: &PlannedPart) -> Result<()> {
         let Taken { rows, accepted, ref rejections, .. } = self.taken;
         ensure!(
             rows == part.rows && accepted == part.accepted && rejections.left() == 0,
@@ -102,32 +99,66 @@ impl PartRows {
     }
 }
 
-impl Taken {
-    fn take(
+/// The rows that a block completes.
+#[derive(Debug)]
+pub struct BlockRows<'a> {
+    scanned: Rows<'a>,
+    taken: &'a mut Taken,
+    /// The row that was returned last comes again.
+    is_again: bool,
+}
+
+impl BlockRows<'_> {
+    /// Calls `each` for every row.
+    ///
+    /// # Errors
+    /// If the source changed since it was checked.
+    pub fn each(mut self, mut each: impl FnMut(&Header, RowAt<'_>, Verdict<'_>)) -> Result<()> {
+        self.take_while(|header, row, verdict| {
+            each(header, row, verdict);
+            true
+        })
+        .map(drop)
+    }
+
+    /// Calls `take` for every row until it refuses one, which comes first at the next call; returns
+    /// whether none was refused. A row that was rejected cannot be refused.
+    ///
+    /// # Errors
+    /// If the source changed since it was checked.
+    pub fn take_while(
         &mut self,
-        mut scanned: Rows<'_>,
-        each: &mut impl FnMut(&Header, RowAt<'_>, Verdict<'_>),
-    ) -> Result<()> {
-        while let Some(row) =
-            scanned.next_row().context("the source is not as it was when it was checked")?
-        {
-            let number = self.first_row + self.rows;
+        mut take: impl FnMut(&Header, RowAt<'_>, Verdict<'_>) -> bool,
+    ) -> Result<bool> {
+        let Taken { header, rejections, first_row, rows, accepted } = &mut *self.taken;
+        loop {
+            let row = if std::mem::take(&mut self.is_again) {
+                self.scanned.last_row()
+            } else {
+                self.scanned
+                    .next_row()
+                    .context("the source is not as it was when it was checked")?
+            };
+            let Some(row) = row else { return Ok(true) };
+            let number = *first_row + *rows;
             let at = RowAt { row: &row, number };
-            if let Some(rejection) = self.rejections.at(row.offset) {
-                self.rows += 1;
-                each(&self.header, at, Verdict::Rejected(rejection));
+            if let Some(rejection) = rejections.at(row.offset) {
+                *rows += 1;
+                take(header, at, Verdict::Rejected(rejection));
                 continue;
             }
-            let item = match read_record(&row, &self.header, number) {
+            let item = match read_record(&row, header, number) {
                 Record::Skipped(_) => continue,
                 Record::Row(checked) => checked,
                 Record::Unclear(error) => Err(error),
             };
             let item = item.context("the source is not as it was when it was checked")?;
-            self.rows += 1;
-            self.accepted += 1;
-            each(&self.header, at, Verdict::Accepted(item));
+            if !take(header, at, Verdict::Accepted(item)) {
+                self.is_again = true;
+                return Ok(false);
+            }
+            *rows += 1;
+            *accepted += 1;
         }
-        Ok(())
     }
 }

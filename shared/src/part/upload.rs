@@ -37,7 +37,7 @@ impl UploadEncoder {
     /// If the source changed since it was checked.
     pub fn push(&mut self, block: &Bytes) -> Result<Vec<Bytes>> {
         let mut pieces = Pieces::new(block, self.offset, &mut self.encoded);
-        self.rows.push(block, |header, row, verdict| pieces.add(header, row, &verdict))?;
+        self.rows.rows(block).each(|header, row, verdict| pieces.add(header, row, &verdict))?;
         let pieces = pieces.take();
         self.offset += block.len() as u64;
         self.written += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
@@ -54,11 +54,12 @@ impl UploadEncoder {
     /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<Bytes> {
         let encoded = &mut self.encoded;
-        self.rows.finish(&self.part, |_, _, verdict| {
+        self.rows.last_rows(&self.part)?.each(|_, _, verdict| {
             if let Verdict::Accepted(item) = verdict {
                 item.write_upload(encoded);
             }
         })?;
+        self.rows.finish(&self.part)?;
         self.written += self.encoded.len() as u64;
         ensure!(
             self.written == self.part.upload_bytes,

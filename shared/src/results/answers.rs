@@ -1,10 +1,13 @@
 //! The API's answers by `ref_id`.
 
+use super::answer::{
+    Answer, Content, MISSING_UNANSWERED, MISSING_UNREADABLE, Meaning, fingerprint, is_same_text,
+    meaning,
+};
 use super::columns::Record;
-use super::content::Fingerprint;
 use super::texts::{Span, Texts};
 use super::{BlankLabels, ResultsProblem, ResultsTooLarge};
-use crate::results::labels::{is_blank, is_empty_list, read_labels, say_the_same};
+use crate::results::labels::{is_empty_list, say_the_same};
 use crate::results::tally::Tally;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::fmt;
@@ -18,70 +21,14 @@ const ROW_BYTES: usize = 64 * 3 + 5 * 16 / 7;
 /// and an allocation of 16.
 const FINGERPRINT_BYTES: usize = 64 + 16;
 
-/// The error of a row that no record answers.
-pub const MISSING_UNANSWERED: &str = "missing: the API's results have no row for this ref_id";
-/// The error of a row that no record answers in a file that is unreadable in part.
-pub const MISSING_UNREADABLE: &str = "missing: unreadable";
-/// The error of a row that was not evaluated: its labels are empty and it has no error.
-pub const MISSING_BLANK: &str = "missing: the API's answer has neither labels nor error";
-/// The error of a row with two different evaluations.
-pub const FAILED_CONFLICTING: &str = "failed: the API gave two different answers";
-
-/// What an answer means, the weakest first: of two answers for a row, the stronger one counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Meaning {
-    /// Unknown: the file has no error column, so a row without labels may have failed.
-    Unreadable,
-    /// Neither labels nor error.
-    Blank,
-    Failed,
-    Evaluated,
-    /// Two different evaluations.
-    Conflicting,
-}
-
-struct Answer {
-    ref_id: Span,
-    labels: Span,
-    error: Span,
-    content: Content,
-    meaning: Meaning,
-    /// A row of the part has it.
-    used: bool,
-}
-
-/// What is kept of an answer's content.
-enum Content {
-    Nothing,
-    /// As it came. With the type, if the caller wants the rows.
-    Text(Span),
-    Whole(Box<(Span, Span)>),
-    /// Where there was no memory for the text.
-    Fingerprint(Box<Fingerprint>),
-}
-
-impl Answer {
-    fn bytes(&self) -> usize {
-        self.ref_id.len() + self.labels.len() + self.error.len() + self.content.bytes()
-    }
-}
-
-impl Content {
-    fn bytes(&self) -> usize {
-        match self {
-            Content::Nothing => 0,
-            Content::Text(text) => text.len(),
-            Content::Whole(row) => FINGERPRINT_BYTES + row.0.len() + row.1.len(),
-            Content::Fingerprint(_) => FINGERPRINT_BYTES,
-        }
-    }
-}
-
-/// The API's answers for the rows of a job.
+/// The API's answers for the rows of a job, which [`Answers::take`] takes out. It may be called
+/// while they come: then those that wait for their row take memory, and no others.
 #[derive(Default)]
 pub struct Answers {
-    /// In the order of their first records.
-    rows: Vec<Answer>,
+    /// In the order of their first records, while none is taken.
+    rows: Vec<Option<Answer>>,
+    /// Places in `rows` without an answer.
+    free: Vec<u32>,
     /// Their places in `rows`, by `ref_id`.
     by_ref_id: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -89,10 +36,14 @@ pub struct Answers {
     /// The contents, apart from the other texts, which are needed to the end.
     contents: Texts,
     only_fingerprints: bool,
+    boxed: usize,
+    /// Of all rows that are answered, also those that were taken.
+    answered: usize,
     duplicates: u64,
+    /// How many of those taken had neither labels nor error.
+    blank_taken: usize,
     blank: Option<BlankLabels>,
     pub(super) unreadable: Option<ResultsProblem>,
-    bytes: usize,
     memory: usize,
     keep_rows: bool,
     /// An evaluated row has `[]` or `{}`.
@@ -116,16 +67,22 @@ impl Answers {
         Answers { blank, memory, keep_rows, ..Answers::default() }
     }
 
-    /// The number of answered rows.
+    /// The number of answered rows, also of those that were taken.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.answered
     }
 
     /// Whether no row is answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.answered == 0
+    }
+
+    /// The number of answers that were not taken.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.by_ref_id.len()
     }
 
     /// The first problem of a file that is read under [`super::OnUnreadable::Rows`].
@@ -136,7 +93,13 @@ impl Answers {
 
     /// How many rows have neither labels nor error.
     pub(super) fn count_blank(&self) -> usize {
-        self.rows.iter().filter(|answer| answer.meaning == Meaning::Blank).count()
+        let left = self.rows.iter().flatten();
+        self.blank_taken + left.filter(|answer| answer.meaning == Meaning::Blank).count()
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = self.texts.bytes() + self.contents.bytes();
+        self.rows.len() * ROW_BYTES + self.boxed * FINGERPRINT_BYTES + texts
     }
 
     /// Adds a record.
@@ -149,41 +112,59 @@ impl Answers {
         self.has_empty_list |= meaning == Meaning::Evaluated && is_empty_list(&record.labels);
         let hash = self.hasher.hash_one(record.ref_id());
         match self.find(record.ref_id(), hash) {
-            None => {
-                let ref_id = self.texts.add(record.ref_id());
-                let answer = self.keep(record, ref_id, meaning);
-                self.bytes += ROW_BYTES + answer.bytes();
-                // There is no memory for as many answers as 32 bits can count.
-                let place = self.rows.len() as u32;
-                self.rows.push(answer);
-                let Answers { rows, by_ref_id, hasher, texts, .. } = self;
-                let rehash = |place: &u32| hasher.hash_one(texts.get(rows[*place as usize].ref_id));
-                by_ref_id.insert_unique(hash, place, rehash);
-            }
-            Some(place) => {
-                self.duplicates += 1;
-                let first = &self.rows[place];
-                if meaning > first.meaning {
-                    let answer = self.keep(record, first.ref_id, meaning);
-                    // The texts of the weaker one stay where they are.
-                    self.bytes += answer.bytes() - answer.ref_id.len();
-                    self.rows[place] = answer;
-                } else if (meaning, first.meaning) == (Meaning::Evaluated, Meaning::Evaluated)
-                    && !say_the_same(&record.labels, self.texts.get(first.labels))
-                {
-                    self.rows[place].meaning = Meaning::Conflicting;
-                }
-            }
+            None => self.add_first(record, hash, meaning),
+            Some(place) => self.add_another(record, place, meaning),
         }
-        if self.bytes > self.memory && !self.keep_rows && !self.only_fingerprints {
+        if self.bytes() > self.memory && !self.keep_rows && !self.only_fingerprints {
             self.keep_fingerprints();
         }
-        if self.bytes > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
+        if self.bytes() > self.memory { Err(ResultsTooLarge(self.memory)) } else { Ok(()) }
     }
 
     fn find(&self, ref_id: &str, hash: u64) -> Option<usize> {
-        let is_it = |place: &u32| self.texts.get(self.rows[*place as usize].ref_id) == ref_id;
-        self.by_ref_id.find(hash, is_it).map(|place| *place as usize)
+        let Answers { rows, by_ref_id, texts, .. } = self;
+        by_ref_id.find(hash, is_of(ref_id, rows, texts)).map(|place| *place as usize)
+    }
+
+    fn add_first(&mut self, record: &Record<'_>, hash: u64, meaning: Meaning) {
+        let ref_id = self.texts.add(record.ref_id());
+        let answer = Some(self.keep(record, ref_id, meaning));
+        self.answered += 1;
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.rows[place as usize] = answer;
+                place
+            }
+            None => {
+                self.rows.push(answer);
+                // There is no memory for as many answers as 32 bits can count.
+                self.rows.len() as u32 - 1
+            }
+        };
+        let Answers { rows, by_ref_id, hasher, texts, .. } = self;
+        let ref_id = |place: &u32| rows[*place as usize].as_ref().map(|row| texts.get(row.ref_id));
+        let rehash = |place: &u32| hasher.hash_one(ref_id(place).unwrap_or_default());
+        by_ref_id.insert_unique(hash, place, rehash);
+    }
+
+    /// Adds a record for a row that has one, in `place`.
+    fn add_another(&mut self, record: &Record<'_>, place: usize, meaning: Meaning) {
+        self.duplicates += 1;
+        let Some(first) = self.rows[place].take() else { return };
+        let both = (first.meaning, meaning);
+        let kept = if meaning > first.meaning {
+            let ref_id = self.texts.add(record.ref_id());
+            let stronger = self.keep(record, ref_id, meaning);
+            self.release(&first);
+            stronger
+        } else if both == (Meaning::Evaluated, Meaning::Evaluated)
+            && !say_the_same(&record.labels, self.texts.get(first.labels))
+        {
+            Answer { meaning: Meaning::Conflicting, ..first }
+        } else {
+            first
+        };
+        self.rows[place] = Some(kept);
     }
 
     fn keep(&mut self, record: &Record<'_>, ref_id: Span, meaning: Meaning) -> Answer {
@@ -198,8 +179,25 @@ impl Answers {
         } else {
             Content::Text(self.contents.add(&record.content))
         };
+        self.boxed += usize::from(content.is_boxed());
         let (labels, error) = (self.texts.add(&record.labels), self.texts.add(&record.error));
-        Answer { ref_id, labels, error, content, meaning, used: false }
+        Answer { ref_id, labels, error, content, meaning }
+    }
+
+    /// Its texts are not needed, but for what follows before another is added.
+    fn release(&mut self, answer: &Answer) {
+        for text in [answer.ref_id, answer.labels, answer.error] {
+            self.texts.release(text);
+        }
+        match &answer.content {
+            Content::Text(text) => self.contents.release(*text),
+            Content::Whole(row) => {
+                self.texts.release(row.0);
+                self.contents.release(row.1);
+            }
+            Content::Nothing | Content::Fingerprint(_) => {}
+        }
+        self.boxed -= usize::from(answer.content.is_boxed());
     }
 
     /// Keeps only fingerprints of all contents from now on.
@@ -207,28 +205,29 @@ impl Answers {
     fn keep_fingerprints(&mut self) {
         self.only_fingerprints = true;
         let contents = std::mem::take(&mut self.contents);
-        for answer in &mut self.rows {
+        for answer in self.rows.iter_mut().flatten() {
             if let Content::Text(text) = answer.content {
                 answer.content = fingerprint(contents.get(text));
-                self.bytes = self.bytes - text.len() + answer.content.bytes();
+                self.boxed += usize::from(answer.content.is_boxed());
             }
         }
     }
 
-    /// The labels and the error of a row that was sent, and counts them in `tally`; a row without
-    /// an answer is missing. `text` is the row's content if its type is text; it is compared with
-    /// the content in the answer.
-    pub fn take(&mut self, ref_id: &[u8], text: Option<&[u8]>, tally: &mut Tally) -> (&str, &str) {
-        let missing =
-            if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED };
-        let found = simdutf8::basic::from_utf8(ref_id)
-            .ok()
-            .and_then(|ref_id| self.find(ref_id, self.hasher.hash_one(ref_id)));
-        let Some(answer) = found.and_then(|place| self.rows.get_mut(place)) else {
-            tally.rows.missing += 1;
-            return ("", missing);
-        };
-        answer.used = true;
+    /// Takes out the answer to a row that was sent, and counts it in `tally`: the labels and the
+    /// error of the row. `None` if there is no answer. `text` is the row's content if its type is
+    /// text; it is compared with the content in the answer.
+    pub fn take(
+        &mut self,
+        ref_id: &[u8],
+        text: Option<&[u8]>,
+        tally: &mut Tally,
+    ) -> Option<(&str, &str)> {
+        let ref_id = simdutf8::basic::from_utf8(ref_id).ok()?;
+        let hash = self.hasher.hash_one(ref_id);
+        let Answers { rows, by_ref_id, texts, .. } = self;
+        let (place, _) = by_ref_id.find_entry(hash, is_of(ref_id, rows, texts)).ok()?.remove();
+        self.free.push(place);
+        let answer = rows[place as usize].take()?;
         if let Some(sent) = text {
             let is_same = match &answer.content {
                 Content::Text(returned) => is_same_text(self.contents.get(*returned), sent),
@@ -241,12 +240,20 @@ impl Answers {
             tally.content_mismatches += u64::from(is_same == Some(false));
         }
         answer.count(&self.texts, self.blank, tally);
-        answer.written(&self.texts, self.blank)
+        self.blank_taken += usize::from(answer.meaning == Meaning::Blank);
+        self.release(&answer);
+        Some(answer.written(&self.texts, self.blank))
     }
 
-    /// Counts the answers to rows that were not sent, and the duplicates.
+    /// The error of a row that was sent and has no answer.
+    #[must_use]
+    pub fn missing(&self) -> &'static str {
+        if self.unreadable.is_some() { MISSING_UNREADABLE } else { MISSING_UNANSWERED }
+    }
+
+    /// Counts the answers that were not taken as unexpected, and the duplicates.
     pub fn count_rest(&self, tally: &mut Tally) {
-        tally.unexpected += self.rows.iter().filter(|answer| !answer.used).count() as u64;
+        tally.unexpected += self.left() as u64;
         tally.duplicates += self.duplicates;
     }
 
@@ -256,10 +263,10 @@ impl Answers {
         self.duplicates
     }
 
-    /// Every answered row once, in the file's order. Type and content are empty unless the reader
-    /// keeps rows.
+    /// Every answered row once, in the file's order, if none was taken. Type and content are empty
+    /// unless the reader keeps rows.
     pub fn rows(&self) -> impl Iterator<Item = AnsweredRow<'_>> {
-        self.rows.iter().map(|answer| {
+        self.rows.iter().flatten().map(|answer| {
             let (kind, content) = match &answer.content {
                 Content::Whole(row) => (self.texts.get(row.0), self.contents.get(row.1)),
                 _ => ("", ""),
@@ -295,77 +302,11 @@ impl AnsweredRow<'_> {
     }
 }
 
-impl Answer {
-    /// The labels and the error for `results.csv`.
-    fn written<'a>(&self, texts: &'a Texts, blank: Option<BlankLabels>) -> (&'a str, &'a str) {
-        let labels = texts.get(self.labels);
-        match self.meaning {
-            Meaning::Evaluated => (labels, ""),
-            Meaning::Failed => (labels, texts.get(self.error)),
-            Meaning::Blank if blank == Some(BlankLabels::Evaluated) => (labels, ""),
-            Meaning::Blank => ("", MISSING_BLANK),
-            Meaning::Conflicting => ("", FAILED_CONFLICTING),
-            Meaning::Unreadable => ("", MISSING_UNREADABLE),
-        }
-    }
-
-    fn count(&self, texts: &Texts, blank: Option<BlankLabels>, tally: &mut Tally) {
-        let labels = texts.get(self.labels);
-        let rows = &mut tally.rows;
-        match self.meaning {
-            Meaning::Evaluated => {
-                rows.evaluated += 1;
-                match read_labels(labels) {
-                    Ok(labels) => tally.count_labels(&labels),
-                    Err(()) => tally.unreadable_labels += 1,
-                }
-            }
-            Meaning::Failed => {
-                rows.failed += 1;
-                // The labels of a failed row do not describe its content: only unreadable ones are
-                // counted.
-                tally.unreadable_labels += u64::from(read_labels(labels).is_err());
-            }
-            Meaning::Blank => {
-                tally.blank += 1;
-                if blank == Some(BlankLabels::Evaluated) {
-                    rows.evaluated += 1
-                } else {
-                    rows.missing += 1
-                }
-            }
-            Meaning::Conflicting => {
-                rows.failed += 1;
-                tally.conflicting += 1;
-            }
-            Meaning::Unreadable => rows.missing += 1,
-        }
-    }
-}
-
-/// What is kept of a content for which there is no memory.
-fn fingerprint(content: &str) -> Content {
-    Fingerprint::of(content).map_or(Content::Nothing, |print| Content::Fingerprint(Box::new(print)))
-}
-
-/// Whether a returned text is the one that was sent; `None` if it is not compared.
-fn is_same_text(returned: &str, sent: &[u8]) -> Option<bool> {
-    // Most are, byte for byte.
-    if returned.as_bytes() == sent {
-        return Some(true);
-    }
-    let sent = std::str::from_utf8(sent).ok()?;
-    Fingerprint::of(returned).map(|print| print.matches(sent))
-}
-
-fn meaning(record: &Record<'_>, has_error: bool) -> Meaning {
-    if !record.error.is_empty() {
-        Meaning::Failed
-    } else if !has_error && (is_blank(&record.labels) || is_empty_list(&record.labels)) {
-        Meaning::Unreadable
-    } else if record.is_blank() {
-        Meaning::Blank
-    } else {
-        Meaning::Evaluated
-    }
+/// Whether the answer in a place of `rows` is for `ref_id`.
+fn is_of<'a>(
+    ref_id: &'a str,
+    rows: &'a [Option<Answer>],
+    texts: &'a Texts,
+) -> impl Fn(&u32) -> bool + 'a {
+    move |place| rows[*place as usize].as_ref().is_some_and(|row| texts.get(row.ref_id) == ref_id)
 }

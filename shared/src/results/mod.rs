@@ -34,6 +34,7 @@
 
 #![warn(missing_docs)]
 
+mod answer;
 mod answers;
 mod columns;
 mod content;
@@ -44,9 +45,8 @@ mod reading;
 pub mod tally;
 mod texts;
 
-pub use answers::{
-    AnsweredRow, Answers, FAILED_CONFLICTING, MISSING_BLANK, MISSING_UNANSWERED, MISSING_UNREADABLE,
-};
+pub use answer::{FAILED_CONFLICTING, MISSING_BLANK, MISSING_UNANSWERED, MISSING_UNREADABLE};
+pub use answers::{AnsweredRow, Answers};
 pub use judge::{MIN_COMPARED, judge};
 pub use reader::{Form, ReadResults, ResultsReader};
 pub use reading::{BlankLabels, OnOtherContent, OnUnreadable, Reading};

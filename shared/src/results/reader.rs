@@ -26,6 +26,13 @@ pub struct ReadResults {
 }
 
 impl ReadResults {
+    /// Whether the file is well-formed to its end and every answer was taken: of results that were
+    /// joined while they came, it shows whether rows got what they would have got afterwards.
+    #[must_use]
+    pub fn is_flawless(&self) -> bool {
+        self.form == Form::Whole && self.answers.left() == 0 && self.answers.unreadable().is_none()
+    }
+
     /// The form if a second fetch brought the same bytes. Then the file is not cut: it is
     /// unreadable or, with [`OnUnreadable::Rows`], used as far as it is well-formed.
     /// [`Form::NoLineEnd`] remains: the caller uses the file if every row is answered, and holds it
@@ -81,6 +88,11 @@ impl ResultsReader {
             last: None,
             stopped: false,
         }
+    }
+
+    /// The answers that came so far, to be taken.
+    pub fn answers(&mut self) -> &mut Answers {
+        &mut self.body.answers
     }
 
     /// Takes the next bytes of the file.

@@ -6,12 +6,24 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// A longer text gets a block of its own, so that at most so much of another remains empty.
 const LONG_TEXT: usize = BLOCK_BYTES / 8;
 
-/// Texts, in blocks that are never moved, so that growing takes no extra memory.
+/// Texts, in blocks that are never moved, so that growing takes no extra memory. A block is filled
+/// anew once all its texts are released.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    blocks: Vec<String>,
+    blocks: Vec<Block>,
     /// The one that is being filled.
     current: usize,
+    /// Blocks whose last text was released. It can be read until the next text is added.
+    released: Vec<usize>,
+    empty: Vec<usize>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Block {
+    text: String,
+    /// How many texts of it are kept.
+    kept: usize,
 }
 
 /// Where a text is.
@@ -29,32 +41,77 @@ impl Span {
 }
 
 impl Texts {
+    /// The bytes of all blocks that have a text.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a text of less than 4 GiB.
     pub(super) fn add(&mut self, text: &str) -> Span {
         if text.is_empty() {
             return Span::default();
         }
-        let has_room = |block: &String| block.capacity() - block.len() >= text.len();
+        if !self.released.is_empty() {
+            self.empty_released();
+        }
+        let has_room = |block: &Block| block.text.capacity() - block.text.len() >= text.len();
         let number = if text.len() > LONG_TEXT {
-            self.blocks.push(String::with_capacity(text.len()));
-            self.blocks.len() - 1
+            self.empty_block(text.len())
         } else {
             if !self.blocks.get(self.current).is_some_and(has_room) {
-                self.current = self.blocks.len();
-                self.blocks.push(String::with_capacity(BLOCK_BYTES));
+                self.current = self.empty_block(BLOCK_BYTES);
             }
             self.current
         };
         let block = &mut self.blocks[number];
-        let span = Span { block: number as u32, start: block.len() as u32, len: text.len() as u32 };
-        block.push_str(text);
-        span
+        let start = block.text.len();
+        block.text.push_str(text);
+        block.kept += 1;
+        self.bytes += text.len();
+        Span { block: number as u32, start: start as u32, len: text.len() as u32 }
+    }
+
+    fn empty_block(&mut self, capacity: usize) -> usize {
+        let number = self.empty.pop().unwrap_or_else(|| {
+            self.blocks.push(Block::default());
+            self.blocks.len() - 1
+        });
+        let text = &mut self.blocks[number].text;
+        if text.capacity() < capacity {
+            *text = String::with_capacity(capacity);
+        }
+        number
+    }
+
+    fn empty_released(&mut self) {
+        for number in self.released.drain(..) {
+            let text = &mut self.blocks[number].text;
+            self.bytes -= text.len();
+            if text.capacity() > BLOCK_BYTES {
+                *text = String::new();
+            } else {
+                text.clear();
+            }
+            if number != self.current {
+                self.empty.push(number);
+            }
+        }
     }
 
     /// A text that was kept.
     pub(super) fn get(&self, span: Span) -> &str {
-        let block = self.blocks.get(span.block as usize).map_or("", String::as_str);
+        let block = self.blocks.get(span.block as usize).map_or("", |block| &block.text);
         let start = span.start as usize;
         block.get(start..start + span.len()).unwrap_or_default()
+    }
+
+    /// A text is needed only until the next one is added.
+    pub(super) fn release(&mut self, span: Span) {
+        let number = span.block as usize;
+        let Some(block) = self.blocks.get_mut(number).filter(|_| span.len > 0) else { return };
+        block.kept -= 1;
+        if block.kept == 0 {
+            self.released.push(number);
+        }
     }
 }

@@ -7,7 +7,6 @@ use moondrop_shared::csv::write::write_field;
 use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::PartLimits;
-use moondrop_shared::results::Answers;
 
 const SOURCE: &[u8] =
     b"ref_id,type,content\n1,text,a\n2,text,\"b\nc\"\n\n3,text,\n4,text,d\n5,video,e\n";
@@ -23,7 +22,7 @@ fn carried(bytes: &[u8], limits: PartLimits) -> [anyhow::Result<()>; 2] {
         header.clone(),
         part.clone(),
         taken.rejections(part),
-        PartResult::Answered(Answers::default()),
+        PartResult::Answered(Box::default()),
     );
     [uploaded, join.push(bytes).and_then(|_| join.finish()).map(drop)]
 }

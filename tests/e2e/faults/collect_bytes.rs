@@ -130,7 +130,9 @@ async fn a_whole_body_without_a_length_or_a_final_newline_is_taken() {
 async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it() {
     const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
     let label = "x".repeat(200_000);
+    // The last row first: the others wait for their row.
     let huge: String = (0..4)
+        .rev()
         .map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\",\"\"score\"\":1}}]\",x,\n"))
         .collect();
     let endless = format!("r0,text,\"{}", label.repeat(3));
@@ -166,4 +168,29 @@ async fn results_that_take_more_than_half_of_collects_memory_wait_for_more_of_it
         let rows = assert_all_rows(&good_file(4), ended.results());
         assert!(rows.iter().all(|row| row["labels"].len() > 200_000), "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_in_the_order_of_the_rows_may_be_larger_than_collects_memory() {
+    let label = "x".repeat(200_000);
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "12")]).await;
+    let small = world.cold_with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2");
+    let dropped = world.drop_file("incoming/posts.csv", good_file(12)).await;
+    assert!(world.submit(&dropped).await);
+    let rows: String = (0..12)
+        .map(|i| format!("r{i},text,\"[{{\"\"label\"\":\"\"{label}\"\",\"\"score\"\":1}}]\",x,\n"))
+        .collect();
+    let results = format!("ref_id,type,labels,content,error\n{rows}");
+    world.api.change("job-1", |job| job.results = Some(results.into_bytes()));
+    world.api.complete_all();
+    world.poll().await;
+    let before = world.api.count(Call::Download);
+    collect(&small, &dropped.id, 1).await.unwrap();
+    assert_eq!(world.api.count(Call::Download) - before, 1, "one fetch is enough");
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!(
+        (ended.status.state, ended.status.rows.outcomes.evaluated),
+        (DropState::Completed, 12)
+    );
+    assert_all_rows(&good_file(12), ended.results());
 }

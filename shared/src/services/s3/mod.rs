@@ -3,5 +3,6 @@
 pub mod assembly;
 pub mod drops_bucket;
 mod multipart;
+pub mod object_writer;
 pub mod results_bucket;
 pub mod source_reader;

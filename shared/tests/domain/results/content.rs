@@ -40,7 +40,7 @@ fn join_in(memory: usize, rows: &[(&str, &str, &str)], has_content: bool) -> Tal
         taken.checked.header.clone(),
         part.clone(),
         taken.rejections(part),
-        PartResult::Answered(read.answers),
+        PartResult::Answered(read.answers.into()),
     );
     join.push(&source[part.offset as usize..]).unwrap();
     let (_, tally) = join.finish().unwrap();

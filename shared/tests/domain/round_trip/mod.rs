@@ -116,7 +116,7 @@ fn process(file: &File) {
         let fate = match *job {
             FAILED => PartResult::Failed("the job was cancelled".to_owned()),
             LOST => PartResult::Lost("the API does not know the job".to_owned()),
-            _ => PartResult::Answered(support::answers(&file.answers(&upload))),
+            _ => PartResult::Answered(support::answers(&file.answers(&upload)).into()),
         };
         if let PartResult::Answered(answers) = &fate {
             wanted.tally.unexpected += 1;

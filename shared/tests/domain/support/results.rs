@@ -63,7 +63,10 @@ pub(crate) fn take(mut read: ReadResults, ref_ids: &[&str]) -> (Vec<(String, Str
     let mut tally = Tally::default();
     let mut taken = Vec::new();
     for ref_id in ref_ids {
-        let (labels, error) = read.answers.take(ref_id.as_bytes(), None, &mut tally);
+        let missing = read.answers.missing();
+        let taken_out = read.answers.take(ref_id.as_bytes(), None, &mut tally);
+        tally.rows.missing += u64::from(taken_out.is_none());
+        let (labels, error) = taken_out.unwrap_or(("", missing));
         taken.push((labels.to_owned(), error.to_owned()));
     }
     read.answers.count_rest(&mut tally);
