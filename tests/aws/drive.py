@@ -73,7 +73,7 @@ class Drive:
             ("drops that EventBridge could not deliver, moved as infra/README.md says", self.undelivered),
             ("a file copied onto itself, as infra/README.md says", self.replayed),
             ("a drop cancelled, as infra/README.md says", self.cancelled),
-            ("collect fails three times, and its event is kept", self.collect_fails),
+            ("collect fails again and again, and its message is kept", self.collect_fails),
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
             ("another stack on an existing bucket, without versions", self.existing_bucket),
@@ -277,16 +277,16 @@ class Drive:
         return status["problem"]["message"]
 
     def collect_fails(self):
-        event = {"detail": {"drop": "0", "part": 1}}
+        dead, detail = self.stack.out["JobsDeadLettersUrl"], {"drop": "0", "part": 1}
+        self.stack.bring_back_soon()
         with self.roles.without("collect", "KeepLedger", "dynamodb:GetItem"):
-            self.stack.lambda_.invoke(FunctionName=f"{STACK}-collect", InvocationType="Event", Payload=json.dumps(event))
-            failures = self.stack.out["CollectFailuresUrl"]
-            wait("the event is kept", lambda: self.stack.messages(failures) == 1, 60)
-        message = self.stack.sqs.receive_message(QueueUrl=failures)["Messages"][0]
+            self.roles.announce("Job Completed", **detail)
+            wait("the message is kept", lambda: self.stack.messages(dead) == 1, 60)
+        message = self.stack.sqs.receive_message(QueueUrl=dead)["Messages"][0]
         kept = json.loads(message["Body"])
-        assert kept["requestPayload"] == event and "dynamodb:GetItem" in json.dumps(kept["responsePayload"]), kept
-        self.stack.sqs.delete_message(QueueUrl=failures, ReceiptHandle=message["ReceiptHandle"])
-        return "with the whole chain of causes"
+        assert kept["detail"] == detail, kept
+        self.stack.sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+        return "given up after five receives"
 
     def actions(self):
         self.stack.events.disable_rule(Name=self.stack.id("TickRule"))
@@ -312,7 +312,7 @@ class Drive:
 
             wait(f"no {kind} is open", none_open, 30)
         # But for what the killed submit had in its hands: that is out of sight for 90 minutes.
-        for queue in ("DropsQueueUrl", "UndeliveredEventsUrl", "CollectFailuresUrl"):
+        for queue in ("DropsQueueUrl", "JobsQueueUrl", "UndeliveredEventsUrl", "JobsDeadLettersUrl"):
             wait(f"{queue} is empty", lambda: self.stack.messages(self.stack.out[queue], in_hand=False) == 0, 30)
         work = self.stack.s3.list_objects_v2(Bucket=self.drops.results, Prefix="work/").get("Contents", [])
         # What the trial of s3:DeleteObject left, and what a killed collect wrote and could not record.

@@ -14,7 +14,6 @@ NOT_HERE = {
     "sqs:ReceiveMessage": "Lambda refuses a queue's mapping whose role lacks it (Lambda Developer Guide, Amazon SQS)",
     "sqs:DeleteMessage": "as sqs:ReceiveMessage",
     "sqs:GetQueueAttributes": "as sqs:ReceiveMessage",
-    "sqs:SendMessage": "Lambda sends to an on-failure destination with the function's role",
     "logs:CreateLogStream": "Lambda writes logs with the function's role",
     "logs:PutLogEvents": "as logs:CreateLogStream",
 }
@@ -96,7 +95,7 @@ class Roles:
         untold = {each for each in set(self.all()) - tried if each[2] not in NOT_HERE}
         assert not untold, f"not tried, and no reason given: {sorted(untold)}"
         # With everything in its place again, all of it comes to its end. What collect could not announce the end of, poll finds
-        # stalled; on AWS collect would be invoked twice more before.
+        # stalled.
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.stack.redrive()
         self.drops.finish(names)

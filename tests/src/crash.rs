@@ -4,6 +4,7 @@
 
 use crate::env::{self, DAY, Env, KEY, STACK};
 use crate::fault_proxy::{FaultProxy, Plan, Shared, Upstream};
+use crate::in_process::{batch, deliver_end};
 use anyhow::Result;
 use aws_sdk_s3::config::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
@@ -249,11 +250,9 @@ impl Process {
     /// Delivers an announcement. A failure goes back to the queue, as a death does: whoever drives
     /// the process delivers it again.
     pub async fn submit(&self, message: &str) {
-        let messages = json!({"Records": [{"messageId": "1", "body": message}]});
-        let messages = serde_json::from_value(messages).unwrap();
         let deadline = Deadline::after(Duration::from_secs(900));
         self.proxy
-            .alive(Box::pin(moondrop_submit::handle(&self.services, messages, deadline)))
+            .alive(Box::pin(moondrop_submit::handle(&self.services, batch(&[message]), deadline)))
             .await;
     }
 
@@ -271,9 +270,6 @@ impl Process {
 
     /// Delivers a job's end; `None` if the process died.
     pub async fn collect(&self, event: &Value) -> Option<Result<()>> {
-        let ended = serde_json::from_value(event.clone()).unwrap();
-        self.proxy
-            .alive(Box::pin(moondrop_collect::handle(&self.services, &ended, Deadline::after(DAY))))
-            .await
+        self.proxy.alive(Box::pin(deliver_end(&self.services, event, Deadline::after(DAY)))).await
     }
 }

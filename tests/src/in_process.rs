@@ -5,14 +5,14 @@
 use crate::env::{self, DAY, Dropped, Ended, Env, KEY};
 use crate::fake_batch_api::FakeBatchApi;
 use crate::logs;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aws_sdk_s3::config::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_local::aws::Endpoints;
-use moondrop_shared::event::{JobEnded, JobEndedDetail};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::http::HttpClients;
 use moondrop_shared::services::lambda::Deadline;
+use moondrop_shared::services::messages::{Failures, Messages};
 use moondrop_shared::source::DropId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -148,14 +148,24 @@ impl Connections {
 
 /// Delivers messages to submit; gives those that are to be delivered again, by their place.
 pub async fn submit(services: &Services, messages: &[&str], left: Duration) -> Vec<String> {
+    let deadline = Deadline::after(left);
+    failed(&Box::pin(moondrop_submit::handle(services, batch(messages), deadline)).await)
+}
+
+/// A batch of messages, whose ids are their places.
+#[must_use]
+pub fn batch(messages: &[&str]) -> Messages {
     let records: Vec<Value> = messages
         .iter()
         .enumerate()
         .map(|(i, body)| json!({"messageId": i.to_string(), "body": body}))
         .collect();
-    let messages = serde_json::from_value(json!({"Records": records})).unwrap();
-    let failures =
-        Box::pin(moondrop_submit::handle(services, messages, Deadline::after(left))).await;
+    serde_json::from_value(json!({"Records": records})).unwrap()
+}
+
+/// The ids of the messages that are to be delivered again.
+#[must_use]
+pub fn failed(failures: &Failures) -> Vec<String> {
     let failures = serde_json::to_value(failures).unwrap();
     let failures = failures["batchItemFailures"].as_array().unwrap();
     failures.iter().map(|f| f["itemIdentifier"].as_str().unwrap().to_owned()).collect()
@@ -164,9 +174,19 @@ pub async fn submit(services: &Services, messages: &[&str], left: Duration) -> V
 /// Tells collect of a part's end.
 ///
 /// # Errors
-/// As collect's.
+/// If the message goes back to the queue.
 pub async fn collect(services: &Services, id: &DropId, part: u32) -> Result<()> {
-    let ended = JobEnded { detail: JobEndedDetail { drop: id.clone(), part, publish: false } };
-    let deadline = Deadline::after(DAY);
-    Box::pin(moondrop_collect::handle(services, &ended, deadline)).await
+    let ended = json!({"detail": {"drop": id, "part": part}});
+    deliver_end(services, &ended, Deadline::after(DAY)).await
+}
+
+/// Delivers an announcement of a job's end to collect.
+///
+/// # Errors
+/// If the message goes back to the queue.
+pub async fn deliver_end(services: &Services, event: &Value, deadline: Deadline) -> Result<()> {
+    let messages = batch(&[&event.to_string()]);
+    let failures = Box::pin(moondrop_collect::handle(services, messages, deadline)).await;
+    ensure!(failed(&failures).is_empty(), "the message goes back to the queue");
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! `collect`: called when a job has ended. Joins its results to the rows of its part and stores
 //! them; the invocation that stores the last part of a drop publishes the drop.
 //!
-//! It may be called any number of times for a part, also at the same time: the ledger records which
-//! attempt's rows count, and nothing is published twice.
+//! A queue calls it at least once for each part, perhaps several times at once: the ledger records
+//! which attempt's rows count, and nothing is published twice. The part's record says when to try
+//! again, and poll announces it then; the queue delivers again what could not be recorded.
 //!
 //! ```text
 //! part ─┬─▶ held ──▶ join ─┬─▶ as_they_come     join and store while reading
@@ -42,6 +43,7 @@ use moondrop_shared::services::batch_api::transfer::TransferError;
 use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_shared::services::logs;
+use moondrop_shared::services::messages::{Failures, Messages};
 use moondrop_shared::services::metrics::Metric;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
@@ -55,36 +57,28 @@ use tracing::field::Empty;
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     logs::init();
     let services = &Services::from_env().await?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<JobEnded>| async move {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Messages>| async move {
         services.ledger.set_request(&event.context.request_id);
         let deadline = Deadline::of(&event.context);
-        let work = Box::pin(handle(services, &event.payload, deadline));
+        let work = async { Ok(Box::pin(handle(services, event.payload, deadline)).await) };
         invocation(&event.context, &services.metrics, work).await
     }))
     .await
 }
 
-/// Collects a part, and publishes its drop if it was the last one. A part that cannot be collected
-/// is no error: its record says why and when to try again, and poll announces it then.
-///
-/// # Errors
-/// If the ledger does not answer, or the drop cannot be published. Lambda tries again, and poll
-/// announces the part again.
-pub async fn handle(services: &Services, ended: &JobEnded, deadline: Deadline) -> Result<()> {
-    let JobEndedDetail { drop: drop_id, part, .. } = &ended.detail;
-    let span = tracing::error_span!("part", drop = %drop_id, part, job = Empty);
-    let processed = async {
-        let processed = Box::pin(process(services, &ended.detail, deadline)).await;
-        if let Err(error) = &processed {
-            // Lambda gets the error too, but does not log it.
-            tracing::error!(
-                error = describe(error),
-                "the part is not collected, or its drop not published"
-            );
-        }
-        processed
-    };
-    Box::pin(processed.instrument(span)).await
+/// Collects each announced part, and publishes its drop if it was the last one. A part that cannot
+/// be collected is no failure: its record says why and when to try again, and poll announces it
+/// then. So is a drop that cannot be published.
+pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
+    messages
+        .each(async |body| {
+            let ended: JobEnded =
+                serde_json::from_str(body).context("read the announcement of a job's end")?;
+            let JobEndedDetail { drop, part, .. } = &ended.detail;
+            let span = tracing::error_span!("part", drop = %drop, part, job = Empty);
+            Box::pin(process(services, &ended.detail, deadline)).instrument(span).await
+        })
+        .await
 }
 
 async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline) -> Result<()> {
@@ -142,19 +136,17 @@ async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline
     }
     let published = Box::pin(publish::publish_if_last(services, &drop, deadline)).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
-    if published.is_err() {
+    if let Err(error) = &published {
+        tracing::error!(
+            error = describe(error),
+            "the drop is not published; poll announces it again"
+        );
         let due = DueReport::begin(services, drop_id).await?;
         let problem = Some(Problem::publish_failed());
-        let recorded = set_drop_problem(services, &drop, DropProblem::Publish, problem).await;
-        if let Err(error) = recorded {
-            tracing::warn!(
-                drop = %drop_id, error = describe(&error),
-                "the drop's problem was not recorded"
-            );
-        }
+        set_drop_problem(services, &drop, DropProblem::Publish, problem).await?;
         due.make(services, &drop).await;
     }
-    published
+    Ok(())
 }
 
 /// Results were fetched from the API: it accepts the key, and lets it read jobs.

@@ -84,8 +84,10 @@ async fn remedy(
     open_parts: &[&PartRecord],
 ) -> Result<Option<OutgoingEvent>> {
     let services = tick.services;
-    let is_stalled =
-        tick.now.duration_since(drop.active_at).unsigned_abs() >= services.settings.stalled_after;
+    let idle = tick.now.duration_since(drop.active_at).unsigned_abs();
+    let is_stalled = idle >= services.settings.stalled_after;
+    let is_to_be_published_again =
+        drop.publish_problem.is_some() && idle >= services.settings.retry_after;
     match need(drop, open_parts, tick.now) {
         Need::Submit if is_stalled => {
             tracing::warn!(
@@ -95,7 +97,7 @@ async fn remedy(
             services.metrics.count(Metric::DropsStalled, 1);
             Ok(Some(OutgoingEvent::DropStalled { source: drop.source.clone() }))
         }
-        Need::Publish if is_stalled => {
+        Need::Publish if is_stalled || is_to_be_published_again => {
             // The index lags: only a consistent read shows that everything is collected.
             let parts = services.ledger.parts(&drop.id).await?;
             let collected = parts.iter().all(|part| part.state == PartState::Collected);

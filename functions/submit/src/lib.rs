@@ -24,42 +24,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use moondrop_shared::drop::{DropProblem, DropState};
-use moondrop_shared::error_chain::describe;
 use moondrop_shared::lifecycle::{DueReport, conclude_if_ended, set_drop_problem, try_report};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::{Deadline, invocation};
 use moondrop_shared::services::logs;
-use serde::{Deserialize, Serialize};
-use tracing::Instrument;
-use tracing::field::{Empty, display};
-
-/// A batch of queue messages; only the fields that are read (AWS Lambda Developer Guide, "Using
-/// Lambda with Amazon SQS").
-#[derive(Debug, Deserialize)]
-pub struct Messages {
-    #[serde(rename = "Records")]
-    records: Vec<Message>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    message_id: String,
-    body: String,
-}
-
-/// The messages that SQS is to deliver again.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Failures {
-    batch_item_failures: Vec<FailedItem>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FailedItem {
-    item_identifier: String,
-}
+use moondrop_shared::services::messages::{Failures, Messages};
+use tracing::field::display;
 
 /// Runs the function: reads the settings, builds the clients, and serves invocations until the
 /// process ends.
@@ -78,23 +48,9 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Processes each announced drop. A failed message does not affect the others.
+/// Processes each announced drop.
 pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
-    let mut failures = Failures::default();
-    for message in messages.records {
-        let span = tracing::error_span!("message", message_id = message.message_id, drop = Empty);
-        let processed = async {
-            let processed = Box::pin(process(services, &message.body, deadline)).await;
-            if let Err(error) = &processed {
-                tracing::warn!(error = describe(error), "the drop goes back to the queue");
-            }
-            processed
-        };
-        if Box::pin(processed.instrument(span)).await.is_err() {
-            failures.batch_item_failures.push(FailedItem { item_identifier: message.message_id });
-        }
-    }
-    failures
+    messages.each(async |body| Box::pin(process(services, body, deadline)).await).await
 }
 
 async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<()> {

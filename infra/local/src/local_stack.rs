@@ -65,7 +65,7 @@ pub struct LocalStackConfig {
     pub mapping: Option<Mapping>,
     /// How often the API is asked for jobs.
     pub poll_every: Duration,
-    /// When the queue delivers again what submit could not do, and when it gives up.
+    /// When the queues deliver again what a function could not do, and when they give up.
     pub redelivery: Redelivery,
     /// Program and leading arguments of a function's process.
     pub function_command: Vec<OsString>,
@@ -86,11 +86,8 @@ impl LocalStackConfig {
             reject_file: false,
             mapping: None,
             poll_every: Duration::from_millis(500),
-            redelivery: Redelivery {
-                max_delay: Duration::from_secs(10),
-                max_receives: 1000,
-                ..Redelivery::default()
-            },
+            // Given up after some three hours.
+            redelivery: Redelivery { max_receives: 10_000, ..Redelivery::default() },
             function_command: vec![this.into(), "function".into()],
             settings: BTreeMap::new(),
         }

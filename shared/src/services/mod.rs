@@ -5,6 +5,7 @@ pub mod event_bus;
 pub mod lambda;
 pub mod ledger;
 pub mod logs;
+pub mod messages;
 pub mod metrics;
 pub mod s3;
 pub mod settings;

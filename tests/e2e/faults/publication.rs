@@ -3,13 +3,12 @@
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use moondrop_local::aws::{RESULTS, TABLE};
 use moondrop_shared::drop::DropState;
-use moondrop_shared::event::JobEnded;
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::s3::assembly::CopySource;
 use moondrop_shared::source::DropId;
 use moondrop_tests::env::{DAY, Dropped};
-use moondrop_tests::in_process::InProcess;
+use moondrop_tests::in_process::{InProcess, deliver_end};
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use std::time::Duration;
 
@@ -54,9 +53,7 @@ async fn a_publication_that_runs_out_of_time_is_continued_by_the_same_upload() {
     let (world, dropped) = but_for_the_last(&file).await;
     let id = &dropped.id;
     let last = serde_json::json!({"detail": {"drop": id, "part": 3}});
-    let ended: JobEnded = serde_json::from_value(last).unwrap();
-    let no_time = Deadline::after(Duration::ZERO);
-    Box::pin(moondrop_collect::handle(&world.services, &ended, no_time)).await.unwrap();
+    deliver_end(&world.services, &last, Deadline::after(Duration::ZERO)).await.unwrap();
     assert!(results(&world, id).await.is_none(), "nothing is visible before it is whole");
     let begun = world.record(id).await;
     assert_eq!(begun.state, DropState::Evaluating);
@@ -71,9 +68,8 @@ async fn a_publication_that_runs_out_of_time_is_continued_by_the_same_upload() {
     world.age_drop(id, "active_at", 21).await;
     world.poll().await;
     let detail = asks(&world).remove(0);
-    let again: JobEnded = serde_json::from_value(serde_json::json!({"detail": detail})).unwrap();
-    let deadline = Deadline::after(DAY);
-    Box::pin(moondrop_collect::handle(&world.services, &again, deadline)).await.unwrap();
+    let again = serde_json::json!({"detail": detail});
+    deliver_end(&world.services, &again, Deadline::after(DAY)).await.unwrap();
     let done = world.ended(id).await;
     assert_eq!(done.status.state, DropState::Completed);
     assert_all_rows(&file, done.results());
@@ -118,13 +114,40 @@ async fn a_work_file_with_other_bytes_is_never_published() {
     world.put_object(RESULTS, collected.key.as_str(), vec![b'x'; bytes.len()]).await;
     world.replace_part(&PartRecord { collected: Some(collected.clone()), ..part }).await;
     for _ in 0..3 {
-        assert!(world.collect(id, 3).await.is_err());
+        world.collect(id, 3).await.expect("its record says what is wrong");
         assert!(results(&world, id).await.is_none());
     }
     assert_eq!(world.problem(id).await.as_deref(), Some("E_RESULTS"));
     world.put_object(RESULTS, collected.key.as_str(), bytes).await;
     world.collect(id, 3).await.unwrap();
     assert_all_rows(&large_file(), &results(&world, id).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_failed_is_tried_again_some_minutes_later() {
+    let file = large_file();
+    let (world, dropped) = but_for_the_last(&file).await;
+    let id = &dropped.id;
+    let collected = world.parts(id).await.remove(1).collected.unwrap();
+    let bytes = world.read(collected.key.as_str()).await.unwrap();
+    world.delete_object(RESULTS, collected.key.as_str()).await;
+    world.collect(id, 3).await.expect("its record says what is wrong");
+    assert_eq!(world.problem(id).await.as_deref(), Some("E_RESULTS"));
+    let asks = |world: &InProcess| {
+        let events = world.events("Job Completed", id);
+        events.into_iter().filter(|detail| detail["publish"] == true).collect::<Vec<_>>()
+    };
+    world.poll().await;
+    assert_eq!(asks(&world).len(), 0, "not at once");
+    // Long before the drop would count as stalled.
+    world.age_drop(id, "active_at", 3).await;
+    world.poll().await;
+    let again = serde_json::json!({"detail": asks(&world).remove(0)});
+    world.put_object(RESULTS, collected.key.as_str(), bytes).await;
+    deliver_end(&world.services, &again, Deadline::after(DAY)).await.unwrap();
+    let ended = world.ended(id).await;
+    assert_eq!((ended.status.state, &ended.status.problem), (DropState::Completed, &None));
+    assert_all_rows(&file, ended.results());
 }
 
 #[tokio::test(flavor = "multi_thread")]

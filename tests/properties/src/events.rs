@@ -7,7 +7,7 @@ use moondrop_shared::source::Source;
 /// The events: what is read is usable, what is not is refused without being shown.
 pub fn event(body: &[u8]) {
     // As Lambda hands them over: submit's batch of messages, collect's event.
-    let _ = serde_json::from_slice::<moondrop_submit::Messages>(body);
+    let _ = serde_json::from_slice::<moondrop_shared::services::messages::Messages>(body);
     let _ = serde_json::from_slice::<JobEnded>(body);
     let Ok(text) = std::str::from_utf8(body) else { return };
     let announced = match ObjectCreated::read(text) {

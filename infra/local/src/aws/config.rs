@@ -28,7 +28,7 @@ pub struct AwsConfig {
     pub function_timeout: Duration,
     /// How many processes each function has at once.
     pub processes: Processes,
-    /// When the queue delivers again what `submit` could not do, and when it gives up.
+    /// When the queues deliver again what a function could not do, and when they give up.
     pub redelivery: Redelivery,
     /// Where the servers listen on 127.0.0.1.
     pub ports: Ports,
@@ -66,32 +66,19 @@ impl Default for Processes {
     }
 }
 
-/// How often and after what wait the queue delivers a message again.
+/// When the queues deliver a message again, and when they give it up.
 #[derive(Clone, Copy, Debug)]
 pub struct Redelivery {
-    /// The wait after the first failure; it doubles with each one after.
-    pub first_delay: Duration,
-    /// The longest wait.
-    pub max_delay: Duration,
+    /// How long a message that failed stays invisible: on AWS 16 to 90 minutes, here as long as fits
+    /// the rest of the stack's times.
+    pub visibility: Duration,
     /// After so many failed deliveries the message becomes a dead letter.
     pub max_receives: u32,
 }
 
-impl Redelivery {
-    /// The wait after the `receives`-th delivery (from 1) has failed.
-    pub(crate) fn delay(&self, receives: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(receives.saturating_sub(1));
-        self.first_delay.saturating_mul(doubled).min(self.max_delay)
-    }
-}
-
 impl Default for Redelivery {
     fn default() -> Self {
-        Self {
-            first_delay: Duration::from_millis(500),
-            max_delay: Duration::from_secs(30),
-            max_receives: 5,
-        }
+        Self { visibility: Duration::from_secs(1), max_receives: 5 }
     }
 }
 
@@ -107,18 +94,6 @@ pub struct Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn delays_double_up_to_the_longest() {
-        let redelivery = Redelivery {
-            first_delay: Duration::from_millis(100),
-            max_delay: Duration::from_millis(350),
-            max_receives: 9,
-        };
-        let delays: Vec<_> = (1..=4).map(|n| redelivery.delay(n).as_millis()).collect();
-        assert_eq!(delays, [100, 200, 350, 350]);
-        assert_eq!(redelivery.delay(u32::MAX).as_millis(), 350);
-    }
 
     #[test]
     fn a_secret_is_not_printed() {

@@ -3,7 +3,7 @@
 use super::config::AwsConfig;
 use super::endpoints::Endpoints;
 use super::events::Buses;
-use super::lambda::{Asynchronous, Counts, Function, Invoker, Launch, Pool, Queue};
+use super::lambda::{Counts, Function, Invoker, Launch, Pool, Queue};
 use super::s3::Objects;
 use super::secrets::Secrets;
 use super::{dynamodb, events, json_api, s3, server};
@@ -28,7 +28,7 @@ pub struct AwsEmulator {
     endpoints: Endpoints,
     objects: Objects,
     buses: Arc<Buses>,
-    queue: Arc<Queue>,
+    queues: [Arc<Queue>; 2],
     secrets: Arc<Secrets>,
     pools: BTreeMap<Function, Arc<Pool>>,
     tick: Arc<Notify>,
@@ -59,10 +59,11 @@ impl AwsEmulator {
         let invoker = |function| Invoker::new(function, config.function_timeout);
         let (submit, poll, collect) =
             (invoker(Function::Submit), invoker(Function::Poll), invoker(Function::Collect));
-        let queue = Arc::new(Queue::new(submit.clone(), config.redelivery, ended.clone()));
-        let later =
-            Asynchronous::new(collect.clone(), config.redelivery.first_delay, ended.clone());
-        let buses = Arc::new(Buses::new(&queue, &Arc::new(later))?);
+        let queues = [&submit, &collect].map(|function| {
+            Arc::new(Queue::new(function.clone(), config.redelivery, ended.clone()))
+        });
+        let [to_submit, to_collect] = &queues;
+        let buses = Arc::new(Buses::new(to_submit, to_collect)?);
         let secrets = Arc::new(Secrets::new(config.secrets));
         let objects = Objects::open(&s3_root, buses.clone())?;
         let database = dynamodb::open(&config.dir.join("dynamodb.sqlite"))?;
@@ -98,7 +99,7 @@ impl AwsEmulator {
             endpoints,
             objects,
             buses,
-            queue,
+            queues,
             secrets,
             pools,
             tick,
@@ -148,9 +149,9 @@ impl AwsEmulator {
         self.secrets.set(id.into(), value);
     }
 
-    /// The messages that the queue has given up, oldest first.
+    /// The messages that the queues have given up: submit's, oldest first, and then collect's.
     pub fn dead_letters(&self) -> Vec<Value> {
-        self.queue.dead_letters()
+        self.queues.iter().flat_map(|queue| queue.dead_letters()).collect()
     }
 
     /// The events put on our bus, oldest first; at most the newest 10,000.

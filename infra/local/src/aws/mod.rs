@@ -1,11 +1,11 @@
 //! AWS as Moondrop sees it, on this machine: S3, DynamoDB, EventBridge, Secrets Manager and the
-//! queue, served on loopback behind their real protocols, and each function as a process of its own
+//! queues, served on loopback behind their real protocols, and each function as a process of its own
 //! behind the Lambda Runtime API.
 //!
 //! ```text
-//! s3 ────────▶ events::buses ─┬▶ lambda::queue ────────┬▶ lambda::invoker ◀── lambda::runtime ◀── lambda::process
-//! json_api ─▶       │         └▶ lambda::asynchronous ─┤      (one of each for submit, poll and collect)
-//!                   └ events::schedule ────────────────┘
+//! s3 ────────▶ events::buses ──▶ lambda::queue ─┬▶ lambda::invoker ◀── lambda::runtime ◀── lambda::process
+//! json_api ─▶       │                           │      (one of each for submit, poll and collect)
+//!                   └ events::schedule ─────────┘
 //! ```
 //!
 //! `emulator` puts them together; `dynamodb` and `secrets` depend on none of them.

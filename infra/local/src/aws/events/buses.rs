@@ -1,7 +1,7 @@
 //! EventBridge: the buses, their rules, and where the events go.
 
 use super::pattern::Pattern;
-use crate::aws::lambda::{Asynchronous, Queue};
+use crate::aws::lambda::Queue;
 use crate::aws::names::{BUS, DEFAULT_BUS, DROPS};
 use crate::sync::locked;
 use anyhow::Result;
@@ -23,37 +23,27 @@ pub(crate) struct Buses {
 struct Rule {
     bus: &'static str,
     pattern: Pattern,
-    target: Target,
-}
-
-#[derive(Debug)]
-enum Target {
-    Submit(Arc<Queue>),
-    Collect(Arc<Asynchronous>),
+    target: Arc<Queue>,
 }
 
 impl Buses {
-    /// The buses, whose rules lead to `submit` by its queue, and to `collect`.
-    pub(crate) fn new(submit: &Arc<Queue>, collect: &Arc<Asynchronous>) -> Result<Self> {
-        let rule = |bus, pattern: Value, target| {
-            Ok(Rule { bus, pattern: Pattern::new(&pattern)?, target })
+    /// The buses, whose rules lead to the queues of `submit` and `collect`.
+    pub(crate) fn new(submit: &Arc<Queue>, collect: &Arc<Queue>) -> Result<Self> {
+        let rule = |bus, pattern: Value, target: &Arc<Queue>| {
+            Ok(Rule { bus, pattern: Pattern::new(&pattern)?, target: target.clone() })
         };
         let rules = [
             rule(
                 DEFAULT_BUS,
                 json!({"source": ["aws.s3"], "detail-type": ["Object Created"],
                        "detail": {"bucket": {"name": [DROPS]}, "object": {"key": [{"prefix": "incoming/"}, {"prefix": "control/"}]}}}),
-                Target::Submit(submit.clone()),
+                submit,
             ),
-            rule(
-                BUS,
-                json!({"source": ["moondrop"], "detail-type": ["Drop Stalled"]}),
-                Target::Submit(submit.clone()),
-            ),
+            rule(BUS, json!({"source": ["moondrop"], "detail-type": ["Drop Stalled"]}), submit),
             rule(
                 BUS,
                 json!({"source": ["moondrop"], "detail-type": ["Job Completed", "Job Failed"]}),
-                Target::Collect(collect.clone()),
+                collect,
             ),
         ];
         Ok(Self { rules: rules.into_iter().collect::<Result<_>>()?, put: Mutex::default() })
@@ -73,10 +63,7 @@ impl Buses {
         }
         for rule in self.rules.iter().filter(|rule| rule.bus == bus && rule.pattern.matches(event))
         {
-            match &rule.target {
-                Target::Submit(queue) => queue.send(event),
-                Target::Collect(collect) => collect.send(event),
-            }
+            rule.target.send(event);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The queue before `submit` (SQS): it delivers one message at a time to each process, and again
-//! after a failure.
+//! A queue before a function (SQS): it delivers one message at a time to each process. After a
+//! failure the message stays invisible for a while, and is delivered again.
 
 use super::invoker::Invoker;
 use crate::aws::config::Redelivery;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
-/// The queue, with its dead letters.
+/// A queue, with its dead letters.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    submit: Arc<Invoker>,
+    function: Arc<Invoker>,
     redelivery: Redelivery,
     dead: Mutex<Vec<Value>>,
     ended: CancellationToken,
@@ -22,11 +22,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(
-        submit: Arc<Invoker>,
+        function: Arc<Invoker>,
         redelivery: Redelivery,
         ended: CancellationToken,
     ) -> Self {
-        Self { submit, redelivery, dead: Mutex::default(), ended }
+        Self { function, redelivery, dead: Mutex::default(), ended }
     }
 
     /// Queues a message. It is delivered in the background.
@@ -44,10 +44,13 @@ impl Queue {
     }
 
     async fn deliver(&self, event: Value) {
-        let message = Message { id: uuid(), body: event.to_string(), sent: Timestamp::now() };
+        let function = self.function.function().name();
+        let (id, sent) = (uuid(), Timestamp::now());
+        let message = Message { id, function, body: event.to_string(), sent };
         let mut receives = 1;
         loop {
-            let answer = self.submit.invoke(&uuid(), message.delivery(receives).to_string()).await;
+            let answer =
+                self.function.invoke(&uuid(), message.delivery(receives).to_string()).await;
             let reason = match answer {
                 Ok(answer) if !reports_a_failure(&answer) => return,
                 Ok(_) => "the function named it in batchItemFailures".to_owned(),
@@ -55,22 +58,26 @@ impl Queue {
             };
             if receives >= self.redelivery.max_receives {
                 tracing::error!(
+                    function,
                     message = message.id,
                     receives,
                     reason,
                     "a message became a dead letter"
                 );
-                let letter = json!({"messageId": message.id, "body": event, "receives": receives, "reason": reason});
+                let letter = json!({"function": function, "messageId": message.id, "body": event, "receives": receives, "reason": reason});
                 locked(&self.dead).push(letter);
                 return;
             }
             tracing::info!(
+                function,
                 message = message.id,
                 receives,
                 reason,
                 "a message will be delivered again"
             );
-            tokio::time::sleep(self.redelivery.delay(receives)).await;
+            // Not shorter after a failure than after a process's death: nothing makes a message visible
+            // before its time. It counts from the failure, since a delivery may wait for a process here.
+            tokio::time::sleep(self.redelivery.visibility).await;
             receives += 1;
         }
     }
@@ -78,6 +85,7 @@ impl Queue {
 
 struct Message {
     id: String,
+    function: &'static str,
     body: String,
     sent: Timestamp,
 }
@@ -97,7 +105,7 @@ impl Message {
             },
             "messageAttributes": {},
             "eventSource": "aws:sqs",
-            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:moondrop-drops"),
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:moondrop-{}", self.function),
             "awsRegion": REGION,
         }]})
     }
@@ -115,8 +123,12 @@ mod tests {
 
     #[test]
     fn a_delivery_has_the_shape_of_sqs() {
-        let message =
-            Message { id: "m".into(), body: r#"{"a":1}"#.into(), sent: Timestamp::UNIX_EPOCH };
+        let message = Message {
+            id: "m".into(),
+            function: "submit",
+            body: r#"{"a":1}"#.into(),
+            sent: Timestamp::UNIX_EPOCH,
+        };
         let record = message.delivery(3)["Records"][0].clone();
         assert_eq!(record["messageId"], "m");
         assert_eq!(record["body"], r#"{"a":1}"#);

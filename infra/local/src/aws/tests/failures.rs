@@ -45,12 +45,19 @@ async fn a_message_refused_too_often_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn an_asynchronous_invocation_is_tried_three_times() {
+async fn a_message_that_collect_fails_at_stays_invisible_and_is_given_up_in_the_end() {
     let dir = tempfile::tempdir().unwrap();
-    let stack = AwsEmulator::start(config(dir.path())).await.unwrap();
+    let mut config = config(dir.path());
+    config.redelivery.visibility = Duration::from_millis(300);
+    let stack = AwsEmulator::start(config).await.unwrap();
+    let began = std::time::Instant::now();
     put(&stack, "incoming/uncollectable.csv", "x").await;
-    eventually("three tries", || (stack.invocations(Function::Collect).failed == 3).then_some(()))
-        .await;
+    let letter = eventually("a dead letter", || stack.dead_letters().pop()).await;
+    assert!(began.elapsed() >= Duration::from_millis(600), "invisible twice");
+    assert_eq!(letter["function"], "collect");
+    assert_eq!(letter["receives"], 3);
+    assert_eq!(letter["body"]["detail-type"], "Job Completed");
+    assert_eq!(stack.invocations(Function::Collect).failed, 3);
     put(&stack, "incoming/good.csv", "x").await;
     assert_eq!(event(&stack, "Drop Completed", 0).await["detail"]["key"], "incoming/good.csv");
     assert_eq!(stack.invocations(Function::Collect).started, 4);

@@ -32,11 +32,7 @@ fn config(dir: &Path) -> AwsConfig {
     let mut config = AwsConfig::new(dir, this_test("simulated_function::function_process"));
     config.secrets.insert("api-key".into(), SecretString::from("first"));
     config.poll_every = Duration::from_secs(3600);
-    config.redelivery = Redelivery {
-        first_delay: Duration::from_millis(20),
-        max_delay: Duration::from_millis(50),
-        max_receives: 3,
-    };
+    config.redelivery = Redelivery { visibility: Duration::from_millis(20), max_receives: 3 };
     config.processes = Processes { submit: 1, collect: 1 };
     config
 }

@@ -25,7 +25,10 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     match std::env::var("AWS_LAMBDA_FUNCTION_NAME")?.as_str() {
         "submit" => submit(&config, &payload["Records"][0]).await,
         "poll" => emit(&config, "Ticked", &payload).await,
-        _ => collect(&config, &payload).await,
+        _ => {
+            let body = payload["Records"][0]["body"].as_str().unwrap_or_default();
+            collect(&config, &serde_json::from_str(body)?).await
+        }
     }
 }
 
