@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
 use moondrop_shared::error_chain::describe;
+use moondrop_shared::event::OutgoingEvent;
 use moondrop_shared::lifecycle::{
     DueReport, Seen, clear_allowed_hosts, header, note_stack_problem, set_drop_problem, try_report,
 };
@@ -72,6 +73,11 @@ pub(crate) async fn upload(
         _ if progress.left == 0 => Ok(()),
         Some(Problem { code, message, .. }) => {
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
+        }
+        // Another invocation goes on at once. One that uploaded nothing would do no better.
+        None if progress.uploaded > 0 => {
+            tracing::info!(drop = %drop.id, parts = progress.left, "the time is over; the uploads go on in another invocation");
+            services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
         }
         None => bail!(
             "{} parts are still to be uploaded: the time of the invocation is over",

@@ -199,6 +199,30 @@ async fn what_is_under_way_when_the_time_is_over_is_given_up_in_time_to_say_so()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_outlive_an_invocation_go_on_in_another_at_once() {
+    let file = good_file(5);
+    let world = InProcess::start().await;
+    let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
+    let one_by_one = world.cold_with("UPLOADS_AT_ONCE", "1");
+    // Two seconds to begin something in.
+    let time = Duration::from_secs(32);
+    world.api.next(Call::Upload, [Answer::faithful().after(Duration::from_secs(3))]);
+    let none: [String; 0] = [];
+    assert_eq!(submit(&one_by_one, &[&dropped.message], time).await, none, "no failure");
+    assert_eq!(world.api.count(Call::Upload), 1);
+    // The same event as of a drop that poll finds stalled.
+    let asked = || {
+        let events = world.aws().events().into_iter();
+        events.filter(|event| event["detail-type"] == "Drop Stalled").collect::<Vec<_>>()
+    };
+    assert_eq!(asked().len(), 1, "it asks for another invocation itself");
+    assert_eq!(submit(&one_by_one, &[&asked()[0].to_string()], DAY).await, none);
+    assert_eq!((world.api.count(Call::Upload), world.api.jobs().len()), (3, 3));
+    assert_all_rows(&file, world.finish(&dropped).await.results());
+    assert_eq!(asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_fails_says_so_and_one_that_needs_more_memory_asks_for_it() {
     let world = InProcess::start().await;
     // Bad rows have to be listed, and cannot be.
