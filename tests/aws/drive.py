@@ -297,7 +297,7 @@ class Drive:
 
     def nothing_left(self):
         table = self.stack.out["LedgerTable"]
-        for kind in ("DROP", "PART"):
+        for kind in ("DROP", "PART", *(f"PART#{key:x}" for key in range(16))):
             query = dict(
                 TableName=table,
                 IndexName="open-index",

@@ -53,9 +53,13 @@ def template():
         del resources[name]
     for name in FUNCTIONS:
         resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{name}.zip"
-    # A parameter of type Number stays a string here, which ministack's mapping of the queue cannot compare.
-    drops = resources["SubmitFunction"]["Properties"]["Events"]["Drops"]["Properties"]
-    drops["ScalingConfig"] = {"MaximumConcurrency": int(parsed["Parameters"]["MaximumConcurrency"]["Default"])}
+    # A parameter of type Number stays a string here, which ministack's mapping of a queue cannot compare.
+    for function, event, parameter in (
+        ("SubmitFunction", "Drops", "MaximumConcurrency"),
+        ("CollectFunction", "Jobs", "CollectMaximumConcurrency"),
+    ):
+        mapping = resources[function]["Properties"]["Events"][event]["Properties"]
+        mapping["ScalingConfig"] = {"MaximumConcurrency": int(parsed["Parameters"][parameter]["Default"])}
     return json.dumps(parsed)
 
 

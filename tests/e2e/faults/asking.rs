@@ -1,6 +1,7 @@
 //! poll: many jobs, odd records, refusals of single jobs, and the end of a tick's time.
 
 use crate::MANY;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use moondrop_shared::job::{JobName, JobState};
 use moondrop_shared::part::{PartRecord, PartState};
@@ -8,9 +9,9 @@ use moondrop_shared::plan::PlannedPart;
 use moondrop_shared::services::lambda::{Deadline, LAST_STRETCH};
 use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::fake_batch_api::{Answer, Call, FakeJob};
-use moondrop_tests::in_process::InProcess;
+use moondrop_tests::in_process::{InProcess, deliver_end};
 use moondrop_tests::logs;
-use moondrop_tests::rows::good_file;
+use moondrop_tests::rows::{assert_all_rows, good_file};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -273,6 +274,50 @@ async fn a_tick_out_of_time_keeps_what_it_learnt_and_the_next_begins_with_the_ot
         .filter(|part| part.job_state == Some(JobState::Submitted))
         .count();
     assert!(moved >= 1_000, "{moved} are recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_open_jobs_take_one_tick_of_seconds() {
+    let (world, dropped) = open(MANY, "SUBMITTED").await;
+    world.poll().await;
+    world.api.always(Call::Get, Some(Answer::faithful().after(Duration::from_millis(100))));
+    let (begun, before) = (Instant::now(), world.api.count(Call::Get));
+    world.poll().await;
+    let took = begun.elapsed();
+    println!("{MANY} open jobs polled in {took:?}");
+    assert_eq!(world.api.count(Call::Get) - before, MANY as usize / 100, "each asked for once");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(world.parts(&dropped.id).await.iter().all(|part| part.state == PartState::Uploaded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_end_in_one_tick_are_announced_and_collected_once() {
+    const PARTS: usize = 400;
+    let file = good_file(PARTS);
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", file.clone()).await;
+    assert!(world.submit(&dropped).await);
+    world.api.complete_all();
+    world.poll().await;
+    // Collect is behind: the next ticks do not announce what waits in its queue.
+    world.poll_in(5).await;
+    world.poll_in(50).await;
+    let announced = world.events("Job Completed", &dropped.id);
+    let parts: BTreeSet<u64> =
+        announced.iter().filter_map(|event| event["part"].as_u64()).collect();
+    assert_eq!((announced.len(), parts.len()), (PARTS, PARTS));
+    let before = world.api.count(Call::Download);
+    let services = &world.services;
+    let mut ends = stream::iter(announced)
+        .map(|event| async move {
+            deliver_end(services, &json!({"detail": event}), Deadline::after(DAY)).await
+        })
+        .buffer_unordered(16);
+    while let Some(collected) = ends.next().await {
+        collected.unwrap();
+    }
+    assert_eq!(world.api.count(Call::Download) - before, PARTS);
+    assert_all_rows(&file, world.ended(&dropped.id).await.results());
 }
 
 /// A fiftieth of the time that poll has on AWS: 2 s an answer, a pause of 30 s, and 240 s a tick, of

@@ -10,7 +10,7 @@ use moondrop_tests::fake_batch_api::{Answer, Call};
 use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file, with_error};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// With this left of its time an invocation begins nothing new.
@@ -313,6 +313,21 @@ async fn a_plan_of_ten_thousand_parts_is_recorded_and_read_back_whole() {
     let parts = world.read(status.files.parts.expect("the key of parts.json").as_str()).await;
     let all: PartsFile = serde_json::from_slice(&parts.unwrap()).unwrap();
     assert_eq!((all.parts.len(), &all.parts[..1_000]), (many, &status.parts[..]));
+    // No key of the open index has more than its share of them, and a plan of an earlier release,
+    // whose parts have one key, is read with them.
+    let mut keys = BTreeMap::new();
+    for item in world.all_items().await {
+        if let Some(key) = item.get("open").and_then(|key| key.as_s().ok()) {
+            *keys.entry(key.clone()).or_insert(0) += 1;
+        }
+    }
+    keys.retain(|key: &String, _| key.starts_with("PART"));
+    let (least, most) = (keys.values().min(), keys.values().max());
+    assert!(keys.len() == 16 && least.zip(most).is_some_and(|(a, b)| b - a <= 1), "{keys:?}");
+    world.replace_part(&world.parts(&dropped.id).await[0]).await;
+    let open = world.services.ledger.open_parts().await.unwrap();
+    let numbers: BTreeSet<u32> = open.records.iter().map(|part| part.plan.number).collect();
+    assert_eq!((open.records.len(), numbers.len()), (many, many));
 }
 
 #[tokio::test(flavor = "multi_thread")]

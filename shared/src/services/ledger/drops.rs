@@ -1,6 +1,6 @@
 //! A drop's transitions.
 
-use super::item::{Item, keyed, open, part_key, read, text};
+use super::item::{Item, keyed, open, open_key, part_key, read, text};
 use super::update::Update;
 use super::write::condition_held;
 use super::{Ledger, META, Recorded, WRITES_AT_ONCE};
@@ -53,7 +53,7 @@ impl Ledger {
         stream::iter(parts)
             .map(|part| async move {
                 let mut item = keyed(&part, &part.drop, &part_key(part.plan.number))?;
-                item.extend(open("PART", now));
+                item.extend(open(&open_key(part.plan.number), now));
                 self.put_new(item).await.map(|_| ())
             })
             .buffer_unordered(WRITES_AT_ONCE)

@@ -59,6 +59,20 @@ pub(super) fn keyed(record: &impl Serialize, drop_id: &DropId, sk: &str) -> Resu
     Ok(item)
 }
 
+/// Over how many keys of the open index parts are spread: a key takes 1,000 writes a second at most
+/// (Amazon DynamoDB Developer Guide, "Quotas"), and a plan may have ten thousands.
+const OPEN_KEYS: u32 = 16;
+
+/// The key of a part in the open index.
+pub(super) fn open_key(number: u32) -> String {
+    format!("PART#{:x}", number % OPEN_KEYS)
+}
+
+/// All keys of parts in the open index; the last one is of plans that an earlier release recorded.
+pub(super) fn open_keys() -> impl Iterator<Item = String> {
+    (0..OPEN_KEYS).map(open_key).chain(["PART".to_owned()])
+}
+
 pub(super) fn open(kind: &str, since: Timestamp) -> [(String, AttributeValue); 2] {
     [("open".to_owned(), text(kind)), ("open_since".to_owned(), text(&since.to_string()))]
 }

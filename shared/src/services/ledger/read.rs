@@ -1,13 +1,17 @@
 //! Reads.
 
-use super::item::{Item, drop_key, part_key, read, text};
+use super::item::{Item, drop_key, open_keys, part_key, read, text};
 use super::{Ledger, META, OPEN_INDEX, SWEEP, Sweep};
 use crate::drop::DropRecord;
 use crate::part::PartRecord;
 use crate::source::DropId;
 use anyhow::{Context, Result};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+
+/// How many keys of the open index are read at the same time, each with a page in memory.
+const KEYS_AT_ONCE: usize = 4;
 
 /// The open records of one kind.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ impl Ledger {
 
     /// All parts of a drop, in order.
     pub async fn parts(&self, drop_id: &DropId) -> Result<Vec<PartRecord>> {
-        let pages = self
+        let mut items = self
             .client
             .query()
             .table_name(&self.table)
@@ -40,14 +44,27 @@ impl Ledger {
             .into_paginator()
             .items()
             .send();
-        let items: Vec<Item> = pages.try_collect().await.context("query the drop's parts")?;
-        items.into_iter().map(read).collect()
+        // Item by item: as they come they take several times the memory of records.
+        let mut parts = Vec::new();
+        while let Some(item) = items.next().await {
+            parts.push(read(item.context("query the drop's parts")?)?);
+        }
+        Ok(parts)
     }
 
-    /// Every part that is not collected, oldest first. The index lags a little behind the records:
-    /// a condition or a consistent read decides again before anything is done.
+    /// Every part that is not collected. The index lags a little behind the records: a condition or
+    /// a consistent read decides again before anything is done.
     pub async fn open_parts(&self) -> Result<Open<PartRecord>> {
-        self.open("PART", None).await
+        let mut keys = stream::iter(open_keys())
+            .map(|key| async move { self.open(&key, None).await })
+            .buffered(KEYS_AT_ONCE);
+        let mut all = Open { records: Vec::new(), refused: Ok(()) };
+        while let Some(of_key) = keys.next().await {
+            let Open { records, refused } = of_key?;
+            all.records.extend(records);
+            all.refused = all.refused.and(refused);
+        }
+        Ok(all)
     }
 
     /// Every drop that is not closed; see [`Ledger::open_parts`].
@@ -78,16 +95,11 @@ impl Ledger {
                 .key_condition_expression("#open = :kind AND open_since <= :until")
                 .expression_attribute_values(":until", serde_dynamo::to_attribute_value(until)?),
         };
-        let items: Vec<Item> = query
-            .into_paginator()
-            .items()
-            .send()
-            .try_collect()
-            .await
-            .context("query what is open")?;
-        let mut open = Open { records: Vec::with_capacity(items.len()), refused: Ok(()) };
-        for item in items {
-            match read(item) {
+        let mut items = query.into_paginator().items().send();
+        let mut open = Open { records: Vec::new(), refused: Ok(()) };
+        // As in [`Ledger::parts`].
+        while let Some(item) = items.next().await {
+            match read(item.context("query what is open")?) {
                 Ok(record) => open.records.push(record),
                 Err(error) => open.refused = open.refused.and(Err(error)),
             }
