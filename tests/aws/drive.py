@@ -279,7 +279,7 @@ class Drive:
     def collect_fails(self):
         event = {"detail": {"drop": "0", "part": 1}}
         with self.roles.without("collect", "KeepLedger", "dynamodb:GetItem"):
-            self.stack.lambda_.invoke(FunctionName=f"{STACK}-collect", InvocationType="Event", Payload=json.dumps(event))
+            self.stack.lambda_.invoke(FunctionName=self.stack.function("collect"), InvocationType="Event", Payload=json.dumps(event))
             failures = self.stack.out["CollectFailuresUrl"]
             wait("the event is kept", lambda: self.stack.messages(failures) == 1, 60)
         message = self.stack.sqs.receive_message(QueueUrl=failures)["Messages"][0]
@@ -346,7 +346,7 @@ class Drive:
         self.stack.delete()
         assert set(kept) <= {bucket["Name"] for bucket in self.stack.s3.list_buckets()["Buckets"]}
         assert self.stack.out["LedgerTable"] in self.stack.dynamodb.list_tables()["TableNames"]
-        assert not [f for f in self.stack.lambda_.list_functions()["Functions"] if f["FunctionName"].startswith(f"{STACK}-submit")]
+        assert not [f for f in self.stack.lambda_.list_functions()["Functions"] if f["FunctionName"].startswith(f"{STACK}-SubmitFunction")]
         return "both buckets and the ledger"
 
     def deleted_with_data(self):

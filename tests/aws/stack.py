@@ -121,12 +121,12 @@ class Stack:
     def processes_of(self, function=""):
         """The processes of a function, or of all of this stack's."""
         mark, found = f"AWS_ENDPOINT_URL={self.endpoint}".encode(), []
+        name = f"AWS_LAMBDA_FUNCTION_NAME={self.function(function) if function else ''}".encode()
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 environment = (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            name = f"AWS_LAMBDA_FUNCTION_NAME={self.name}-{function}".encode() if function else b"AWS_LAMBDA_FUNCTION_NAME="
             if mark in environment and any(variable.startswith(name) for variable in environment):
                 found.append(int(folder.name))
         return found
@@ -256,6 +256,10 @@ class Stack:
         found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical)
         return found["StackResourceDetail"]["PhysicalResourceId"]
 
+    def function(self, function):
+        """The name of a function, which CloudFormation made up."""
+        return self.id(f"{function.title()}Function")
+
     def log(self, function, since):
         """What a function has logged since then."""
         group = f"/aws/lambda/{self.name}-{function}"
@@ -264,7 +268,7 @@ class Stack:
 
     def configure(self, function, **variables):
         """Changes settings of a function. It starts cold then."""
-        name = f"{self.name}-{function}"
+        name = self.function(function)
         now = self.lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         self.lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": now | variables})
         settled = lambda: self.lambda_.get_function_configuration(FunctionName=name)["LastUpdateStatus"]
