@@ -105,7 +105,6 @@ class Drive:
             "ApiUrl": self.stack.api_url,
             "DefaultPolicy": "sandbox",
             "PollEvery": "rate(1 minute)",
-            "Architecture": "x86_64",
             "RowsPerJob": "100",
             "RemindAfterSeconds": "1",
         }

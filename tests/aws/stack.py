@@ -53,9 +53,11 @@ def template():
         del resources[name]
     for name in FUNCTIONS:
         resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{name}.zip"
-    # A parameter of type Number stays a string here, which ministack's mapping of the queue cannot compare.
-    drops = resources["SubmitFunction"]["Properties"]["Events"]["Drops"]["Properties"]
-    drops["ScalingConfig"] = {"MaximumConcurrency": int(parsed["Parameters"]["MaximumConcurrency"]["Default"])}
+    # The debug binaries are this machine's.
+    parsed["Globals"]["Function"]["Architectures"] = ["x86_64"]
+    # A parameter stays a string here, which ministack's mapping of the queue cannot compare: the number that stands for an empty one.
+    scaling = resources["SubmitFunction"]["Properties"]["Events"]["Drops"]["Properties"]["ScalingConfig"]
+    scaling["MaximumConcurrency"] = scaling["MaximumConcurrency"]["Fn::If"][2]
     return json.dumps(parsed)
 
 
