@@ -53,6 +53,10 @@ def template():
         del resources[name]
     for name in FUNCTIONS:
         resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{name}.zip"
+    # Metric math is not known to it: such an alarm watches the first of its metrics here.
+    for alarm in [resource["Properties"] for resource in resources.values() if "Metrics" in resource["Properties"]]:
+        watched = next(query["MetricStat"] for query in alarm.pop("Metrics") if "MetricStat" in query)
+        alarm |= watched["Metric"] | {"Period": watched["Period"], "Statistic": watched["Stat"]}
     # The debug binaries are this machine's.
     parsed["Globals"]["Function"]["Architectures"] = ["x86_64"]
     # A parameter stays a string here, which ministack's mapping of the queue cannot compare: the number that stands for an empty one.
