@@ -105,7 +105,6 @@ class Drive:
             "ApiUrl": self.stack.api_url,
             "DefaultPolicy": "sandbox",
             "PollEvery": "rate(1 minute)",
-            "Architecture": "x86_64",
             "RowsPerJob": "100",
             "RemindAfterSeconds": "1",
         }
@@ -346,7 +345,7 @@ class Drive:
         self.stack.delete()
         assert set(kept) <= {bucket["Name"] for bucket in self.stack.s3.list_buckets()["Buckets"]}
         assert self.stack.out["LedgerTable"] in self.stack.dynamodb.list_tables()["TableNames"]
-        assert not [f for f in self.stack.lambda_.list_functions()["Functions"] if f["FunctionName"].startswith(f"{STACK}-submit")]
+        assert not [f for f in self.stack.lambda_.list_functions()["Functions"] if f["FunctionName"].startswith(f"{STACK}-SubmitFunction")]
         return "both buckets and the ledger"
 
     def deleted_with_data(self):

@@ -27,7 +27,7 @@ class Drops:
         """Runs poll now. Whether it succeeded; one that is under way already is as good."""
         try:
             self.ticks += 1
-            answer = self.stack.lambda_.invoke(FunctionName=f"{self.stack.name}-poll", Payload=b"{}")
+            answer = self.stack.lambda_.invoke(FunctionName=self.stack.function("poll"), Payload=b"{}")
         except self.stack.lambda_.exceptions.TooManyRequestsException:
             return True
         return "FunctionError" not in answer

@@ -53,13 +53,16 @@ def template():
         del resources[name]
     for name in FUNCTIONS:
         resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{name}.zip"
-    # A parameter of type Number stays a string here, which ministack's mapping of a queue cannot compare.
-    for function, event, parameter in (
-        ("SubmitFunction", "Drops", "MaximumConcurrency"),
-        ("CollectFunction", "Jobs", "CollectMaximumConcurrency"),
-    ):
-        mapping = resources[function]["Properties"]["Events"][event]["Properties"]
-        mapping["ScalingConfig"] = {"MaximumConcurrency": int(parsed["Parameters"][parameter]["Default"])}
+    # Metric math is not known to it: such an alarm watches the first of its metrics here.
+    for alarm in [resource["Properties"] for resource in resources.values() if "Metrics" in resource["Properties"]]:
+        watched = next(query["MetricStat"] for query in alarm.pop("Metrics") if "MetricStat" in query)
+        alarm |= watched["Metric"] | {"Period": watched["Period"], "Statistic": watched["Stat"]}
+    # The debug binaries are this machine's.
+    parsed["Globals"]["Function"]["Architectures"] = ["x86_64"]
+    # A parameter stays a string here, which ministack's mapping of a queue cannot compare: the number that stands for an empty one.
+    for function, event in (("SubmitFunction", "Drops"), ("CollectFunction", "Jobs")):
+        scaling = resources[function]["Properties"]["Events"][event]["Properties"]["ScalingConfig"]
+        scaling["MaximumConcurrency"] = scaling["MaximumConcurrency"]["Fn::If"][2]
     return json.dumps(parsed)
 
 
@@ -125,12 +128,12 @@ class Stack:
     def processes_of(self, function=""):
         """The processes of a function, or of all of this stack's."""
         mark, found = f"AWS_ENDPOINT_URL={self.endpoint}".encode(), []
+        name = f"AWS_LAMBDA_FUNCTION_NAME={self.function(function) if function else ''}".encode()
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 environment = (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            name = f"AWS_LAMBDA_FUNCTION_NAME={self.name}-{function}".encode() if function else b"AWS_LAMBDA_FUNCTION_NAME="
             if mark in environment and any(variable.startswith(name) for variable in environment):
                 found.append(int(folder.name))
         return found
@@ -260,6 +263,10 @@ class Stack:
         found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical)
         return found["StackResourceDetail"]["PhysicalResourceId"]
 
+    def function(self, function):
+        """The name of a function, which CloudFormation made up."""
+        return self.id(f"{function.title()}Function")
+
     def log(self, function, since):
         """What a function has logged since then."""
         group = f"/aws/lambda/{self.name}-{function}"
@@ -268,7 +275,7 @@ class Stack:
 
     def configure(self, function, **variables):
         """Changes settings of a function. It starts cold then."""
-        name = f"{self.name}-{function}"
+        name = self.function(function)
         now = self.lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         self.lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": now | variables})
         settled = lambda: self.lambda_.get_function_configuration(FunctionName=name)["LastUpdateStatus"]

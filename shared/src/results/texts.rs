@@ -7,7 +7,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 const LONG_TEXT: usize = BLOCK_BYTES / 8;
 
 /// Texts, in blocks that are never moved, so that growing takes no extra memory. A block is filled
-/// anew once all its texts are released.
+/// again once all its texts are released.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     blocks: Vec<Block>,

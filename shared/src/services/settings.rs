@@ -30,7 +30,7 @@ pub struct SettingError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `STACK`: distinguishes this stack's jobs from another's on the same API account. At most 64
+    /// `STACK`: distinguishes this stack's jobs from another's on the same API account. At most 128
     /// letters, digits and dashes.
     pub stack: String,
     /// `RESULTS_BUCKET`: where results go.
@@ -144,8 +144,8 @@ impl Settings {
             fits.ok_or_else(|| error(name, format!("is not a whole number from {least} to {most}")))
         };
         let stack = needed("STACK")?;
-        if stack.len() > 64 || !stack.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(error("STACK", "may have at most 64 letters, digits and dashes"));
+        if stack.len() > 128 || !stack.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(error("STACK", "may have at most 128 letters, digits and dashes"));
         }
         let api_url = read_api_url(optional("API_URL").as_deref().unwrap_or(DEFAULT_API_URL))?;
         let hosts =

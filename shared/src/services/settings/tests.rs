@@ -53,6 +53,13 @@ fn a_missing_or_invalid_setting_is_named() {
 }
 
 #[test]
+fn every_name_of_a_stack_that_cloudformation_takes_is_taken() {
+    assert!(read(&[("STACK", &"a".repeat(128))]).is_ok());
+    let error = read(&[("STACK", &"a".repeat(129))]).unwrap_err();
+    assert!(error.to_string().contains("at most 128"), "{error}");
+}
+
+#[test]
 fn reading_ahead_leaves_memory_for_the_rows() {
     let small = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
     let read_by = |count| read(&[small, ("READS_AT_ONCE", count)]);
