@@ -1,6 +1,7 @@
 //! The protocol of one part, searched breadth first: every state that two submits, two polls and
 //! two collects can bring about, whatever fails on the way. What poll decides is decided by its own
-//! code, `shared/src/part/decide.rs`.
+//! code, `shared/src/part/decide.rs`. The publication of a drop has a model of its own, in
+//! `publication.rs`.
 //!
 //! In each world crashes, lost answers to a create, refused and lost cancels, URLs that run out, a
 //! lagging GET, late jobs and jobs that never start come in any order. No state of it may break
@@ -82,6 +83,7 @@ mod decided;
 mod left_out;
 mod next;
 mod poll;
+mod publication;
 mod record;
 mod rules;
 mod search;
