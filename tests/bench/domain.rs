@@ -8,7 +8,7 @@ use crate::results_of_parts::ResultsOfParts;
 use anyhow::{Context, Result, ensure};
 use moondrop_shared::check::rejected::Rejections;
 use moondrop_shared::check::{Checked, Checker, Step};
-use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::part::join::{Join, PartResult, Wrote};
 use moondrop_shared::part::upload::UploadEncoder;
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::results::{Form, Reading, ResultsReader};
@@ -103,11 +103,19 @@ fn join_loop(source: &Path, file: &CheckedFile, results: &ResultsOfParts<'_>) ->
         source.seek(&(part.offset..part.end))?;
         while let Some(block) = source.next()? {
             let mut rows = join.rows(&block);
-            while !rows.write()? {
-                let block = answers.next()?;
-                rows.push_results(&block.context("the results are not those of this file")?)?;
+            loop {
+                let wrote = rows.write()?;
+                written += rows.take_written().len() as u64;
+                match wrote {
+                    Wrote::All => break,
+                    Wrote::Much => {}
+                    Wrote::SomeWait => {
+                        let block = answers.next()?;
+                        let block = block.context("the results are not those of this file")?;
+                        rows.push_results(&block)?;
+                    }
+                }
             }
-            written += join.take_written().len() as u64;
         }
         let (rest, tally) = join.finish()?;
         written += rest.len() as u64;

@@ -27,7 +27,8 @@ usage: moondrop-bench gen --rows N [--seed S] [--results RESULTS] [--columns 3|6
        moondrop-bench join SOURCE RESULTS  join each part with its results
        moondrop-bench fetch --at-once N FILE
                                            check it over N connections of 90 MB per second
-       moondrop-bench drop FILE            a whole drop, as `moondrop run` does it
+       moondrop-bench drop [--rows-per-job N] FILE
+                                           a whole drop, as `moondrop run` does it
        moondrop-bench servers              only the servers, until standard input ends";
 
 fn main() -> ExitCode {
@@ -61,7 +62,11 @@ fn run(args: &[&str]) -> Result<Option<Measured>> {
             let count = count.parse().context("--at-once")?;
             with_runtime(fetch::fetch(Path::new(file), count))?
         }
-        ["drop", file] => with_runtime(stack::drop_file(Path::new(file)))?,
+        ["drop", file] => with_runtime(stack::drop_file(Path::new(file), 25_000))?,
+        ["drop", "--rows-per-job", rows, file] => {
+            let rows = rows.parse().context("--rows-per-job")?;
+            with_runtime(stack::drop_file(Path::new(file), rows))?
+        }
         ["servers"] => return with_runtime(stack::serve()).map(|()| None),
         _ => bail!("{USAGE}"),
     };

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use moondrop_shared::lifecycle::PartSource;
-use moondrop_shared::part::join::{Join, JoinRows, PartResult};
+use moondrop_shared::part::join::{Join, JoinRows, PartResult, Wrote};
+use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, ResultsReader};
 use moondrop_shared::services::s3::object_writer::ObjectWriter;
 use moondrop_shared::services::s3::source_reader::SourceReader;
@@ -59,7 +60,12 @@ pub(crate) async fn join(collector: &Collector<'_>, job: &str) -> Result<Joined,
     let came = read.context("the results were not read")?;
     match (stored, &came.form) {
         (Some(stored), _) => Ok(Joined::All(stored, came.digest)),
-        (None, Form::Held(problem)) => Err(results::unusable(problem, came.digest)),
+        // What is left may be the better answer to a row that took an empty one.
+        (None, Form::Held(problem))
+            if problem.code != Code::BlankLabels || came.answers.left() == 0 =>
+        {
+            Err(results::unusable(problem, came.digest))
+        }
         (None, _) => {
             let (answered, expected) = (came.answers.len(), part.plan.accepted);
             tracing::warn!(
@@ -80,20 +86,30 @@ async fn write_rows(
     writer: &mut ObjectWriter,
 ) -> Result<bool> {
     while let Some(bytes) = source.next().await? {
-        if !write_block(join.rows(&bytes), results).await? {
+        if !write_block(join.rows(&bytes), results, writer).await? {
             return Ok(false);
         }
-        writer.write(&join.take_written(), None).await?;
     }
-    write_block(join.last_rows()?, results).await
+    write_block(join.last_rows()?, results, writer).await
 }
 
-async fn write_block(mut rows: JoinRows<'_>, results: &mut Body) -> Result<bool> {
-    while !rows.write()? {
-        let Some(bytes) = next(results).await? else { return Ok(false) };
-        rows.push_results(&bytes)?;
+async fn write_block(
+    mut rows: JoinRows<'_>,
+    results: &mut Body,
+    writer: &mut ObjectWriter,
+) -> Result<bool> {
+    loop {
+        let wrote = rows.write()?;
+        writer.write(&rows.take_written(), None).await?;
+        match wrote {
+            Wrote::All => return Ok(true),
+            Wrote::Much => {}
+            Wrote::SomeWait => {
+                let Some(bytes) = next(results).await? else { return Ok(false) };
+                rows.push_results(&bytes)?;
+            }
+        }
     }
-    Ok(true)
 }
 
 async fn next(results: &mut Body) -> Result<Option<Bytes>> {

@@ -8,7 +8,7 @@ use crate::work_file::{WorkFile, store};
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use moondrop_shared::lifecycle::PartSource;
-use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::part::join::{Join, PartResult, Wrote};
 use moondrop_shared::results::{ResultsProblem, judge};
 use moondrop_shared::services::s3::source_reader::is_gone;
 
@@ -122,7 +122,12 @@ async fn write(collector: &Collector<'_>, result: PartResult) -> Result<WorkFile
     let mut join = Join::new(header, part.plan.clone(), rejections, result);
     store(collector, part.plan.end - part.plan.offset, async |writer| {
         while let Some(bytes) = reader.next().await? {
-            writer.write(&join.push(&bytes)?, None).await?;
+            let mut rows = join.rows(&bytes);
+            // Without a row that waits: the results are there.
+            while rows.write()? == Wrote::Much {
+                writer.write(&rows.take_written(), None).await?;
+            }
+            writer.write(&join.take_written(), None).await?;
         }
         let (rest, tally) = join.finish()?;
         writer.write(&rest, None).await?;

@@ -136,15 +136,19 @@ async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline
     }
     let published = Box::pin(publish::publish_if_last(services, &drop, deadline)).await;
     let published = published.with_context(|| format!("publish the drop {drop_id}"));
-    if let Err(error) = &published {
+    if let Err(error) = published {
         tracing::error!(
-            error = describe(error),
-            "the drop is not published; poll announces it again"
+            error = describe(&error),
+            "the drop is not published, or its end not announced"
         );
         let due = DueReport::begin(services, drop_id).await?;
         let problem = Some(Problem::publish_failed());
-        set_drop_problem(services, &drop, DropProblem::Publish, problem).await?;
+        let recorded = set_drop_problem(services, &drop, DropProblem::Publish, problem).await?;
         due.make(services, &drop).await;
+        // Poll announces a drop again whose record has the problem. One that moved on has not.
+        if recorded.publish_problem.is_none() {
+            return Err(error);
+        }
     }
     Ok(())
 }

@@ -69,15 +69,20 @@ pub(crate) async fn upload(
     note_stack_problems(services, &progress, began).await;
     let recorded = record(services, &drop, uploader.refusals.since(), &progress).await?;
     due.make(services, &recorded).await;
+    let is_out_of_time = progress.untried > 0 && !uploader.stop.load(Ordering::Relaxed);
     match progress.causes.first().and_then(Cause::problem) {
         _ if progress.left == 0 => Ok(()),
+        // Another invocation goes on at once, also with parts that failed by themselves. One that
+        // uploaded nothing would do no better.
+        _ if is_out_of_time && progress.uploaded > 0 => {
+            tracing::info!(
+                drop = %drop.id, parts = progress.left,
+                "the time is over; the uploads go on in another invocation"
+            );
+            services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
+        }
         Some(Problem { code, message, .. }) => {
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
-        }
-        // Another invocation goes on at once. One that uploaded nothing would do no better.
-        None if progress.uploaded > 0 => {
-            tracing::info!(drop = %drop.id, parts = progress.left, "the time is over; the uploads go on in another invocation");
-            services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
         }
         None => bail!(
             "{} parts are still to be uploaded: the time of the invocation is over",
@@ -96,6 +101,8 @@ fn is_pending(part: &PartRecord) -> bool {
 struct Progress {
     /// Parts that another invocation has to upload.
     left: usize,
+    /// Of these, those for which there was no time.
+    untried: usize,
     /// Parts that wait for poll.
     waiting: usize,
     /// Why parts that are left were not uploaded, the first one first; those of parts alone stand
@@ -113,7 +120,10 @@ impl Progress {
         match part.outcome {
             PartOutcome::Done => {}
             PartOutcome::Waits => self.waiting += 1,
-            PartOutcome::Left => self.left += 1,
+            PartOutcome::Left => {
+                self.left += 1;
+                self.untried += 1;
+            }
             PartOutcome::Later(cause) => {
                 self.left += 1;
                 self.causes.push(cause);
@@ -204,8 +214,8 @@ impl Uploader<'_> {
                     continue;
                 }
                 Ok(Ok(Step::Ends(outcome))) => {
-                    done.uploaded =
-                        state == PartState::Created && matches!(outcome, PartOutcome::Done);
+                    let may_send = matches!(state, PartState::Created | PartState::Uploaded);
+                    done.uploaded = may_send && matches!(outcome, PartOutcome::Done);
                     done.outcome = outcome;
                 }
                 // A failed part does not affect the others.

@@ -113,8 +113,12 @@ impl Join {
     /// # Errors
     /// If the source changed since it was checked.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
-        self.rows(bytes).write()?;
-        Ok(self.take_written())
+        let (mut rows, mut written) = (self.rows(bytes), Vec::new());
+        while rows.write()? == Wrote::Much {
+            written.extend(rows.take_written());
+        }
+        written.extend(rows.take_written());
+        Ok(written)
     }
 
     /// Takes the source's next bytes. Write all their rows.
@@ -142,12 +146,14 @@ impl Join {
     /// # Errors
     /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
+        let mut written = self.take_written();
         self.last_rows()?.write()?;
+        written.extend(self.take_written());
         self.rows.finish(&self.part)?;
         if let PartResult::Answered(answers) = &self.writer.result {
             answers.count_rest(&mut self.writer.tally);
         }
-        Ok((self.take_written(), std::mem::take(&mut self.writer.tally)))
+        Ok((written, std::mem::take(&mut self.writer.tally)))
     }
 
     /// Takes the next bytes of the results that are coming.
@@ -175,6 +181,20 @@ impl Join {
     }
 }
 
+/// How many bytes of results are written at once: the labels of a short row may be long.
+const MUCH: usize = 1024 * 1024;
+
+/// How far [`JoinRows::write`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    /// All rows are written.
+    All,
+    /// The next row waits for its answer.
+    SomeWait,
+    /// Take what is written before the next row.
+    Much,
+}
+
 /// The rows that a block of the source completes, to be written with their results.
 #[derive(Debug)]
 pub struct JoinRows<'a> {
@@ -183,12 +203,25 @@ pub struct JoinRows<'a> {
 }
 
 impl JoinRows<'_> {
-    /// Writes rows up to one whose answer is still to come; returns whether there was none.
+    /// Writes rows, as far as there are answers and not too many bytes are written.
     ///
     /// # Errors
     /// If the source changed since it was checked.
-    pub fn write(&mut self) -> Result<bool> {
-        self.rows.take_while(|header, row, verdict| self.writer.write(header, row, &verdict))
+    pub fn write(&mut self) -> Result<Wrote> {
+        let writer = &mut *self.writer;
+        let wrote_all =
+            self.rows.take_while(|header, row, verdict| writer.write(header, row, &verdict))?;
+        Ok(match wrote_all {
+            true => Wrote::All,
+            false if writer.is_full() => Wrote::Much,
+            false => Wrote::SomeWait,
+        })
+    }
+
+    /// As [`Join::take_written`].
+    #[must_use]
+    pub fn take_written(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.writer.out)
     }
 
     /// Takes the next bytes of the results that are coming.
@@ -208,8 +241,15 @@ impl RowWriter {
         }
     }
 
-    /// Returns false, and writes nothing, if the row's answer is still to come.
+    fn is_full(&self) -> bool {
+        self.out.len() >= MUCH
+    }
+
+    /// Returns false, and writes nothing, if much is written, or the row's answer is still to come.
     fn write(&mut self, header: &Header, row: RowAt<'_>, verdict: &Verdict<'_>) -> bool {
+        if self.is_full() && matches!(verdict, Verdict::Accepted(_)) {
+            return false;
+        }
         let (kind, written) = match verdict {
             Verdict::Rejected(rejection) => {
                 self.tally.rows.rejected += 1;

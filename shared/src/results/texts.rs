@@ -1,7 +1,10 @@
 //! Many short texts in few allocations.
 
 /// The size of a block.
-const BLOCK_BYTES: usize = 64 * 1024;
+const BLOCK_BYTES: usize = 8 * 1024;
+
+/// How many empty blocks are kept.
+const EMPTY_BLOCKS: usize = 8;
 
 /// A longer text gets a block of its own, so that at most so much of another remains empty.
 const LONG_TEXT: usize = BLOCK_BYTES / 8;
@@ -41,7 +44,7 @@ impl Span {
 }
 
 impl Texts {
-    /// The bytes of all blocks that have a text.
+    /// The memory of all blocks.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -67,7 +70,6 @@ impl Texts {
         let start = block.text.len();
         block.text.push_str(text);
         block.kept += 1;
-        self.bytes += text.len();
         Span { block: number as u32, start: start as u32, len: text.len() as u32 }
     }
 
@@ -78,6 +80,7 @@ impl Texts {
         });
         let text = &mut self.blocks[number].text;
         if text.capacity() < capacity {
+            self.bytes += capacity - text.capacity();
             *text = String::with_capacity(capacity);
         }
         number
@@ -86,8 +89,8 @@ impl Texts {
     fn empty_released(&mut self) {
         for number in self.released.drain(..) {
             let text = &mut self.blocks[number].text;
-            self.bytes -= text.len();
-            if text.capacity() > BLOCK_BYTES {
+            if text.capacity() > BLOCK_BYTES || self.empty.len() >= EMPTY_BLOCKS {
+                self.bytes -= text.capacity();
                 *text = String::new();
             } else {
                 text.clear();

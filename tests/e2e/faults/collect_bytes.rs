@@ -194,3 +194,27 @@ async fn results_in_the_order_of_the_rows_may_be_larger_than_collects_memory() {
     );
     assert_all_rows(&good_file(12), ended.results());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_better_answer_far_behind_an_empty_one_counts_as_if_both_came_at_once() {
+    const ROWS: usize = 4_000;
+    let labels = format!("\"[{{\"\"label\"\":\"\"{}\"\",\"\"score\"\":1}}]\"", "x".repeat(500));
+    let (blank, evaluated) = ("r0,text,,x,\n".to_owned(), format!("r0,text,{labels},x,\n"));
+    for (first, last) in [(&blank, &evaluated), (&evaluated, &blank)] {
+        let world =
+            InProcess::start_with(&[("ROWS_PER_JOB", "4000"), ("RESULTS_CONTENT_CHECK", "warn")])
+                .await;
+        let dropped = world.drop_file("incoming/posts.csv", good_file(ROWS)).await;
+        assert!(world.submit(&dropped).await);
+        let others: String = (1..ROWS).map(|i| format!("r{i},text,{labels},x,\n")).collect();
+        let results = format!("ref_id,type,labels,content,error\n{first}{others}{last}");
+        world.api.change("job-1", |job| job.results = Some(results.into_bytes()));
+        world.api.complete_all();
+        world.poll().await;
+        world.collect(&dropped.id, 1).await.unwrap();
+        let ended = world.ended(&dropped.id).await;
+        let (rows, results) = (ended.status.rows.outcomes, &ended.status.results);
+        assert_eq!((rows.evaluated, results.duplicates, results.blank), (ROWS as u64, 1, 0));
+        assert_all_rows(&good_file(ROWS), ended.results());
+    }
+}

@@ -5,7 +5,7 @@ use crate::source::{read, without_spaces};
 use moondrop_shared::csv::header::RESULT_COLUMNS;
 use moondrop_shared::csv::rules::Rules;
 use moondrop_shared::csv::scan::Scanner;
-use moondrop_shared::part::join::{Join, PartResult, results_header};
+use moondrop_shared::part::join::{Join, PartResult, Wrote, results_header};
 use moondrop_shared::plan::{PartLimits, PlannedPart};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::labels::{is_blank, say_the_same};
@@ -47,7 +47,7 @@ fn join_as_they_come(
         Join::new(whole.header.clone(), part.clone(), rejections(part, whole.rejected), coming);
     let mut pieces = body.chunks(piece.min(body.len().max(1)));
     let mut rows = join.rows(&whole.file[part.offset as usize..part.end as usize]);
-    while !rows.write().expect("the part reads back") {
+    while rows.write().expect("the part reads back") != Wrote::All {
         rows.push_results(pieces.next()?).expect("there is memory for the results");
     }
     out.extend(join.take_written());

@@ -4,8 +4,9 @@ use super::results_bucket::{DIGEST, ResultsBucket, Written, is_taken};
 use crate::object_key::ObjectKey;
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 /// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload
@@ -13,6 +14,9 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_PIECES: u64 = 10_000;
 /// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How long an object that is given up waits for the piece that is being sent.
+const LAST_PIECE: Duration = Duration::from_secs(5);
 
 impl ResultsBucket {
     /// Begins an object that appears under `key` only when it is finished, and only if there is
@@ -23,7 +27,7 @@ impl ResultsBucket {
             results: self.clone(),
             key: key.clone(),
             piece: PIECE_BYTES.max(expected / (MAX_PIECES - 1) + 1) as usize,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             upload: None,
             pieces: Vec::new(),
             sending: None,
@@ -41,7 +45,8 @@ pub struct ObjectWriter {
     results: ResultsBucket,
     key: ObjectKey,
     piece: usize,
-    buffer: BytesMut,
+    /// At most a piece, and no larger an allocation.
+    buffer: Vec<u8>,
     upload: Option<String>,
     pieces: Vec<CompletedPart>,
     /// The last piece, while the next one is filled.
@@ -70,12 +75,29 @@ impl ObjectWriter {
     pub async fn write(&mut self, bytes: &[u8], digest: Option<&str>) -> Result<()> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
-        self.buffer.extend_from_slice(bytes);
-        while self.buffer.len() >= self.piece {
-            let piece = self.buffer.split_to(self.piece).freeze();
-            self.send_piece(piece, digest).await?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = self.piece - self.buffer.len();
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.make_room(now.len());
+            self.buffer.extend_from_slice(now);
+            rest = later;
+            if self.buffer.len() == self.piece {
+                let piece = std::mem::take(&mut self.buffer);
+                self.send_piece(piece.into(), digest).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Twice the memory at a time, up to a piece; after the first piece, a whole one.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.buffer.len() + more;
+        if needed > self.buffer.capacity() {
+            let twice = if self.upload.is_some() { self.piece } else { 2 * self.buffer.capacity() };
+            let capacity = twice.clamp(needed, self.piece);
+            self.buffer.reserve_exact(capacity - self.buffer.len());
+        }
     }
 
     /// Makes the object visible. `digest` identifies its content; by default it is the SHA-256.
@@ -88,7 +110,7 @@ impl ObjectWriter {
         let written = match self.upload {
             None => self.put_whole(name).await?,
             Some(_) => {
-                let rest = self.buffer.split().freeze();
+                let rest = Bytes::from(std::mem::take(&mut self.buffer));
                 if !rest.is_empty() {
                     self.send_piece(rest, digest).await?;
                 }
@@ -102,8 +124,8 @@ impl ObjectWriter {
 
     /// Gives up an unfinished object.
     pub async fn abort(&mut self) {
-        // A piece that arrives after the abort would remain.
-        let _ = self.settle().await;
+        // A piece that arrives after the abort would remain. One that takes long is given up.
+        let _ = tokio::time::timeout(LAST_PIECE, self.settle()).await;
         if let Some(upload) = self.upload.take() {
             self.results.abort_upload(&self.key, &upload).await;
         }
@@ -114,7 +136,7 @@ impl ObjectWriter {
             self.results.client.put_object().bucket(&self.results.bucket).key(self.key.as_str());
         let put =
             put.content_type("text/csv; charset=utf-8").metadata(DIGEST, digest).if_none_match("*");
-        match put.body(self.buffer.split().freeze().into()).send().await {
+        match put.body(std::mem::take(&mut self.buffer).into()).send().await {
             Ok(put) => {
                 self.etag = put.e_tag;
                 Ok(Written::New)

@@ -2,7 +2,7 @@
 
 use crate::support;
 use crate::support::results::HOLD;
-use moondrop_shared::part::join::{Join, PartResult};
+use moondrop_shared::part::join::{Join, PartResult, Wrote};
 use moondrop_shared::plan::PartLimits;
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::results::{ResultsReader, ResultsTooLarge};
@@ -30,16 +30,27 @@ fn join(source: &str, results: &str) -> anyhow::Result<Option<(String, Tally, us
     let mut join = Join::new(header, part.clone(), taken.rejections(part), coming);
     let mut blocks = results.as_bytes().chunks(BLOCK);
     let mut rows = join.rows(&source[part.offset as usize..]);
-    while !rows.write()? {
-        let Some(block) = blocks.next() else { return Ok(None) };
-        rows.push_results(block)?;
+    let mut written = Vec::new();
+    loop {
+        let wrote = rows.write()?;
+        let some = rows.take_written();
+        assert!(some.len() < 2 << 20, "much is handed over before more is written");
+        written.extend(some);
+        match wrote {
+            Wrote::All => break,
+            Wrote::Much => {}
+            Wrote::SomeWait => {
+                let Some(block) = blocks.next() else { return Ok(None) };
+                rows.push_results(block)?;
+            }
+        }
     }
     for block in blocks {
         join.push_results(block)?;
     }
     let mut last = join.last_rows()?;
-    assert!(last.write()?);
-    let written = join.take_written();
+    assert_eq!(last.write()?, Wrote::All);
+    written.extend(last.take_written());
     let came = join.end_results()?.unwrap();
     let (_, tally) = join.finish()?;
     Ok(Some((String::from_utf8(written)?, tally, came.answers.left())))
@@ -74,4 +85,14 @@ fn a_second_answer_and_one_for_no_row_remain_when_all_rows_are_written() {
     let late = results((0..1000).chain([0]));
     assert_eq!(join(&source(1000), &late).unwrap().unwrap().2, 1);
     assert!(join(&source(3), &results(0..2)).unwrap().is_none(), "a row without an answer");
+}
+
+#[test]
+fn rows_with_long_labels_are_handed_over_a_megabyte_at_a_time() {
+    const ROWS: usize = 500;
+    let label = "x".repeat(20_000);
+    let header = "ref_id,type,labels,content,error\n".to_owned();
+    let results = (0..ROWS).fold(header, |file, i| format!("{file}{i},text,{label},hello {i},\n"));
+    let (rows, tally, _) = join(&source(ROWS), &results).unwrap().unwrap();
+    assert_eq!((rows.lines().count(), tally.unreadable_labels), (ROWS, ROWS as u64));
 }
