@@ -158,9 +158,11 @@ impl CrashHarness {
         }
     }
 
-    /// Ticks poll hours later, when jobs that no record knows are swept.
+    /// Ticks poll hours later, when jobs that no record knows are swept; again after a tick that met a
+    /// fault.
     pub async fn sweep(&self) {
-        self.process("poll").await.poll(Timestamp::now() + SignedDuration::from_hours(6)).await;
+        let later = Timestamp::now() + SignedDuration::from_hours(6);
+        while !matches!(self.process("poll").await.poll(later).await, Some(Ok(()))) {}
     }
 
     /// A drop's `results.csv`, if there is one.
