@@ -62,10 +62,10 @@ fn run(args: &[&str]) -> Result<Option<Measured>> {
             let count = count.parse().context("--at-once")?;
             with_runtime(fetch::fetch(Path::new(file), count))?
         }
-        ["drop", file] => with_runtime(stack::drop_file(Path::new(file), 25_000))?,
+        ["drop", file] => with_runtime(stack::drop_file(Path::new(file), None))?,
         ["drop", "--rows-per-job", rows, file] => {
             let rows = rows.parse().context("--rows-per-job")?;
-            with_runtime(stack::drop_file(Path::new(file), rows))?
+            with_runtime(stack::drop_file(Path::new(file), Some(rows)))?
         }
         ["servers"] => return with_runtime(stack::serve()).map(|()| None),
         _ => bail!("{USAGE}"),

@@ -28,12 +28,13 @@ const JOB_TIME: Duration = Duration::from_secs(2);
 
 /// Uploads the file, and waits until its results are in a folder. The CPU is that of the functions'
 /// processes, and the memory the sum of their peaks: neither counts the servers.
-pub(crate) async fn drop_file(path: &Path, rows_per_job: u64) -> Result<Measured> {
+pub(crate) async fn drop_file(path: &Path, rows_per_job: Option<u64>) -> Result<Measured> {
     let bytes = std::fs::metadata(path).with_context(|| format!("{}", path.display()))?.len();
     let dir = TempDir::new().context("make a folder")?;
     let api = Api::Sandbox { job_time: JOB_TIME };
-    let config = LocalStackConfig::new(dir.path().join("state"), api);
-    let local = LocalStack::start(LocalStackConfig { rows_per_job, ..config }).await?;
+    let mut config = LocalStackConfig::new(dir.path().join("state"), api);
+    config.rows_per_job = rows_per_job.unwrap_or(config.rows_per_job);
+    let local = LocalStack::start(config).await?;
     let began = Instant::now();
     let uploaded = upload(&local, path, &key_for(path, None)?, false).await?;
     let record = end_of(&local, uploaded.id()).await?;

@@ -6,18 +6,13 @@
 
 use crate::collector::{Collector, NotCollected};
 use crate::results::{self, Earlier, Origin};
+use crate::rows;
 use crate::work_file::{WorkFile, store_if};
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
 use moondrop_shared::lifecycle::PartSource;
-use moondrop_shared::part::join::{Join, JoinRows, PartResult, Wrote};
+use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::problem::Code;
 use moondrop_shared::results::{Form, ResultsReader};
-use moondrop_shared::services::s3::object_writer::ObjectWriter;
-use moondrop_shared::services::s3::source_reader::SourceReader;
-
-type Body = BoxStream<'static, std::io::Result<Bytes>>;
 
 pub(crate) enum Joined {
     /// All rows are stored; the SHA-256 of the results, in hex.
@@ -41,9 +36,9 @@ pub(crate) async fn join(collector: &Collector<'_>, job: &str) -> Result<Joined,
     let mut join = Join::new(header, part.plan.clone(), rejections, coming);
     let mut read = None;
     let stored = store_if(collector, part.plan.end - part.plan.offset, async |writer| {
-        let are_all = write_rows(&mut join, (&mut reader, &mut results), writer).await?;
+        let are_all = rows::write(&mut join, (&mut reader, &mut results), writer).await?;
         // Whether the results are well-formed, and these bytes, only their end shows.
-        while let Some(bytes) = next(&mut results).await? {
+        while let Some(bytes) = results::next(&mut results).await? {
             join.push_results(&bytes)?;
         }
         let came = join.end_results()?.context("there were no results")?;
@@ -72,46 +67,9 @@ pub(crate) async fn join(collector: &Collector<'_>, job: &str) -> Result<Joined,
                 job,
                 answered,
                 expected,
-                "results are missing, are there twice, or may be cut short; they are fetched once more"
+                "results lack rows, have some twice or unexpected ones, or may be cut short; they are fetched once more"
             );
             Ok(Joined::Not(Earlier::of(came)))
         }
     }
-}
-
-/// Writes the part's rows as far as they have an answer; returns whether all have one.
-async fn write_rows(
-    join: &mut Join,
-    (source, results): (&mut SourceReader, &mut Body),
-    writer: &mut ObjectWriter,
-) -> Result<bool> {
-    while let Some(bytes) = source.next().await? {
-        if !write_block(join.rows(&bytes), results, writer).await? {
-            return Ok(false);
-        }
-    }
-    write_block(join.last_rows()?, results, writer).await
-}
-
-async fn write_block(
-    mut rows: JoinRows<'_>,
-    results: &mut Body,
-    writer: &mut ObjectWriter,
-) -> Result<bool> {
-    loop {
-        let wrote = rows.write()?;
-        writer.write(&rows.take_written(), None).await?;
-        match wrote {
-            Wrote::All => return Ok(true),
-            Wrote::Much => {}
-            Wrote::SomeWait => {
-                let Some(bytes) = next(results).await? else { return Ok(false) };
-                rows.push_results(&bytes)?;
-            }
-        }
-    }
-}
-
-async fn next(results: &mut Body) -> Result<Option<Bytes>> {
-    results.next().await.transpose().context("read the results")
 }

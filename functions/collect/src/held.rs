@@ -11,7 +11,6 @@ use crate::collector::{Collector, NotCollected, Unusable};
 use crate::join::collect_from;
 use crate::results::{self, Origin};
 use anyhow::{Context, Result};
-use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{NeedsAction, OutgoingEvent};
@@ -134,8 +133,8 @@ async fn keep(
     let mut body = results::open(collector.services, job).await?;
     let mut writer = bucket.begin(key, 0);
     let kept = async {
-        while let Some(bytes) = body.next().await {
-            writer.write(&bytes.context("read the results")?, expected).await?;
+        while let Some(bytes) = results::next(&mut body).await? {
+            writer.write(&bytes, expected).await?;
         }
         writer.finish(expected).await.context("keep the results")
     }

@@ -3,12 +3,14 @@
 use crate::as_they_come::{self, Joined};
 use crate::collector::{Collector, NotCollected, Unusable};
 use crate::results::{self, Fetched, Origin};
+use crate::rows;
 use crate::source_missing;
 use crate::work_file::{WorkFile, store};
 use anyhow::{Result, anyhow};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use moondrop_shared::lifecycle::PartSource;
-use moondrop_shared::part::join::{Join, PartResult, Wrote};
+use moondrop_shared::part::join::{Join, PartResult};
 use moondrop_shared::results::{ResultsProblem, judge};
 use moondrop_shared::services::s3::source_reader::is_gone;
 
@@ -121,14 +123,8 @@ async fn write(collector: &Collector<'_>, result: PartResult) -> Result<WorkFile
         PartSource::open(services, drop, &part.plan).await?;
     let mut join = Join::new(header, part.plan.clone(), rejections, result);
     store(collector, part.plan.end - part.plan.offset, async |writer| {
-        while let Some(bytes) = reader.next().await? {
-            let mut rows = join.rows(&bytes);
-            // Without a row that waits: the results are there.
-            while rows.write()? == Wrote::Much {
-                writer.write(&rows.take_written(), None).await?;
-            }
-            writer.write(&join.take_written(), None).await?;
-        }
+        // No more results come.
+        rows::write(&mut join, (&mut reader, &mut stream::empty().boxed()), writer).await?;
         let (rest, tally) = join.finish()?;
         writer.write(&rest, None).await?;
         Ok(tally)

@@ -8,6 +8,7 @@
 //! ```text
 //! part ─┬─▶ held ──▶ join ─┬─▶ as_they_come     join and store while reading
 //!       │                  ├─▶ results          fetch and read whole
+//!       │                  ├─▶ rows             write rows with their results
 //!       └───────────▶      ├─▶ source_missing   rows without their source
 //!                          └─▶ work_file        store and record      ──▶ publish, after the last part, and safe
 //! ```
@@ -21,6 +22,7 @@ mod part;
 mod pieces;
 mod publish;
 mod results;
+mod rows;
 mod safe;
 mod source_missing;
 mod work_file;
@@ -72,8 +74,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 pub async fn handle(services: &Services, messages: Messages, deadline: Deadline) -> Failures {
     messages
         .each(async |body| {
-            let ended: JobEnded =
-                serde_json::from_str(body).context("read the announcement of a job's end")?;
+            let ended = JobEnded::read(body)?;
             let JobEndedDetail { drop, part, .. } = &ended.detail;
             let span = tracing::error_span!("part", drop = %drop, part, job = Empty);
             Box::pin(process(services, &ended.detail, deadline)).instrument(span).await

@@ -6,6 +6,7 @@
 //! smaller neighbours are read, and sent together; what is left alone goes with its smaller
 //! neighbour. What is sent is cut into pieces that fit into memory.
 
+use moondrop_shared::services::s3::object_writer::MAX_PIECES;
 use std::ops::Range;
 
 /// The smallest piece that S3 takes, but for the last.
@@ -13,8 +14,6 @@ const SMALLEST: u64 = 5 * 1024 * 1024;
 /// How many bytes of small work files are sent together, if there are so many; twice as many at
 /// most.
 const SENT: u64 = 8 * 1024 * 1024;
-/// The most pieces that S3 takes.
-const MOST: usize = 10_000;
 
 /// A piece of the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +35,12 @@ pub(crate) struct Span {
 pub(crate) fn pieces(header: u64, files: &[u64]) -> Vec<Piece> {
     let pieces: Vec<Piece> =
         runs(SMALLEST, header, files).into_iter().flat_map(|run| cut(run, header, files)).collect();
-    if pieces.len() <= MOST {
+    if pieces.len() <= MAX_PIECES {
         return pieces;
     }
     let total = header + files.iter().sum::<u64>();
     // A tenth fewer than S3 takes, since pieces are seldom just so large.
-    let smallest = (total / (MOST as u64 * 9 / 10) + 1).max(2 * SENT);
+    let smallest = (total / (MAX_PIECES as u64 * 9 / 10) + 1).max(2 * SENT);
     runs(smallest, header, files).into_iter().map(|run| whole(run, files)).collect()
 }
 
@@ -139,7 +138,7 @@ mod tests {
     /// Every byte once and in order, in pieces that S3 takes; returns how many bytes are sent.
     fn sent(header: u64, files: &[u64]) -> u64 {
         let pieces = pieces(header, files);
-        assert!(pieces.len() <= MOST);
+        assert!(pieces.len() <= MAX_PIECES);
         let (mut file, mut at, mut sent) = (0, 0, 0);
         for (number, piece) in pieces.iter().enumerate() {
             let spans = match piece {
@@ -159,7 +158,7 @@ mod tests {
             assert!(number > 0 || matches!(piece, Piece::Send(_)), "the header is the first");
             if matches!(piece, Piece::Send(_)) {
                 sent += bytes;
-                assert!(files.len() > MOST || bytes <= 2 * SENT, "{bytes} bytes in memory");
+                assert!(files.len() > MAX_PIECES || bytes <= 2 * SENT, "{bytes} bytes in memory");
             }
         }
         assert!(files[file.min(files.len())..].iter().skip(1).all(|size| *size == 0));

@@ -12,6 +12,9 @@ use moondrop_shared::results::{
 use moondrop_shared::services::Services;
 use sha2::{Digest, Sha256};
 
+/// Results, as they come.
+pub(crate) type Body = BoxStream<'static, std::io::Result<Bytes>>;
+
 /// Where results are read from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin<'a> {
@@ -55,18 +58,15 @@ pub(crate) async fn fetch(
     collector: &Collector<'_>,
     origin: Origin<'_>,
     keep_rows: bool,
-    earlier: Option<Earlier>,
+    mut earlier: Option<Earlier>,
 ) -> Result<Fetched, NotCollected> {
     let (services, expected) = (collector.services, collector.part.plan.accepted);
     let is_complete = |read: &ReadResults| read.answers.len() as u64 >= expected;
+    let is_good = |read: &ReadResults| read.form == Form::Whole && is_complete(read);
     let mut read = read_once(services, origin, keep_rows).await?;
-    let mut earlier = earlier;
-    if earlier.is_none() {
+    if earlier.is_none() && !is_good(&read) {
         if let Form::Held(problem) = &read.form {
             return Err(unusable(problem, read.digest));
-        }
-        if read.form == Form::Whole && is_complete(&read) {
-            return Ok(Fetched { answers: read.answers, digest: read.digest, came_twice: false });
         }
         if let Origin::Api(job) | Origin::Better(job) = origin {
             // The memory is enough for one file, not for two.
@@ -81,10 +81,11 @@ pub(crate) async fn fetch(
             earlier = Some(first);
         }
     }
-    if let Some(first) = earlier.filter(|first| first.digest != read.digest) {
-        if read.form == Form::Whole && is_complete(&read) {
-            return Ok(Fetched { answers: read.answers, digest: read.digest, came_twice: false });
-        }
+    let came_twice = earlier.as_ref().is_some_and(|first| first.digest == read.digest);
+    if is_good(&read) && !came_twice {
+        return Ok(Fetched { answers: read.answers, digest: read.digest, came_twice });
+    }
+    if let Some(first) = earlier.filter(|_| !came_twice) {
         // Two different cuts prove nothing: the next attempt fetches again.
         let (then, now) = (first.answered, read.answers.len());
         let error = anyhow!("the results came with {then} and then with {now} of {expected} rows");
@@ -112,8 +113,8 @@ pub(crate) fn unusable(problem: &ResultsProblem, digest: String) -> NotCollected
 pub(crate) async fn are_unchanged(services: &Services, job: &str, digest: &str) -> Result<bool> {
     let mut body = open(services, job).await?;
     let mut hash = Sha256::new();
-    while let Some(bytes) = body.next().await {
-        hash.update(bytes.context("read the results")?);
+    while let Some(bytes) = next(&mut body).await? {
+        hash.update(bytes);
     }
     Ok(hex::encode(hash.finalize()) == digest)
 }
@@ -128,8 +129,8 @@ async fn read_once(
     match origin {
         Origin::Api(job) | Origin::Better(job) => {
             let mut body = open(services, job).await?;
-            while let Some(bytes) = body.next().await {
-                reader.push(&bytes.context("read the results")?)?;
+            while let Some(bytes) = next(&mut body).await? {
+                reader.push(&bytes)?;
             }
         }
         Origin::Kept(held) => {
@@ -159,10 +160,7 @@ pub(crate) fn reading(services: &Services, origin: Origin<'_>) -> Reading {
 
 /// Opens a job's results, with a new URL each time: a URL is valid for four hours, and this may be
 /// days later.
-pub(crate) async fn open(
-    services: &Services,
-    job: &str,
-) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+pub(crate) async fn open(services: &Services, job: &str) -> Result<Body> {
     let Some(found) = look_up(services, job).await? else {
         bail!("the API does not report the job")
     };
@@ -172,6 +170,11 @@ pub(crate) async fn open(
         }
         (state, _) => bail!("the job is {}, without results to fetch", state.as_str()),
     }
+}
+
+/// The next bytes of results; `None` at their end.
+pub(crate) async fn next(results: &mut Body) -> Result<Option<Bytes>> {
+    results.next().await.transpose().context("read the results")
 }
 
 /// The job as the API reports it.

@@ -3,6 +3,7 @@
 use crate::source::{DropId, Source, unquoted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail.
@@ -98,10 +99,14 @@ impl ObjectCreated {
     /// # Errors
     /// If it is no such event. The message has the place of the error, never the content.
     pub fn read(body: &str) -> Result<Self> {
-        serde_json::from_str(body)
-            .map_err(|e| anyhow::anyhow!("line {}, column {}", e.line(), e.column()))
-            .context("the message is no \"Object Created\" event")
+        read(body).context("the message is no \"Object Created\" event")
     }
+}
+
+/// Reads JSON. The error has its place, never the content.
+fn read<T: DeserializeOwned>(body: &str) -> Result<T> {
+    serde_json::from_str(body)
+        .map_err(|e| anyhow::anyhow!("line {}, column {}", e.line(), e.column()))
 }
 
 /// The end of a job, for collect.
@@ -109,6 +114,16 @@ impl ObjectCreated {
 pub struct JobEnded {
     /// Which job.
     pub detail: JobEndedDetail,
+}
+
+impl JobEnded {
+    /// Reads the body of a queue message.
+    ///
+    /// # Errors
+    /// As [`ObjectCreated::read`].
+    pub fn read(body: &str) -> Result<Self> {
+        read(body).context("the message is no \"Job Completed\" or \"Job Failed\" event")
+    }
 }
 
 /// Which job ended.

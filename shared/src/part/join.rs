@@ -135,20 +135,15 @@ impl Join {
         Ok(JoinRows { rows: self.rows.last_rows(&self.part)?, writer: &mut self.writer })
     }
 
-    /// The rows of the results that were written since the last call.
-    #[must_use]
-    pub fn take_written(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.writer.out)
-    }
-
     /// Returns the last rows of the results, and the counts of all rows.
     ///
     /// # Errors
     /// If the source changed since it was checked.
     pub fn finish(&mut self) -> Result<(Vec<u8>, Tally)> {
-        let mut written = self.take_written();
-        self.last_rows()?.write()?;
-        written.extend(self.take_written());
+        let mut rows = self.last_rows()?;
+        // One row at most.
+        rows.write()?;
+        let written = rows.take_written();
         self.rows.finish(&self.part)?;
         if let PartResult::Answered(answers) = &self.writer.result {
             answers.count_rest(&mut self.writer.tally);
@@ -218,7 +213,7 @@ impl JoinRows<'_> {
         })
     }
 
-    /// As [`Join::take_written`].
+    /// The rows of the results that were written since the last call.
     #[must_use]
     pub fn take_written(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.writer.out)

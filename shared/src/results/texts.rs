@@ -89,15 +89,15 @@ impl Texts {
     fn empty_released(&mut self) {
         for number in self.released.drain(..) {
             let text = &mut self.blocks[number].text;
+            text.clear();
+            if number == self.current {
+                continue;
+            }
             if text.capacity() > BLOCK_BYTES || self.empty.len() >= EMPTY_BLOCKS {
                 self.bytes -= text.capacity();
                 *text = String::new();
-            } else {
-                text.clear();
             }
-            if number != self.current {
-                self.empty.push(number);
-            }
+            self.empty.push(number);
         }
     }
 
@@ -115,6 +115,37 @@ impl Texts {
         block.kept -= 1;
         if block.kept == 0 {
             self.released.push(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_are_released_one_after_the_other_stay_in_one_block() {
+        let mut texts = Texts::default();
+        let text = "x".repeat(LONG_TEXT);
+        for _ in 0..1_000 {
+            let span = texts.add(&text);
+            texts.release(span);
+            assert_eq!(texts.get(span), text, "until the next one is added");
+        }
+        assert_eq!((texts.blocks.len(), texts.bytes()), (1, BLOCK_BYTES));
+    }
+
+    #[test]
+    fn what_many_texts_took_is_free_once_they_are_released() {
+        let mut texts = Texts::default();
+        for _ in 0..3 {
+            let spans: Vec<Span> = (0..1_000).map(|_| texts.add(&"x".repeat(LONG_TEXT))).collect();
+            assert!(texts.bytes() >= 1_000 * LONG_TEXT);
+            spans.into_iter().for_each(|span| texts.release(span));
+            let last = texts.add("x");
+            assert!(texts.bytes() <= (EMPTY_BLOCKS + 1) * BLOCK_BYTES, "{}", texts.bytes());
+            texts.release(last);
+            assert!(texts.blocks.len() <= 1_000 * LONG_TEXT / BLOCK_BYTES + 1);
         }
     }
 }

@@ -10,6 +10,7 @@ use moondrop_shared::source::DropId;
 use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::in_process::{InProcess, deliver_end};
 use moondrop_tests::rows::{assert_all_rows, good_file};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Parts of two rows, of which each has more than 5 MiB.
@@ -41,6 +42,12 @@ async fn results(world: &InProcess, id: &DropId) -> Option<Vec<u8>> {
     world.read(world.record(id).await.results_key().as_str()).await
 }
 
+/// The details of the events that only ask for the publication.
+fn asks_to_publish(world: &InProcess, id: &DropId) -> Vec<Value> {
+    let events = world.events("Job Completed", id);
+    events.into_iter().filter(|detail| detail["publish"] == true).collect()
+}
+
 /// Whether S3 still has an upload.
 async fn is_open(world: &InProcess, key: &str, upload: &str) -> bool {
     let listed = world.aws().s3().list_parts().bucket(RESULTS).key(key).upload_id(upload);
@@ -52,23 +59,22 @@ async fn a_publication_that_runs_out_of_time_is_continued_by_the_same_upload() {
     let file = large_file();
     let (world, dropped) = but_for_the_last(&file).await;
     let id = &dropped.id;
-    let last = serde_json::json!({"detail": {"drop": id, "part": 3}});
+    let last = json!({"detail": {"drop": id, "part": 3}});
     deliver_end(&world.services, &last, Deadline::after(Duration::ZERO)).await.unwrap();
     assert!(results(&world, id).await.is_none(), "nothing is visible before it is whole");
     let begun = world.record(id).await;
     assert_eq!(begun.state, DropState::Evaluating);
     let upload = begun.results_upload.clone().expect("who comes next knows the upload");
-    let asks = |world: &InProcess| {
-        let events = world.events("Job Completed", id);
-        events.into_iter().filter(|detail| detail["publish"] == true).collect::<Vec<_>>()
-    };
-    assert!(asks(&world).is_empty(), "no piece was sent: another invocation would do no better");
+    assert!(
+        asks_to_publish(&world, id).is_empty(),
+        "no piece was sent: another invocation would do no better"
+    );
 
     // Nobody works on it: poll asks for the rest.
     world.age_drop(id, "active_at", 21).await;
     world.poll().await;
-    let detail = asks(&world).remove(0);
-    let again = serde_json::json!({"detail": detail});
+    let detail = asks_to_publish(&world, id).remove(0);
+    let again = json!({"detail": detail});
     deliver_end(&world.services, &again, Deadline::after(DAY)).await.unwrap();
     let done = world.ended(id).await;
     assert_eq!(done.status.state, DropState::Completed);
@@ -133,16 +139,12 @@ async fn a_publication_that_failed_is_tried_again_some_minutes_later() {
     world.delete_object(RESULTS, collected.key.as_str()).await;
     world.collect(id, 3).await.expect("its record says what is wrong");
     assert_eq!(world.problem(id).await.as_deref(), Some("E_RESULTS"));
-    let asks = |world: &InProcess| {
-        let events = world.events("Job Completed", id);
-        events.into_iter().filter(|detail| detail["publish"] == true).collect::<Vec<_>>()
-    };
     world.poll().await;
-    assert_eq!(asks(&world).len(), 0, "not at once");
+    assert_eq!(asks_to_publish(&world, id).len(), 0, "not at once");
     // Long before the drop would count as stalled.
     world.age_drop(id, "active_at", 3).await;
     world.poll().await;
-    let again = serde_json::json!({"detail": asks(&world).remove(0)});
+    let again = json!({"detail": asks_to_publish(&world, id).remove(0)});
     world.put_object(RESULTS, collected.key.as_str(), bytes).await;
     deliver_end(&world.services, &again, Deadline::after(DAY)).await.unwrap();
     let ended = world.ended(id).await;

@@ -2,14 +2,18 @@
 
 use moondrop_shared::event::{JobEnded, ObjectCreated, ObjectCreatedDetail, OutgoingEvent};
 use moondrop_shared::object_key::{self, ObjectKey};
+use moondrop_shared::services::messages::Messages;
 use moondrop_shared::source::Source;
 
 /// The events: what is read is usable, what is not is refused without being shown.
 pub fn event(body: &[u8]) {
-    // As Lambda hands them over: submit's batch of messages, collect's event.
-    let _ = serde_json::from_slice::<moondrop_shared::services::messages::Messages>(body);
-    let _ = serde_json::from_slice::<JobEnded>(body);
+    // As Lambda hands them over: a batch of messages.
+    let _ = serde_json::from_slice::<Messages>(body);
     let Ok(text) = std::str::from_utf8(body) else { return };
+    if let Err(error) = JobEnded::read(text) {
+        let shown = format!("{error:#}");
+        assert!(shown.contains(" event: line ") && shown.len() < 120, "{shown}");
+    }
     let announced = match ObjectCreated::read(text) {
         Ok(announced) => announced,
         Err(error) => {

@@ -50,7 +50,7 @@ fn join_as_they_come(
     while rows.write().expect("the part reads back") != Wrote::All {
         rows.push_results(pieces.next()?).expect("there is memory for the results");
     }
-    out.extend(join.take_written());
+    out.extend(rows.take_written());
     for piece in pieces {
         join.push_results(piece).expect("there is memory for the results");
     }

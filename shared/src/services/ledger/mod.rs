@@ -43,8 +43,8 @@ pub use reports::reports_since;
 pub use sweeps::Sweep;
 pub use write::Recorded;
 
-/// The sparse index of what is still open: hash `open` (`DROP`, `PART` or `SWEEP`), range
-/// `open_since`.
+/// The sparse index of what is still open: hash `open` (`DROP`, `SWEEP`, or one of the 16
+/// keys of parts), range `open_since`.
 pub const OPEN_INDEX: &str = "open-index";
 
 const META: &str = "META";

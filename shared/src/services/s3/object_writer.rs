@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// S3 takes at most this many pieces of a multipart upload (Amazon S3 User Guide, "Multipart upload
 /// limits").
-const MAX_PIECES: u64 = 10_000;
+pub const MAX_PIECES: usize = 10_000;
 /// The smallest piece here. S3's minimum is 5 MiB, except for the last piece.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -26,7 +26,7 @@ impl ResultsBucket {
         ObjectWriter {
             results: self.clone(),
             key: key.clone(),
-            piece: PIECE_BYTES.max(expected / (MAX_PIECES - 1) + 1) as usize,
+            piece: PIECE_BYTES.max(expected / (MAX_PIECES as u64 - 1) + 1) as usize,
             buffer: Vec::new(),
             upload: None,
             pieces: Vec::new(),
