@@ -68,6 +68,13 @@ impl ObjectKey {
         ObjectKey(format!("{}{part:05}-{:x}.csv", work_folder(drop_id), attempt.as_nanosecond()))
     }
 
+    /// A segment of a check's saved state, or the object that lists them. `name` has the rules, what
+    /// it spans, and its digest: two attempts that save the same write the same object.
+    #[must_use]
+    pub fn saved_check(drop_id: &DropId, name: &str) -> Self {
+        ObjectKey(format!("{}check/{name}", work_folder(drop_id)))
+    }
+
     /// An unchanged copy of a job's results that cannot be used; `digest` is the SHA-256 of their
     /// bytes, in hex.
     #[must_use]

@@ -86,7 +86,7 @@ codes! {
     /// The file could not be checked for now.
     Check = "E_CHECK", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
     /// The file needs more memory or time than submit has.
-    CheckSize = "E_CHECK_SIZE", Waits, "Action required: give submit more memory, which also makes it faster, or drop the file as several files. Moondrop tries again by itself.";
+    CheckSize = "E_CHECK_SIZE", Waits, "Action required: give submit more memory, or drop the file as several files. Moondrop tries again by itself.";
     /// The API does not accept the key, or the key has no right to do this; or the key cannot be
     /// read from its secret.
     ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within minutes.";
@@ -264,7 +264,7 @@ impl Problem {
         Problem::new(Code::Check, "the file could not be read, or its plan could not be recorded")
     }
 
-    /// `limit` says which limit, memory or time, and how many rows were read.
+    /// `limit` says how many rows were read, and what they take.
     #[must_use]
     pub fn check_too_large(limit: &str) -> Self {
         Problem::new(Code::CheckSize, format!("the file is too large for submit: {limit}"))

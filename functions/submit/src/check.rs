@@ -1,6 +1,7 @@
 //! Checks a drop's file and records the plan: first `rejected.csv`, then every part, then the drop.
 //! No job is created before the last of these is written.
 
+use crate::saves::Saves;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use moondrop_shared::check::rejected::refusal_lines;
@@ -20,26 +21,28 @@ use moondrop_shared::services::s3::results_bucket::Written;
 use moondrop_shared::services::s3::source_reader::is_gone;
 use std::time::{Duration, Instant};
 
-/// How often a check looks at the time that is left: a shorter one is let go to its end.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A check that is shorter than this is let go to its end, however little time is left.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`;
-/// returns its record.
+/// returns its record. `None` if the time was too short: the check is saved, and goes on in another
+/// invocation.
 pub(crate) async fn check_and_plan(
     services: &Services,
     drop: &DropRecord,
     deadline: Deadline,
-) -> Result<DropRecord> {
+) -> Result<Option<DropRecord>> {
     let check = Check { services, drop, deadline };
     if drop.policy.is_none() {
         let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
-        return check.refuse(InputError::of_file(Code::Policy, message).into()).await;
+        return check.refuse(InputError::of_file(Code::Policy, message).into()).await.map(Some);
     }
     if let Some(problem) = drop.mapping.as_ref().and_then(|mapping| mapping.invalid.as_ref()) {
-        return check.refuse(InputError::of_file(Code::Mapping, problem).into()).await;
+        return check.refuse(InputError::of_file(Code::Mapping, problem).into()).await.map(Some);
     }
-    match check.read_file().await {
-        Ok(checked) => check.plan(checked).await,
+    let ended = match Box::pin(check.read_file()).await {
+        Ok(Some(checked)) => check.plan(checked).await,
+        Ok(None) => return Ok(None),
         Err(error) if is_gone(&error) => {
             let found = Found { problem: Some(Problem::source_gone()), ..Found::default() };
             check.end(DropState::Failed, found).await
@@ -48,17 +51,15 @@ pub(crate) async fn check_and_plan(
             Ok(refusal) => check.refuse(refusal).await,
             Err(error) => Err(error),
         },
-    }
+    };
+    ended.map(Some)
 }
 
-/// The file exceeds what one invocation can check. Trying again does not help; more memory does.
+/// The file has so many rows, which is more than submit can check. Trying again does not help; more
+/// memory does.
 #[derive(Debug, thiserror::Error)]
-enum TooLarge {
-    #[error("its {0} rows take more memory than submit has")]
-    ForMemory(u64),
-    #[error("the time of one invocation is too short to check it: {0} rows were read")]
-    ForTime(u64),
-}
+#[error("its {0} rows take more memory than submit has")]
+struct TooLarge(u64);
 
 /// The problem that a failed check is reported as.
 pub(crate) fn problem(error: &anyhow::Error) -> Problem {
@@ -77,20 +78,29 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an
-    /// [`Refusal`] refuses the file.
-    async fn read_file(&self) -> Result<Checked> {
+    /// [`Refusal`] refuses the file. `None` if the check goes on in another invocation.
+    async fn read_file(&self) -> Result<Option<Checked>> {
         let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
         let checked = async {
-            let mut checker =
-                Checker::by(self.drop.rules, self.drop.limits).mapped(self.drop.mapping().cloned());
+            let mut saves = Saves::of(self.services, self.drop);
+            let mut checker = saves.resume(&mut rejected).await?.unwrap_or_else(|| {
+                Checker::by(self.drop.rules, self.drop.limits).mapped(self.drop.mapping().cloned())
+            });
             loop {
-                match self.pass(checker, &mut rejected).await? {
-                    Step::ReadAgain(next) => checker = *next,
-                    Step::Done(checked) => {
+                match self.pass(checker, &mut saves, &mut rejected).await? {
+                    None => {
+                        self.continue_elsewhere().await?;
+                        return Ok(None);
+                    }
+                    Some(Step::ReadAgain(next)) => {
+                        saves.begin_pass();
+                        checker = *next;
+                    }
+                    Some(Step::Done(checked)) => {
                         if checked.rejected > 0 {
                             self.finish_rejected(&mut rejected).await?;
                         }
-                        return Ok(checked);
+                        return Ok(Some(checked));
                     }
                 }
             }
@@ -101,23 +111,31 @@ impl Check<'_> {
         checked
     }
 
-    /// Reads the file once, from its first byte to its last.
-    async fn pass(&self, mut checker: Checker, rejected: &mut ObjectWriter) -> Result<Step> {
+    /// Reads the file once, from where the checker is to its last byte. `None` if the time is over,
+    /// and the check is saved.
+    async fn pass(
+        &self,
+        mut checker: Checker,
+        saves: &mut Saves<'_>,
+        rejected: &mut ObjectWriter,
+    ) -> Result<Option<Step>> {
         let Check { services, drop, deadline } = self;
         let digest = Some(drop.id.as_str());
-        let (range, at_once) = (0..drop.source.size, services.settings.reads_at_once);
+        let from = checker.place().map_or(0, |place| place.offset);
+        let (range, at_once) = (from..drop.source.size, services.settings.reads_at_once);
         let mut reader = services.drops.read_ahead(&drop.source, range, at_once);
-        let (mut looked, mut reported) = (Instant::now(), Instant::now());
+        let (began, mut reported) = (Instant::now(), Instant::now());
         while let Some(bytes) = reader.next().await? {
-            rejected.write(&checker.push(&bytes)?, digest).await?;
-            ensure!(
-                checker.rows() <= services.settings.rows_in_memory,
-                TooLarge::ForMemory(checker.rows())
-            );
-            if looked.elapsed() > LOOK_EVERY {
-                ensure!(!deadline.is_near(), TooLarge::ForTime(checker.rows()));
-                looked = Instant::now();
+            let rejections = checker.push(&bytes)?;
+            rejected.write(&rejections, digest).await?;
+            saves.add(&rejections);
+            ensure!(checker.rows() <= services.settings.rows_in_memory, TooLarge(checker.rows()));
+            if began.elapsed() > SHORT && deadline.is_near() {
+                let has_moved = saves.save(&mut checker).await?;
+                ensure!(has_moved, "the check came no further in this invocation");
+                return Ok(None);
             }
+            saves.save_if_due(&mut checker).await;
             if reported.elapsed() > services.settings.report_every {
                 // A long check is no stall.
                 services.ledger.heartbeat(drop, Timestamp::now()).await?;
@@ -127,7 +145,14 @@ impl Check<'_> {
         }
         let (last, step) = checker.finish()?;
         rejected.write(&last, digest).await?;
-        Ok(step)
+        Ok(Some(step))
+    }
+
+    /// Asks for another invocation, as poll does for a drop that is stalled.
+    async fn continue_elsewhere(&self) -> Result<()> {
+        let Check { services, drop, .. } = self;
+        tracing::info!(drop = %drop.id, "the time is over; the check goes on in another invocation");
+        services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
     }
 
     /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop

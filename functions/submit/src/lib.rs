@@ -16,6 +16,7 @@ mod cancel;
 mod check;
 mod create_job;
 mod outcome;
+mod saves;
 mod upload;
 mod upload_part;
 
@@ -77,7 +78,8 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     if drop.state == DropState::Checking {
         try_report(services, &drop).await;
         drop = match check::check_and_plan(services, &drop, deadline).await {
-            Ok(drop) => drop,
+            Ok(Some(drop)) => drop,
+            Ok(None) => return Ok(()),
             Err(error) => {
                 let due = DueReport::begin(services, &id).await?;
                 let problem = Some(check::problem(&error));

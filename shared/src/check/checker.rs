@@ -74,15 +74,28 @@ pub enum Step {
 /// Checks a file that is pushed in pieces.
 #[derive(Debug)]
 pub struct Checker {
-    scanner: Scanner,
+    pub(super) scanner: Scanner,
     /// The first bytes, until there are enough to see what kind of file it is.
-    head: Option<Vec<u8>>,
+    pub(super) head: Option<Vec<u8>>,
     /// The first bytes of a text, which may show why its header cannot be read; at most
     /// [`TEXT_BYTES`].
     text: Vec<u8>,
     /// Why the header cannot be read, until there is enough text to name the cause.
     unreadable: Option<InputError>,
-    body: Body,
+    pub(super) body: Body,
+    /// What was saved of it.
+    pub(super) saved: Saved,
+}
+
+/// How much of a check was saved; see [`super::saved`].
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    /// The parts whose end was certain.
+    pub(super) parts: usize,
+    /// The line of the first row that was not checked yet.
+    pub(super) line: u64,
+    /// The candidates for duplicates.
+    pub(super) candidates: bool,
 }
 
 impl Checker {
@@ -105,13 +118,14 @@ impl Checker {
         self
     }
 
-    fn for_pass(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
+    pub(super) fn for_pass(rules: Rules, limits: PartLimits, pass: Pass) -> Self {
         Checker {
             scanner: Scanner::new(0, 1, true),
             head: Some(Vec::new()),
             text: Vec::new(),
             unreadable: None,
             body: Body::new(rules, limits, pass),
+            saved: Saved::default(),
         }
     }
 

@@ -23,6 +23,14 @@ impl RefIdHashes {
         self.0.add(ref_id);
     }
 
+    pub(super) fn hashes(&self) -> &Hashes {
+        &self.0
+    }
+
+    pub(super) fn hashes_mut(&mut self) -> &mut Hashes {
+        &mut self.0
+    }
+
     /// Those of the hashes that were added.
     #[must_use]
     pub fn present(&self, wanted: &HashSet<u64>) -> HashSet<u64> {
@@ -45,7 +53,7 @@ impl RefIdHashes {
 /// The hashes that more than one row has, sorted.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
-    hashes: Vec<u64>,
+    pub(super) hashes: Vec<u64>,
 }
 
 impl Candidates {
@@ -59,8 +67,8 @@ impl Candidates {
 /// The second pass: which of the candidates are duplicates.
 #[derive(Debug)]
 pub struct Duplicates {
-    candidates: Candidates,
-    first_line: HashMap<Box<[u8]>, u64>,
+    pub(super) candidates: Candidates,
+    pub(super) first_line: HashMap<Box<[u8]>, u64>,
 }
 
 impl Duplicates {

@@ -30,11 +30,17 @@ pub struct Hashes {
     /// and a processor can wait for several of them at once.
     staged: Vec<u64>,
     buckets: Vec<Vec<Vec<u64>>>,
+    /// How many of each bucket were saved.
+    saved: Vec<usize>,
 }
 
 impl Default for Hashes {
     fn default() -> Self {
-        Hashes { staged: Vec::with_capacity(STAGED), buckets: vec![Vec::new(); BUCKETS] }
+        Hashes {
+            staged: Vec::with_capacity(STAGED),
+            buckets: vec![Vec::new(); BUCKETS],
+            saved: vec![0; BUCKETS],
+        }
     }
 }
 
@@ -42,7 +48,13 @@ impl Hashes {
     /// Adds a value.
     #[inline]
     pub fn add(&mut self, value: &[u8]) {
-        self.staged.push(hash(value));
+        self.insert(hash(value));
+    }
+
+    /// Adds the hash of a value.
+    #[inline]
+    pub(super) fn insert(&mut self, hash: u64) {
+        self.staged.push(hash);
         if self.staged.len() == STAGED {
             self.sort_in();
         }
@@ -81,9 +93,31 @@ impl Hashes {
         (0..BUCKETS).flat_map(|bucket| self.bucket(bucket))
     }
 
+    /// The hashes that were added since [`Hashes::mark_saved`], in an order that depends on them
+    /// alone.
+    pub(super) fn unsaved(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..BUCKETS).flat_map(|bucket| {
+            let (blocks, saved) = (&self.buckets[bucket], self.saved[bucket]);
+            // All blocks but the last are full.
+            let rest = blocks.iter().skip(saved / BLOCK).flatten().skip(saved % BLOCK);
+            rest.copied().chain(self.staged_of(bucket))
+        })
+    }
+
+    /// All hashes so far are saved.
+    pub(super) fn mark_saved(&mut self) {
+        self.sort_in();
+        for (saved, blocks) in self.saved.iter_mut().zip(&self.buckets) {
+            *saved = blocks.iter().map(Vec::len).sum();
+        }
+    }
+
     fn bucket(&self, bucket: usize) -> impl Iterator<Item = u64> + '_ {
-        let staged = self.staged.iter().copied().filter(move |hash| bucket_of(*hash) == bucket);
-        self.buckets[bucket].iter().flatten().copied().chain(staged)
+        self.buckets[bucket].iter().flatten().copied().chain(self.staged_of(bucket))
+    }
+
+    fn staged_of(&self, bucket: usize) -> impl Iterator<Item = u64> + '_ {
+        self.staged.iter().copied().filter(move |hash| bucket_of(*hash) == bucket)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::duplicates::RefIdHashes;
 use crate::csv::text::visible;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,12 +11,12 @@ use xxhash_rust::xxh3::xxh3_64;
 const MOST_COMPARED: usize = 10_000;
 
 /// The `ref_id`s that have invisible characters within.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct InvisibleIds {
     found: Vec<Found>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Found {
     /// The hash without the invisible characters.
     visible: u64,

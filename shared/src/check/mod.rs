@@ -13,11 +13,13 @@ mod planner;
 mod refusal;
 pub mod rejected;
 mod rows;
+mod saved;
 
 pub use checker::{Checked, Checker, Step};
 pub use notices::{MOST_LINES, Notice};
 pub use planner::{MAX_PARTS, MAX_ROWS};
 pub use refusal::{Counts, MOST_ERRORS, Refusal, counted, most_frequent};
+pub use saved::{CheckState, Place, Segment, SegmentKind};
 
 #[cfg(test)]
 mod tests {

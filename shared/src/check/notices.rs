@@ -30,7 +30,7 @@ pub struct Notice {
 macro_rules! notices {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $message:literal;)+) => {
         /// What can be noticed.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub(super) enum What {
             $($(#[doc = $doc])+ $name,)+
         }
@@ -67,7 +67,7 @@ notices! {
 }
 
 /// What was noticed so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Notices {
     found: BTreeMap<What, (u64, Vec<u64>)>,
 }

@@ -20,7 +20,7 @@ pub(super) struct Planner {
     pub(super) parts: Vec<PlannedPart>,
     pub(super) rows: u64,
     pub(super) rejected: u64,
-    rejected_at: u64,
+    pub(super) rejected_at: u64,
 }
 
 /// How many bytes a row takes.

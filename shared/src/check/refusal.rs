@@ -3,6 +3,7 @@
 use super::notices::Notice;
 use crate::csv::error::InputError;
 use crate::problem::Code;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The most errors of a file that are listed; all are counted.
@@ -77,7 +78,7 @@ pub fn counted(counts: &Counts) -> String {
 }
 
 /// The errors that the check has found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Errors {
     of_file: Vec<InputError>,
     of_rows: Vec<InputError>,

@@ -2,9 +2,10 @@
 //! the value.
 
 use crate::problem::Code;
+use serde::{Deserialize, Serialize};
 
 /// An error in a file or a row.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code} on line {line}: {message}")]
 pub struct InputError {
     /// What kind of error it is.

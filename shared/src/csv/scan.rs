@@ -27,7 +27,7 @@ use crate::csv::error::InputError;
 use crate::csv::rules::Rules;
 use crate::csv::separator::Separator;
 use index::Index;
-use machine::{Found, Machine};
+use machine::{Found, Machine, State};
 
 pub use machine::{MAX_FIELDS, MAX_ROW_BYTES};
 
@@ -81,6 +81,14 @@ impl Scanner {
     pub fn set_row_limit(&mut self, bytes: usize) {
         // Where a field is in its row has 32 bits.
         self.machine.max_row = bytes.min(u32::MAX as usize - 1);
+    }
+
+    /// The offset and the line of the first row that has not ended yet, where another scanner with
+    /// the same settings can go on. `None` while the rest of a line is skipped.
+    #[must_use]
+    pub fn position(&self) -> Option<(u64, u64)> {
+        let Machine { base, start, line, .. } = self.machine;
+        (self.machine.state != State::SkipLine).then_some((base + start as u64, line))
     }
 
     /// Takes the next bytes of the file; its rows are those that end in them. Take all of them, up

@@ -4,6 +4,7 @@
 
 pub mod problems;
 mod record;
+mod saved_check;
 pub mod stack;
 pub mod status;
 
@@ -11,3 +12,4 @@ pub use crate::plan::OnBadRows;
 pub use record::{
     DropMapping, DropProblem, DropRecord, DropState, MappingObject, Plan, SafeResults, Terms, Times,
 };
+pub use saved_check::SavedCheck;

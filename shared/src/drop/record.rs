@@ -1,5 +1,6 @@
 //! A drop's record in the ledger.
 
+use super::saved_check::SavedCheck;
 use crate::check::{Counts, Notice};
 use crate::csv::mapping::Mapping;
 use crate::csv::rules::Rules;
@@ -113,6 +114,9 @@ pub struct DropRecord {
     pub mapping: Option<Box<DropMapping>>,
     /// See [`DropState`].
     pub state: DropState,
+    /// How far its check was saved, if that takes longer than an invocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<SavedCheck>,
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -201,6 +205,7 @@ impl DropRecord {
             rules: Rules::NEWEST,
             mapping: None,
             state: DropState::Checking,
+            check: None,
             plan: None,
             errors: Counts::new(),
             notices: Vec::new(),

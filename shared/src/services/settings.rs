@@ -64,6 +64,9 @@ pub struct Settings {
     /// `REPORT_EVERY_SECONDS`: how often submit writes a drop's progress to `status.json` and its
     /// record. Default 30.
     pub report_every: Duration,
+    /// `SAVE_CHECK_EVERY_SECONDS`: how often submit saves how far the check of a file is, so that
+    /// another invocation can go on with it; 0 is all the time. Default 60.
+    pub save_check_every: Duration,
     /// `REMIND_AFTER_SECONDS`: after how long poll announces an ended job again, if collect has
     /// neither collected it nor recorded a failure. Default 3,600.
     pub remind_after: Duration,
@@ -230,6 +233,12 @@ impl Settings {
             reads_at_once: reads_at_once as usize,
             uploads_at_once: number("UPLOADS_AT_ONCE", 4, 1, 64)? as usize,
             report_every: Duration::from_secs(number("REPORT_EVERY_SECONDS", 30, 1, 600)?),
+            save_check_every: Duration::from_secs(number(
+                "SAVE_CHECK_EVERY_SECONDS",
+                60,
+                0,
+                600,
+            )?),
             remind_after: Duration::from_secs(number("REMIND_AFTER_SECONDS", 3_600, 1, 86_400)?),
             retry_after: Duration::from_secs(number("RETRY_AFTER_SECONDS", 120, 1, 86_400)?),
             confirm_after: Duration::from_secs(number("CONFIRM_AFTER_SECONDS", 600, 1, 86_400)?),

@@ -37,6 +37,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         rules: Rules::NEWEST,
         mapping: None,
         state,
+        check: None,
         plan: rows.map(|(rows, rejected)| Plan {
             header: "ref_id,type,content".to_owned(),
             parts: 2,

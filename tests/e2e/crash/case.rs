@@ -14,7 +14,9 @@ use std::time::Duration;
 
 /// The parts of the drop.
 pub(crate) const PARTS: usize = 3;
-pub(crate) const SETTINGS: [(&str, &str); 2] = [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2")];
+/// How far a check is, is saved all the time.
+pub(crate) const SETTINGS: [(&str, &str); 3] =
+    [("ROWS_PER_JOB", "3"), ("UPLOADS_AT_ONCE", "2"), ("SAVE_CHECK_EVERY_SECONDS", "0")];
 /// Harnesses used side by side: much of a case is waiting.
 const STAGES: usize = 6;
 /// Cases on one harness: its servers remember every one of them.

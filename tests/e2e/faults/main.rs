@@ -10,6 +10,7 @@ mod collect;
 mod collect_bytes;
 mod held;
 mod held_kinds;
+mod long_check;
 mod lost_answers;
 mod mapping;
 mod not_started;

@@ -3,4 +3,7 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| moondrop_properties::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    moondrop_properties::check(bytes);
+    moondrop_properties::resumed_check(bytes);
+});

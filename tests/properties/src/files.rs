@@ -64,6 +64,60 @@ fn check_by(rules: Rules, file: &[u8]) {
     walk(file, &checked, &rejected);
 }
 
+/// A check that is saved, and goes on in another checker, again and again finds the same.
+pub fn resumed_check(file: &[u8]) {
+    for rules in [Rules::One, Rules::Two] {
+        let whole = check_in_pieces(rules, file, SMALL, usize::MAX);
+        match (whole, check_cut_off(rules, file, file.len() / 6 + 9)) {
+            (Err(one), Err(other)) => assert_eq!(one, other),
+            (Ok((one, rejected)), Ok((other, lines))) => {
+                assert_eq!((one.header, one.parts), (other.header, other.parts));
+                assert_eq!((one.rows, one.rejected), (other.rows, other.rejected));
+                assert_eq!((one.counts, one.notices), (other.counts, other.notices));
+                assert!(lines == rejected, "other rejections");
+            }
+            (one, other) => panic!("refused or not, by where it is cut off: {one:?} {other:?}"),
+        }
+    }
+}
+
+fn check_cut_off(rules: Rules, file: &[u8], piece: usize) -> Result<(Checked, Vec<u8>), Refusal> {
+    let (mut checker, mut segments) = (Checker::by(rules, SMALL), Vec::new());
+    let (mut rejected, mut from, mut reached) = (Vec::new(), 0, 0);
+    loop {
+        while reached < file.len() {
+            reached = file.len().min(reached + piece);
+            rejected.extend(checker.push(&file[from..reached])?);
+            from = reached;
+            let Some(state) = checker.state() else { continue };
+            segments.extend(checker.unsaved());
+            let (place, state) = (state.place, serde_json::to_vec(&state).unwrap());
+            let state = serde_json::from_slice(&state).expect("what is saved reads back");
+            checker = Checker::resume(state, rules, SMALL, None).unwrap().expect("the same rules");
+            for segment in &segments {
+                checker.restore(segment.kind, &segment.bytes).unwrap();
+            }
+            checker.mark_saved();
+            assert_eq!((checker.place(), checker.unsaved().count()), (Some(place), 0));
+            // The beginning of a row that has not ended is read again.
+            from = place.offset as usize;
+        }
+        rejected.extend(checker.push(&file[from..])?);
+        let (last, step) = checker.finish()?;
+        rejected.extend(last);
+        match step {
+            Step::Done(checked) if rejected.is_empty() => {
+                return Ok((checked, REJECTED_HEADER.to_vec()));
+            }
+            Step::Done(checked) => return Ok((checked, rejected)),
+            Step::ReadAgain(second) => {
+                (checker, from, reached) = (*second, 0, 0);
+                segments.clear();
+            }
+        }
+    }
+}
+
 /// Checks a file as submit does, as often as the checker asks for. With it, `rejected.csv`.
 pub(crate) fn check_in_pieces(
     rules: Rules,

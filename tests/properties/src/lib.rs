@@ -9,5 +9,5 @@ mod results;
 mod source;
 
 pub use events::event;
-pub use files::check;
+pub use files::{check, resumed_check};
 pub use results::results;

@@ -31,6 +31,11 @@ fn the_strict_check_its_uploads_and_its_joins_hold_over_the_corpus() {
     run("check", 15, moondrop_properties::check);
 }
 
+#[test]
+fn a_check_that_goes_on_elsewhere_finds_the_same_over_the_corpus() {
+    run("check", 15, moondrop_properties::resumed_check);
+}
+
 /// What changes how the rest of a file is read, wherever it is put in.
 const PIECES: [&str; 9] =
     ["\"", ",", "\n", "\r", " ", "\u{feff}", "\u{1a}", "\"\"", "\nref_id,type,content\n"];

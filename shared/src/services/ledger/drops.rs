@@ -84,6 +84,9 @@ impl Ledger {
             update = update.set("results_bytes", bytes)?;
         }
         update = update.put("problem", drop.problem.as_ref())?;
+        if drop.state != DropState::Checking {
+            update = update.remove("check");
+        }
         // What a step that is done waited for, it waits for no more.
         let done: &[DropProblem] = match drop.state {
             DropState::Checking => &[],

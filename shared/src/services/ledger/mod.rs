@@ -20,6 +20,7 @@
 //! Every method fails if DynamoDB does not answer, and if the record that it reads or returns is of
 //! another version (see [`SCHEMA`](crate::form::SCHEMA)).
 
+mod checks;
 mod drops;
 mod item;
 mod left;
