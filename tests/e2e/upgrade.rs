@@ -92,7 +92,8 @@ async fn left_in_flight(form: &str, change: impl Fn(&mut Item)) -> (InProcess, D
     .unwrap();
     let source = detail.source().unwrap();
     assert_eq!(source.id().as_str(), DROP, "a drop is known by what it always was");
-    let message = json!({"time": "2026-11-24T02:20:00Z", "detail": OutgoingEvent::DropStalled { source }.detail()});
+    let detail = OutgoingEvent::DropStalled { drop: source.id() }.detail();
+    let message = json!({"source": "moondrop", "time": "2026-11-24T02:20:00Z", "detail": detail});
     (world, Dropped { id: DropId::from(DROP), message: message.to_string() })
 }
 

@@ -87,15 +87,23 @@ impl InProcess {
         self.connections.services(&self.settings, &endpoints)
     }
 
-    /// Delivers a drop's message to submit; whether it was done with.
+    /// Delivers a drop's message to submit; whether all was done: the message does not go back to
+    /// the queue, and the drop does not wait for poll to requeue it.
     pub async fn submit(&self, dropped: &Dropped) -> bool {
-        submit(&self.services, &[&dropped.message], DAY).await.is_empty()
+        let is_done = submit(&self.services, &[&dropped.message], DAY).await.is_empty();
+        is_done && self.waits_until(dropped).await.is_none()
+    }
+
+    /// When poll requeues a drop that waits.
+    pub async fn waits_until(&self, dropped: &Dropped) -> Option<Timestamp> {
+        self.ledger.drop_record(&dropped.id).await.unwrap().and_then(|record| record.retry_at)
     }
 
     /// Has a drop cancelled: the user's request, delivered to submit.
     pub async fn cancel(&self, id: &DropId) {
         let request = self.request_cancel(id).await;
-        assert!(self.submit(&request).await, "{:?}", self.status(id).await);
+        let back = submit(&self.services, &[&request.message], DAY).await;
+        assert!(back.is_empty(), "{:?}", self.status(id).await);
     }
 
     /// Ticks poll by another clock.

@@ -52,7 +52,7 @@ pub(crate) async fn recover_drops(tick: &Tick<'_>, parts: &[PartRecord]) -> Resu
     // The event goes first: if the bus does not accept it, the next tick puts it again.
     tick.services.bus.put(&events).await?;
     for drop in recovered {
-        outcome = outcome.and(tick.services.ledger.heartbeat(drop, tick.now).await.map(|_| ()));
+        outcome = outcome.and(tick.services.ledger.resume(drop, tick.now).await.map(|_| ()));
     }
     outcome
 }
@@ -85,17 +85,23 @@ async fn remedy(
 ) -> Result<Option<OutgoingEvent>> {
     let services = tick.services;
     let idle = tick.now.duration_since(drop.active_at).unsigned_abs();
-    let is_stalled = idle >= services.settings.stalled_after;
+    // A drop that waits is not stalled.
+    let is_due = drop.retry_at.is_some_and(|at| at <= tick.now);
+    let is_stalled = idle >= services.settings.stalled_after && drop.retry_at.is_none();
     let is_to_be_published_again =
         drop.publish_problem.is_some() && idle >= services.settings.retry_after;
     match need(drop, open_parts, tick.now) {
+        Need::Submit if is_due => {
+            tracing::info!(drop = %drop.id, "the drop waited, and is requeued");
+            Ok(Some(OutgoingEvent::DropStalled { drop: drop.id.clone() }))
+        }
         Need::Submit if is_stalled => {
             tracing::warn!(
                 drop = %drop.id, state = drop.state.as_str(),
                 "the drop is stalled; it is requeued"
             );
             services.metrics.count(Metric::DropsStalled, 1);
-            Ok(Some(OutgoingEvent::DropStalled { source: drop.source.clone() }))
+            Ok(Some(OutgoingEvent::DropStalled { drop: drop.id.clone() }))
         }
         Need::Publish if is_stalled || is_to_be_published_again => {
             // The index lags: only a consistent read shows that everything is collected.

@@ -19,6 +19,12 @@ const ANNOUNCEMENTS_AT_ONCE: usize = 4;
 
 pub(crate) async fn tick(services: &Services, now: Timestamp, deadline: Deadline) -> Result<()> {
     services.metrics.count(Metric::Ticks, 1);
+    let paused_at = services.ledger.paused_at().await?;
+    services.metrics.note(Metric::Paused, u64::from(paused_at.is_some()));
+    if let Some(since) = paused_at {
+        tracing::warn!(since, "all is paused: nothing is done until it is resumed");
+        return Ok(());
+    }
     let Open { records: mut parts, refused: parts_refused } = services.ledger.open_parts().await?;
     let Open { records: drops, refused: drops_refused } = services.ledger.open_drops().await?;
     let mut open_parts = HashMap::new();

@@ -1,10 +1,10 @@
-//! Reads what a message announces: a drop, whose first record it makes, or the user's request to
-//! cancel one.
+//! Reads what a message announces: a drop, whose first record it makes, that a drop goes on, or the
+//! user's request to cancel one.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use moondrop_shared::drop::{DropMapping, DropRecord, Terms};
-use moondrop_shared::event::{ObjectCreated, ObjectCreatedDetail};
+use moondrop_shared::event::{Announcement, ObjectCreated, ObjectCreatedDetail};
 use moondrop_shared::object_key::{CONTROL, Kind, cancelled_drop, kind, policy_folder};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::metrics::Metric;
@@ -15,6 +15,8 @@ use moondrop_shared::source::{DropId, Source};
 pub(crate) enum Announced {
     /// A drop, by its first record.
     Drop(Box<DropRecord>),
+    /// A drop that is recorded goes on.
+    Requeued(DropId),
     /// The request to cancel a drop.
     Cancel(DropId),
 }
@@ -22,8 +24,20 @@ pub(crate) enum Announced {
 /// Reads a message; `None` if its object is neither a drop nor a request, or is gone and its event
 /// does not identify it.
 pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Announced>> {
-    let ObjectCreated { time, detail } = ObjectCreated::read(body)?;
+    let ObjectCreated { time, detail } = match Announcement::read(body)? {
+        Announcement::Requeued(drop_id) => return Ok(Some(Announced::Requeued(drop_id))),
+        Announcement::Created(created) => *created,
+    };
     let key = &detail.object.key;
+    if !services.settings.takes_drops_from(&detail.bucket.name) {
+        tracing::error!(
+            key,
+            alarm = "unknown_bucket",
+            "the object is not in the drop bucket: it is ignored"
+        );
+        services.metrics.count(Metric::DropsIgnored, 1);
+        return Ok(None);
+    }
     if let Some(drop_id) = cancelled_drop(key) {
         return Ok(Some(Announced::Cancel(drop_id)));
     }

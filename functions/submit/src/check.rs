@@ -10,6 +10,7 @@ use moondrop_shared::csv::error::InputError;
 use moondrop_shared::drop::{DropRecord, DropState, OnBadRows, Plan};
 use moondrop_shared::event::{DropEvent, OutgoingEvent};
 use moondrop_shared::lifecycle::{report_check, try_report};
+use moondrop_shared::object_key::policy_folder;
 use moondrop_shared::part::PartRecord;
 use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::tally::Outcomes;
@@ -34,11 +35,21 @@ pub(crate) async fn check_and_plan(
 ) -> Result<Option<DropRecord>> {
     let check = Check { services, drop, deadline };
     if drop.policy.is_none() {
-        let message = "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy";
+        let message = match policy_folder(&drop.source.key) {
+            Some(_) => {
+                "the file's folder is none of the policies' aliases, and no other is taken (POLICY_FOLDERS): put it into the folder of an alias"
+            }
+            None => {
+                "the file has no policy: put it into a folder with the policy's id or alias, or set a default policy"
+            }
+        };
         return check.refuse(InputError::of_file(Code::Policy, message).into()).await.map(Some);
     }
     if let Some(problem) = drop.mapping.as_ref().and_then(|mapping| mapping.invalid.as_ref()) {
         return check.refuse(InputError::of_file(Code::Mapping, problem).into()).await.map(Some);
+    }
+    if let Err(error) = check.limit("bytes", drop.source.size, services.settings.max_bytes) {
+        return check.refuse(error.into()).await.map(Some);
     }
     let ended = match Box::pin(check.read_file()).await {
         Ok(Some(checked)) => check.plan(checked).await,
@@ -97,6 +108,8 @@ impl Check<'_> {
                         checker = *next;
                     }
                     Some(Step::Done(checked)) => {
+                        self.limit("rows", checked.rows, self.services.settings.max_rows)
+                            .map_err(Refusal::from)?;
                         if checked.rejected > 0 {
                             self.finish_rejected(&mut rejected).await?;
                         }
@@ -129,6 +142,8 @@ impl Check<'_> {
             let rejections = checker.push(&bytes)?;
             rejected.write(&rejections, digest).await?;
             saves.add(&rejections);
+            self.limit("rows", checker.rows(), services.settings.max_rows)
+                .map_err(Refusal::from)?;
             ensure!(checker.rows() <= services.settings.rows_in_memory, TooLarge(checker.rows()));
             if began.elapsed() > SHORT && deadline.is_near() {
                 let has_moved = saves.save(&mut checker).await?;
@@ -148,11 +163,21 @@ impl Check<'_> {
         Ok(Some(step))
     }
 
+    /// What the user of the stack limits is refused before anything is spent on it.
+    fn limit(&self, what: &str, has: u64, most: Option<u64>) -> Result<(), InputError> {
+        let Some(most) = most.filter(|most| has > *most) else { return Ok(()) };
+        let setting = if what == "rows" { "MAX_ROWS_PER_DROP" } else { "MAX_BYTES_PER_DROP" };
+        let message = format!(
+            "the file has more than {most} {what}, the most that {setting} allows: drop it as several files"
+        );
+        Err(InputError::of_file(Code::Limit, message))
+    }
+
     /// Asks for another invocation, as poll does for a drop that is stalled.
     async fn continue_elsewhere(&self) -> Result<()> {
         let Check { services, drop, .. } = self;
         tracing::info!(drop = %drop.id, "the time is over; the check goes on in another invocation");
-        services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
+        services.bus.put(&[OutgoingEvent::DropStalled { drop: drop.id.clone() }]).await
     }
 
     /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop

@@ -24,7 +24,7 @@ use accept::Announced;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::drop::{DropProblem, DropState};
+use moondrop_shared::drop::{DropProblem, DropRecord, DropState};
 use moondrop_shared::lifecycle::{DueReport, conclude_if_ended, set_drop_problem, try_report};
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::{Deadline, invocation};
@@ -55,17 +55,26 @@ pub async fn handle(services: &Services, messages: Messages, deadline: Deadline)
 }
 
 async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<()> {
-    let new = match accept::read(services, body).await? {
+    let mut drop = match accept::read(services, body).await? {
         None => return Ok(()),
-        Some(Announced::Drop(new)) => *new,
+        Some(Announced::Drop(new)) => {
+            tracing::Span::current().record("drop", display(&new.id));
+            Box::pin(accept::record(services, *new)).await?
+        }
+        Some(Announced::Requeued(drop_id)) => {
+            tracing::Span::current().record("drop", display(&drop_id));
+            let Some(drop) = services.ledger.drop_record(&drop_id).await? else {
+                tracing::warn!("no record has the drop that is to go on");
+                return Ok(());
+            };
+            drop
+        }
         Some(Announced::Cancel(drop_id)) => {
             let cancelled = Box::pin(cancel::request(services, &drop_id)).await;
             return cancelled.with_context(|| format!("cancel the drop {drop_id}"));
         }
     };
-    let id = new.id.clone();
-    tracing::Span::current().record("drop", display(&id));
-    let mut drop = Box::pin(accept::record(services, new)).await?;
+    let id = drop.id.clone();
     if conclude_if_ended(services, &drop).await? {
         return Ok(());
     }
@@ -74,7 +83,10 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
             .await
             .with_context(|| format!("cancel the drop {id}"));
     }
-    drop = services.ledger.heartbeat(&drop, Timestamp::now()).await?.record;
+    if services.ledger.paused_at().await?.is_some() {
+        return wait_paused(services, &drop).await;
+    }
+    drop = services.ledger.resume(&drop, Timestamp::now()).await?.record;
     if drop.state == DropState::Checking {
         try_report(services, &drop).await;
         drop = match check::check_and_plan(services, &drop, deadline).await {
@@ -100,4 +112,14 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     }
     let uploaded = Box::pin(upload::upload(services, drop, deadline)).await;
     uploaded.with_context(|| format!("upload the drop {id}"))
+}
+
+/// A drop that comes while all is paused is recorded and waits: poll requeues it at its first tick
+/// after the pause.
+async fn wait_paused(services: &Services, drop: &DropRecord) -> Result<()> {
+    let now = Timestamp::now();
+    let waits = services.ledger.wait(drop, now, now).await?.record;
+    tracing::info!("all is paused; the drop waits");
+    try_report(services, &waits).await;
+    Ok(())
 }

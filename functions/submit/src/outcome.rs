@@ -5,7 +5,7 @@ use moondrop_shared::drop::stack::StackCause;
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::lifecycle::Seen;
 use moondrop_shared::part::{PartFailure, PartRecord};
-use moondrop_shared::problem::Problem;
+use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::services::Services;
 
 /// The outcome of a part in one invocation.
@@ -36,6 +36,11 @@ impl Cause {
     /// A problem of the stack, met now.
     pub(crate) fn of_stack(cause: StackCause, problem: Problem) -> Self {
         Cause::Stack(Seen::refused(cause, problem, Timestamp::now()))
+    }
+
+    /// Whether the cause is known and recorded, and ends by itself or by the user.
+    pub(crate) fn is_to_be_waited_for(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.code != Code::Part)
     }
 
     pub(crate) fn problem(&self) -> Option<&Problem> {

@@ -79,7 +79,13 @@ pub(crate) async fn upload(
                 drop = %drop.id, parts = progress.left,
                 "the time is over; the uploads go on in another invocation"
             );
-            services.bus.put(&[OutgoingEvent::DropStalled { source: drop.source.clone() }]).await
+            services.bus.put(&[OutgoingEvent::DropStalled { drop: drop.id.clone() }]).await
+        }
+        // What waits for the API, the key or a setting is no failure: poll requeues it.
+        Some(problem) if progress.causes.iter().all(Cause::is_to_be_waited_for) => {
+            let code = problem.code.as_str();
+            tracing::warn!(drop = %drop.id, parts = progress.left, code, "the drop waits");
+            wait(services, &recorded, &progress).await
         }
         Some(Problem { code, message, .. }) => {
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
@@ -89,6 +95,18 @@ pub(crate) async fn upload(
             progress.left
         ),
     }
+}
+
+/// Records when the drop is to go on: later, the longer it has waited.
+async fn wait(services: &Services, drop: &DropRecord, progress: &Progress) -> Result<()> {
+    let settings = &services.settings;
+    let now = Timestamp::now();
+    let has_moved = progress.created + progress.uploaded > 0;
+    let since = drop.waits_since.filter(|_| !has_moved).unwrap_or(now);
+    let waited = now.duration_since(since).unsigned_abs();
+    let most = settings.remind_after.max(settings.retry_after);
+    services.ledger.wait(drop, since, now + waited.clamp(settings.retry_after, most)).await?;
+    Ok(())
 }
 
 /// Whether a part needs this function: it has no job, its job has no rows, or they are to be

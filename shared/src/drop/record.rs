@@ -161,6 +161,12 @@ pub struct DropRecord {
     /// [`Problem::create_invalid`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Timestamp>,
+    /// Since when it has waited to go on, with nothing created or uploaded in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_since: Option<Timestamp>,
+    /// When poll requeues a drop that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
     /// When the user asked for it to be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_at: Option<Timestamp>,
@@ -220,6 +226,8 @@ impl DropRecord {
             reported_at: None,
             refused_since: None,
             invalid_since: None,
+            waits_since: None,
+            retry_at: None,
             cancelled_at: None,
             overdue_at: None,
             times: Times { accepted_at: Some(now), ..Times::default() },

@@ -1,24 +1,69 @@
-//! The events that the functions receive: an object was created, a job has ended.
+//! The events that the functions receive: an object was created, a drop is requeued, a job has ended.
 
+use super::EVENT_SOURCE;
 use crate::source::{DropId, Source, unquoted};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-/// S3's "Object Created" through EventBridge, or our own "Drop Stalled", which has the same detail.
-/// Only the fields that are read are declared. Keys in these events are plain; those in S3's own
-/// notifications are form-encoded.
+/// What a message for submit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// S3: an object was created.
+    Created(Box<ObjectCreated>),
+    /// Moondrop: a drop goes on. It names a drop, never an object: whoever can put events on
+    /// Moondrop's bus cannot have an object evaluated.
+    Requeued(DropId),
+}
+
+impl Announcement {
+    /// Reads the body of a queue message.
+    ///
+    /// # Errors
+    /// If it is no such event. The message has the place of the error, never the content.
+    pub fn read(body: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Origin {
+            source: String,
+        }
+        #[derive(Deserialize)]
+        struct Requeued {
+            detail: RequeuedDetail,
+        }
+        #[derive(Deserialize)]
+        struct RequeuedDetail {
+            drop: DropId,
+        }
+        let Origin { source } = read(body).context(NO_EVENT)?;
+        match source.as_str() {
+            // Nobody but AWS can put events of this source (Amazon EventBridge API Reference,
+            // `PutEventsRequestEntry`).
+            "aws.s3" => ObjectCreated::read(body).map(|event| Self::Created(Box::new(event))),
+            EVENT_SOURCE => {
+                let requeued: Requeued = read(body).context(NO_EVENT)?;
+                Ok(Self::Requeued(requeued.detail.drop))
+            }
+            _ => bail!(NO_EVENT),
+        }
+    }
+}
+
+const NO_EVENT: &str =
+    "the message is neither S3's \"Object Created\" nor Moondrop's \"Drop Stalled\"";
+
+/// S3's "Object Created" through EventBridge. Only the fields that are read are declared. Keys in
+/// these events are plain; those in S3's own notifications are form-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ObjectCreated {
-    /// When the object was created, or the drop requeued.
+    /// When the object was created.
     pub time: Timestamp,
     /// Which object.
     pub detail: ObjectCreatedDetail,
 }
 
 /// The object and its bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ObjectCreatedDetail {
     /// Its bucket.
     pub bucket: Bucket,
@@ -42,22 +87,6 @@ impl ObjectCreatedDetail {
     }
 }
 
-impl From<&Source> for ObjectCreatedDetail {
-    /// The inverse of [`ObjectCreatedDetail::source`].
-    fn from(source: &Source) -> Self {
-        ObjectCreatedDetail {
-            bucket: Bucket { name: source.bucket.clone() },
-            object: CreatedObject {
-                key: source.key.clone(),
-                size: Some(source.size),
-                etag: Some(source.etag.clone()),
-                version_id: source.version_id.clone(),
-                sequencer: source.sequencer.clone(),
-            },
-        }
-    }
-}
-
 impl CreatedObject {
     /// The version. S3 writes `null` for none, as in a bucket whose versioning is suspended.
     #[must_use]
@@ -67,29 +96,29 @@ impl CreatedObject {
 }
 
 /// A bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Bucket {
     /// Its name.
     pub name: String,
 }
 
 /// The created object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CreatedObject {
     /// Its key.
     pub key: String,
     /// Its size in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub size: Option<u64>,
     /// Its ETag; S3 leaves it out of some events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub etag: Option<String>,
     /// Its version, in a versioned bucket.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub version_id: Option<String>,
     /// S3's number for this upload among those of its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sequencer: Option<String>,
 }
 
@@ -162,11 +191,17 @@ mod tests {
     }
 
     #[test]
-    fn a_requeued_drop_is_announced_as_the_same_drop() {
-        let detail = ObjectCreated::read(REAL).unwrap().detail;
-        let source = detail.source().unwrap();
-        let again = super::super::OutgoingEvent::DropStalled { source }.detail();
-        assert_eq!(serde_json::from_value::<ObjectCreatedDetail>(again).unwrap(), detail);
+    fn s3_names_an_object_and_moondrop_a_drop() {
+        let created = Announcement::read(REAL).unwrap();
+        assert_eq!(created, Announcement::Created(Box::new(ObjectCreated::read(REAL).unwrap())));
+        let drop = DropId::from("0123456789abcdef0123456789abcdef");
+        let detail = super::super::OutgoingEvent::DropStalled { drop: drop.clone() }.detail();
+        let event = serde_json::json!({"source": "moondrop", "detail": detail}).to_string();
+        assert_eq!(Announcement::read(&event).unwrap(), Announcement::Requeued(drop));
+        for forged in [REAL.replace("aws.s3", "moondrop"), event.replace("moondrop\"", "aws.s3\"")]
+        {
+            assert!(Announcement::read(&forged).is_err(), "{forged}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ mod incoming;
 mod outgoing;
 
 pub use incoming::{
-    Bucket, CreatedObject, JobEnded, JobEndedDetail, ObjectCreated, ObjectCreatedDetail,
+    Announcement, Bucket, CreatedObject, JobEnded, JobEndedDetail, ObjectCreated,
+    ObjectCreatedDetail,
 };
 pub use outgoing::{
     DropEvent, EVENT_SCHEMA, EVENT_SOURCE, EventFiles, EventPart, EventRows, HeldFile, JobFailed,

@@ -1,6 +1,5 @@
 //! The events that Moondrop puts on its bus.
 
-use super::ObjectCreatedDetail;
 use crate::drop::problems::warnings;
 use crate::drop::status::Files;
 use crate::drop::{DropRecord, DropState};
@@ -40,8 +39,8 @@ pub enum OutgoingEvent {
     DropNeedsAction(Box<NeedsAction>),
     /// A drop is requeued. For submit.
     DropStalled {
-        /// The object.
-        source: Source,
+        /// The drop.
+        drop: DropId,
     },
     /// A drop was checked and its parts planned.
     DropAccepted(Box<DropEvent>),
@@ -269,7 +268,7 @@ impl OutgoingEvent {
             }
             OutgoingEvent::JobFailed(event) => json!(event),
             OutgoingEvent::DropNeedsAction(event) => json!(event),
-            OutgoingEvent::DropStalled { source } => json!(ObjectCreatedDetail::from(source)),
+            OutgoingEvent::DropStalled { drop } => json!({"drop": drop}),
             OutgoingEvent::DropAccepted(event)
             | OutgoingEvent::DropRejected(event)
             | OutgoingEvent::DropCompleted(event)

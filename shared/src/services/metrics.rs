@@ -62,6 +62,8 @@ metrics! {
     JobsCreated in Unit::Count;
     /// Ticks of poll.
     Ticks in Unit::Count;
+    /// At a tick: 1 if all is paused, otherwise 0.
+    Paused in Unit::Count;
     /// At a tick: drops that have not reached their end.
     OpenDrops in Unit::Count;
     /// At a tick: jobs that have not ended.

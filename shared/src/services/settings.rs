@@ -51,6 +51,16 @@ pub struct Settings {
     pub default_policy: Option<String>,
     /// `POLICY_ALIASES`: a JSON object that maps folder names to policy ids. Default empty.
     pub policy_aliases: BTreeMap<String, String>,
+    /// `POLICY_FOLDERS`: `any` (default), where the name of a folder that is no alias is itself a
+    /// policy's id, or `aliases`, where only the folders of aliases are taken.
+    pub only_aliases: bool,
+    /// `DROP_BUCKETS`: the buckets that drops are taken from, separated by commas. Default any, as
+    /// their events say.
+    pub drop_buckets: Vec<String>,
+    /// `MAX_ROWS_PER_DROP`: a file with more rows is refused. Default no limit but the parts'.
+    pub max_rows: Option<u64>,
+    /// `MAX_BYTES_PER_DROP`: a larger file is refused. Default no limit.
+    pub max_bytes: Option<u64>,
     /// `ON_BAD_ROWS`: `submit_valid` (default) or `reject_file`.
     pub on_bad_rows: OnBadRows,
     /// `ROWS_PER_JOB` (default 25,000) and `BYTES_PER_JOB` (default 32 MiB): where a part ends.
@@ -159,6 +169,15 @@ impl Settings {
                 error("POLICY_ALIASES", "is not a JSON object of folder names and policy ids")
             })?,
         };
+        let only_aliases = match optional("POLICY_FOLDERS").as_deref() {
+            None | Some("any") => false,
+            Some("aliases") => true,
+            Some(_) => return Err(error("POLICY_FOLDERS", "is neither any nor aliases")),
+        };
+        let drop_buckets = optional("DROP_BUCKETS").unwrap_or_default();
+        let drop_buckets = drop_buckets.split(',').map(str::trim).filter(|name| !name.is_empty());
+        // 0 stands for no limit.
+        let most = |name| number(name, 0, 0, u64::MAX).map(|most| Some(most).filter(|n| *n > 0));
         let on_bad_rows = match optional("ON_BAD_ROWS").as_deref() {
             None | Some("submit_valid" | "submit-valid") => OnBadRows::SubmitValid,
             Some("reject_file" | "reject-file") => OnBadRows::RejectFile,
@@ -223,6 +242,10 @@ impl Settings {
                 .map_err(|problem| error("SIGNED_URL_HOSTS", problem))?,
             default_policy: optional("DEFAULT_POLICY"),
             policy_aliases,
+            only_aliases,
+            drop_buckets: drop_buckets.map(str::to_owned).collect(),
+            max_rows: most("MAX_ROWS_PER_DROP")?,
+            max_bytes: most("MAX_BYTES_PER_DROP")?,
             on_bad_rows,
             limits: PartLimits {
                 rows: number("ROWS_PER_JOB", defaults.rows, 1, 10_000_000)?,
@@ -262,12 +285,18 @@ impl Settings {
     /// The policy of a drop: its folder's, which is an alias or an id, or else the default one.
     #[must_use]
     pub fn policy_for(&self, folder: Option<&str>) -> Option<String> {
-        match folder {
-            Some(folder) => {
-                Some(self.policy_aliases.get(folder).cloned().unwrap_or_else(|| folder.to_owned()))
-            }
-            None => self.default_policy.clone(),
+        let Some(folder) = folder else { return self.default_policy.clone() };
+        match self.policy_aliases.get(folder) {
+            Some(policy) => Some(policy.clone()),
+            None if self.only_aliases => None,
+            None => Some(folder.to_owned()),
         }
+    }
+
+    /// Whether drops are taken from the bucket with this name.
+    #[must_use]
+    pub fn takes_drops_from(&self, bucket: &str) -> bool {
+        self.drop_buckets.is_empty() || self.drop_buckets.iter().any(|taken| taken == bucket)
     }
 }
 

@@ -57,6 +57,8 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         reported_at: None,
         refused_since: None,
         invalid_since: None,
+        waits_since: None,
+        retry_at: None,
         cancelled_at: None,
         overdue_at: None,
         times: Times::default(),

@@ -124,7 +124,7 @@ async fn a_drop_that_is_cancelled_while_it_is_checked_is_never_planned() {
 async fn a_job_that_is_being_created_is_not_the_parts_and_is_cancelled() {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "4")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
-    assert!(submit_while_cancelled(&world, &dropped).await);
+    assert!(Box::pin(submit_while_cancelled(&world, &dropped)).await);
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
     assert!(world.api.fed().is_empty());
     world.poll().await;

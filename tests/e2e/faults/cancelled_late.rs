@@ -30,7 +30,7 @@ async fn errors(world: &InProcess, dropped: &Dropped) -> Vec<String> {
 async fn a_running_submit_creates_no_more_jobs_for_a_cancelled_drop() {
     let world = InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(6)).await;
-    submit_while_cancelled(&world, &dropped).await;
+    Box::pin(submit_while_cancelled(&world, &dropped)).await;
     assert_eq!((world.api.count(Call::Create), world.api.fed().len()), (1, 0));
     assert!(world.submit(&dropped).await, "delivered again, there is nothing left to do");
     assert_eq!(world.states(&dropped.id).await, [PartState::Failed; 6]);

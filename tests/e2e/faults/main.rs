@@ -26,6 +26,7 @@ mod submit_create;
 mod submit_queue;
 mod submit_upload;
 mod sweep;
+mod waits;
 
 /// The most parts that are driven here: a drop of 250 million rows, at 25,000 rows a part.
 const MANY: u32 = 10_000;

@@ -245,7 +245,7 @@ async fn a_problem_of_creating_jobs_ends_when_one_is_created() {
     let world = InProcess::start_with(&[("UPLOADS_AT_ONCE", "1")]).await;
     let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
     world.api.always(Call::Create, Some(Answer::refusal(400, 9, "no more jobs")));
-    assert_eq!(submit(&world.services, &[&dropped.message], DAY).await, ["0"]);
+    assert!(!world.submit(&dropped).await);
     let refused = [of("E_API_REFUSED", Owner::Drop, None)];
     assert_eq!(listed(&world, &dropped.id).await, refused);
     // An invocation without time asks for no job, and knows nothing new.

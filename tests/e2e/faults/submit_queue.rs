@@ -286,7 +286,9 @@ async fn one_drop_with_a_problem_does_not_hold_back_the_others_in_its_batch() {
     let one = world.drop_file("incoming/one.csv", good_file(2)).await;
     let two = world.drop_file("incoming/two.csv", good_file(2)).await;
     world.api.next(Call::Create, [Answer::status(500)]);
-    assert_eq!(submit(&world.services, &[&one.message, &two.message], DAY).await, ["0"]);
+    let none: [String; 0] = [];
+    assert_eq!(submit(&world.services, &[&one.message, &two.message], DAY).await, none);
+    assert!(world.waits_until(&one).await.is_some() && world.waits_until(&two).await.is_none());
     assert_eq!(world.end(&two).await.status.state, DropState::Completed);
     let rows = good_file(2);
     let ended = world.finish(&one).await;

@@ -85,7 +85,7 @@ impl Ledger {
         }
         update = update.put("problem", drop.problem.as_ref())?;
         if drop.state != DropState::Checking {
-            update = update.remove("check");
+            update = update.remove("check").remove("waits_since").remove("retry_at");
         }
         // What a step that is done waited for, it waits for no more.
         let done: &[DropProblem] = match drop.state {
@@ -186,14 +186,32 @@ impl Ledger {
         self.update(update.only_if("attribute_exists(pk)")).await
     }
 
-    /// Records that a function works on the drop, or requeued it, if it is still in the state of
-    /// `drop`.
+    /// Records that a function works on the drop, if it is still in the state of `drop`.
     pub async fn heartbeat(
         &self,
         drop: &DropRecord,
         now: Timestamp,
     ) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).set("active_at", &now)?;
+        self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
+    }
+
+    /// Records that a drop waits, since when, and when poll is to requeue it.
+    pub async fn wait(
+        &self,
+        drop: &DropRecord,
+        since: Timestamp,
+        retry_at: Timestamp,
+    ) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).set("waits_since", &since)?;
+        let update = update.set("retry_at", &retry_at)?;
+        self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
+    }
+
+    /// Records that a drop goes on or was requeued, and waits no longer, if it is still in the state
+    /// of `drop`.
+    pub async fn resume(&self, drop: &DropRecord, now: Timestamp) -> Result<Recorded<DropRecord>> {
+        let update = Update::of(&drop.id, META).set("active_at", &now)?.remove("retry_at");
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 

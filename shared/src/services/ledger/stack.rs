@@ -1,4 +1,4 @@
-//! The problems of the whole stack, in one record.
+//! What concerns the whole stack: its problems, in one record, and whether it is paused, in another.
 
 use super::update::Update;
 use super::{Ledger, item};
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 const PK: &str = "STACK";
 const SK: &str = "PROBLEMS";
+const PAUSED: &str = "PAUSED";
 
 impl Ledger {
     pub async fn stack_problems(&self) -> Result<StackProblems> {
@@ -17,6 +18,13 @@ impl Ledger {
         record.retain(|name, _| name != "pk" && name != "sk");
         serde_dynamo::from_item::<item::Item, _>(record)
             .context("the record STACK PROBLEMS cannot be read")
+    }
+
+    /// Since when all is paused; `None` if it is not. `infra/pause` puts the item.
+    pub async fn paused_at(&self) -> Result<Option<String>> {
+        let Some(item) = self.item(PK, PAUSED).await? else { return Ok(None) };
+        let since = item.get("paused_at").and_then(|at| at.as_s().ok());
+        Ok(Some(since.cloned().unwrap_or_default()))
     }
 
     /// Records that a problem was met, now or again.
