@@ -100,6 +100,7 @@ class Drive:
         return results
 
     def deploy(self):
+        self.stack.s3.create_bucket(Bucket="code")
         self.stack.upload_code()
         self.parameters = {
             "ApiUrl": self.stack.api_url,
