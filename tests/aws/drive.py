@@ -31,6 +31,7 @@ from examples import Examples
 from pause import pause
 from roles import NOT_HERE, Roles
 from stack import BINARIES, KEY, ROOT, STACK, Stack, wait
+from update import update
 
 POSTS = ROOT / "tests" / "fixtures" / "posts.csv"
 LARGE_ROWS = 50_000
@@ -69,6 +70,7 @@ class Drive:
             ("a file that is refused, with its report", self.refused),
             ("the examples' rules take events further", self.examples),
             ("two hundred files at once", self.many),
+            ("an update and a roll back with drops in flight", lambda: update(self, local_large)),
             ("the stack is paused, updated and resumed", lambda: pause(self)),
             ("the schedule ticks by itself", self.scheduled),
             ("a large file, and submit and collect killed over it", lambda: self.killed(local_large)),

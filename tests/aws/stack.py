@@ -79,7 +79,7 @@ def zipped(binary, release):
 
 def readme(mark):
     """The commands of the code block that infra/README.md or infra/UPDATE.md marks so."""
-    text = "".join((ROOT / "infra" / page).read_text(encoding="utf-8") for page in ("README.md",))
+    text = "".join((ROOT / "infra" / page).read_text(encoding="utf-8") for page in ("README.md", "UPDATE.md"))
     marked = re.search(rf"<!-- aws: {mark} -->\n *```sh\n(.*?)```", text, re.DOTALL)
     assert marked, f"neither page has a code block marked `aws: {mark}`"
     return marked[1]
