@@ -45,14 +45,14 @@ def wait(what, condition, seconds=60, every=0.1):
         time.sleep(every)
 
 
-def template():
-    """infra/template.yaml as ministack takes it: with code that lies in its S3, and without what it does not know."""
+def template(release):
+    """infra/template.yaml as ministack takes it: with a release's code, which lies in its S3, and without what it does not know."""
     parsed = yaml_parse((ROOT / "infra" / "template.yaml").read_text(encoding="utf-8"))
     resources = parsed["Resources"]
     for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TYPES]:
         del resources[name]
     for name in FUNCTIONS:
-        resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{name}.zip"
+        resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{release}/{name}.zip"
     # Metric math is not known to it: such an alarm watches the first of its metrics here.
     for alarm in [resource["Properties"] for resource in resources.values() if "Metrics" in resource["Properties"]]:
         watched = next(query["MetricStat"] for query in alarm.pop("Metrics") if "MetricStat" in query)
@@ -66,21 +66,22 @@ def template():
     return json.dumps(parsed)
 
 
-def zipped(binary):
-    """A binary as Lambda takes it: `bootstrap` in a zip."""
+def zipped(binary, release):
+    """A binary as Lambda takes it: `bootstrap` in a zip. Each release's zip is another one, whatever its binary."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
         file.writestr(entry, binary.read_bytes(), compresslevel=1)
+        file.writestr("release", release)
     return packed.getvalue()
 
 
 def readme(mark):
-    """The commands of the code block that infra/README.md marks so."""
-    text = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
+    """The commands of the code block that infra/README.md or infra/UPDATE.md marks so."""
+    text = "".join((ROOT / "infra" / page).read_text(encoding="utf-8") for page in ("README.md", "UPDATE.md"))
     marked = re.search(rf"<!-- aws: {mark} -->\n *```sh\n(.*?)```", text, re.DOTALL)
-    assert marked, f"infra/README.md has no code block marked `aws: {mark}`"
+    assert marked, f"neither page has a code block marked `aws: {mark}`"
     return marked[1]
 
 
@@ -91,6 +92,7 @@ class Stack:
         self.folder = folder
         self.processes = []
         self.name = STACK
+        self.release = "first"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -197,9 +199,9 @@ class Stack:
         except OSError:
             return None
 
-    def operate(self, mark, **variables):
-        """Gives commands of infra/README.md as an operator would, with the AWS CLI."""
-        environment = {
+    def _for_operators(self, **variables):
+        """The environment of an operator's AWS CLI."""
+        return {
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -207,19 +209,32 @@ class Stack:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
-        }
+        } | variables
+
+    def operate(self, mark, **variables):
+        """Gives commands of infra/README.md as an operator would, with the AWS CLI; gives what they print."""
         # In its first version the AWS CLI takes no endpoint for SQS from the environment.
         here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
         done = subprocess.run(
             ["bash", "-uo", "pipefail", "-c", f"{here}\n{readme(mark)}"],
-            env=environment | variables, cwd=self.folder, capture_output=True, text=True, timeout=120,
+            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
         )
         assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
+        return done.stdout
+
+    def script(self, name, **variables):
+        """Runs a script of infra/ for this stack as an operator would; gives what it says."""
+        done = subprocess.run(
+            [ROOT / "infra" / name, self.name],
+            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
+        )
+        assert done.returncode == 0 and not done.stderr, (name, done.returncode, done.stderr, done.stdout)
+        return done.stdout
 
     def upload_code(self):
-        self.s3.create_bucket(Bucket="code")
         for name in FUNCTIONS:
-            self.s3.put_object(Bucket="code", Key=f"{name}.zip", Body=zipped(BINARIES / f"moondrop-{name}"))
+            body = zipped(BINARIES / f"moondrop-{name}", self.release)
+            self.s3.put_object(Bucket="code", Key=f"{self.release}/{name}.zip", Body=body)
 
     def another(self, name):
         """Another stack on the same ministack and sandbox."""
@@ -230,7 +245,7 @@ class Stack:
     def deploy(self, act, **parameters):
         """Creates or updates the stack, and reads its outputs."""
         # By way of S3, as `sam deploy` does: it is too large to be sent along.
-        self.s3.put_object(Bucket="code", Key="template.json", Body=template())
+        self.s3.put_object(Bucket="code", Key="template.json", Body=template(self.release))
         getattr(self.cloudformation, act)(
             StackName=self.name,
             TemplateURL=f"{self.endpoint}/code/template.json",
