@@ -189,6 +189,7 @@ class Stack:
         for service in ("s3", "cloudformation", "dynamodb", "sqs", "iam", "events", "logs", "secretsmanager", "sns", "stepfunctions"):
             setattr(self, service, boto3.client(service, **settings))
         self.lambda_ = boto3.client("lambda", **settings)
+        self.client = lambda service, **more: boto3.client(service, **settings | more)
 
     def _is_up(self):
         try:
@@ -198,7 +199,13 @@ class Stack:
             return None
 
     def operate(self, mark, **variables):
-        """Gives commands of infra/README.md as an operator would, with the AWS CLI."""
+        """Gives commands of infra/README.md as an operator would, with the AWS CLI; gives what they print."""
+        done = self.shell(readme(mark), **variables)
+        assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
+        return done.stdout
+
+    def shell(self, commands, **variables):
+        """Commands in a shell that has the AWS CLI and the emulator for AWS."""
         environment = {
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -210,11 +217,10 @@ class Stack:
         }
         # In its first version the AWS CLI takes no endpoint for SQS from the environment.
         here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
-        done = subprocess.run(
-            ["bash", "-uo", "pipefail", "-c", f"{here}\n{readme(mark)}"],
+        return subprocess.run(
+            ["bash", "-uo", "pipefail", "-c", f"{here}\n{commands}"],
             env=environment | variables, cwd=self.folder, capture_output=True, text=True, timeout=120,
         )
-        assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
 
     def upload_code(self):
         self.s3.create_bucket(Bucket="code")
