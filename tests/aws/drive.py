@@ -26,8 +26,11 @@ import tempfile
 import time
 import traceback
 
+from adopt import Adopt
 from drops import Drops, compare, large, rows, small
 from examples import Examples
+from first_deploy import FirstDeploy
+from own_key import OwnKey
 from pause import pause
 from roles import NOT_HERE, Roles
 from stack import BINARIES, KEY, ROOT, STACK, Stack, wait
@@ -65,6 +68,7 @@ class Drive:
         self.roles = Roles(self.stack, self.drops)
         # The steps after it count on the stack as it is updated here.
         self.step("the example, and an update of the stack while it is in flight", lambda: self.example(local_posts))
+        self.adopt = Adopt(self.stack, self.parameters)
         steps = [
             ("a file overwritten in flight", self.overwritten),
             ("a file that is refused, with its report", self.refused),
@@ -82,6 +86,10 @@ class Drive:
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
             ("another stack on an existing bucket, without versions", self.existing_bucket),
+            ("a first deploy that fails leaves nothing, and one with all defaults works", FirstDeploy(self.stack).drive),
+            ("a stack with a KMS key of one's own, whose policy is infra/README.md's", OwnKey(self.stack, self.parameters).drive),
+            ("existing buckets and a table are adopted as infra/adopt says, and the drop bucket is changed", self.adopt.existing),
+            ("what a deleted stack kept is adopted, with a drop in flight", self.adopt.kept),
             ("the stack is deleted, and its data is kept", self.deleted),
             ("the other one is deleted with its data, as it was asked to", self.deleted_with_data),
         ]

@@ -191,6 +191,7 @@ class Stack:
         for service in ("s3", "cloudformation", "dynamodb", "sqs", "iam", "events", "logs", "secretsmanager", "sns", "stepfunctions"):
             setattr(self, service, boto3.client(service, **settings))
         self.lambda_ = boto3.client("lambda", **settings)
+        self.client = lambda service, **more: boto3.client(service, **settings | more)
 
     def _is_up(self):
         try:
@@ -213,14 +214,18 @@ class Stack:
 
     def operate(self, mark, **variables):
         """Gives commands of infra/README.md as an operator would, with the AWS CLI; gives what they print."""
-        # In its first version the AWS CLI takes no endpoint for SQS from the environment.
-        here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
-        done = subprocess.run(
-            ["bash", "-uo", "pipefail", "-c", f"{here}\n{readme(mark)}"],
-            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
-        )
+        done = self.shell(readme(mark), **variables)
         assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
         return done.stdout
+
+    def shell(self, commands, **variables):
+        """Commands in a shell that has the AWS CLI and the emulator for AWS."""
+        # In its first version the AWS CLI takes no endpoint for SQS from the environment.
+        here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
+        return subprocess.run(
+            ["bash", "-uo", "pipefail", "-c", f"{here}\n{commands}"],
+            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
+        )
 
     def script(self, name, **variables):
         """Runs a script of infra/ for this stack as an operator would; gives what it says."""
