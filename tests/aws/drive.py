@@ -27,7 +27,9 @@ import traceback
 
 from drops import Drops, compare, large, rows, small
 from examples import Examples
+from package import Package
 from roles import NOT_HERE, Roles
+from smoke import Smoke
 from stack import BINARIES, KEY, ROOT, STACK, Stack, wait
 
 POSTS = ROOT / "tests" / "fixtures" / "posts.csv"
@@ -68,6 +70,7 @@ class Drive:
             ("the examples' rules take events further", self.examples),
             ("two hundred files at once", self.many),
             ("the schedule ticks by itself", self.scheduled),
+            ("infra/smoke, interrupted and continued", lambda: Smoke(self.stack, self.drops).run()),
             ("a large file, and submit and collect killed over it", lambda: self.killed(local_large)),
             ("a message becomes a dead letter, and is redriven", self.dead_letter),
             ("drops that EventBridge could not deliver, moved as infra/README.md says", self.undelivered),
@@ -77,6 +80,7 @@ class Drive:
             ("each action of each role taken away", self.actions),
             ("nothing is left open", self.nothing_left),
             ("another stack on an existing bucket, without versions", self.existing_bucket),
+            ("a package of infra/package, deployed without parameters", lambda: Package(self.stack, "moondrop-3").run()),
             ("the stack is deleted, and its data is kept", self.deleted),
             ("the other one is deleted with its data, as it was asked to", self.deleted_with_data),
         ]
