@@ -12,26 +12,26 @@ import math
 
 REGION, DATE = "us-east-1", "November 2026"
 
-# AWS's list prices in US dollars, without free tier. Here and nowhere else.
+# AWS's list prices in US dollars, without free tier: of how many, in what unit. Here and nowhere else.
 PRICES = {
-    "s3_storage": 0.023,  # GB-month, of the first 50 TB
-    "s3_writes": 5.00e-6,  # PUT, COPY, POST, LIST
-    "s3_reads": 0.40e-6,  # GET, HEAD
-    "ledger_writes": 0.625e-6,  # write request unit
-    "ledger_reads": 0.125e-6,  # read request unit
-    "ledger_storage": 0.25,  # GB-month
-    "ledger_recovery": 0.20,  # GB-month of point-in-time recovery
-    "lambda_seconds": 0.0000133334,  # GB-second, arm64
-    "lambda_calls": 0.20e-6,
-    "events": 1.00e-6,  # of the stack's own; those of S3 and of the schedule are free
-    "messages": 0.40e-6,  # SQS request
-    "secrets": 0.40,  # month
-    "secret_calls": 5.00e-6,
-    "logs": 0.50,  # GB ingested
-    "logs_storage": 0.03,  # GB-month
-    "metrics": 0.30,  # month
-    "alarms": 0.10,  # month, for each metric that an alarm watches
-    "dashboards": 3.00,  # month
+    "s3_storage": (0.023, 1, "S3 storage, GB-months"),
+    "s3_writes": (5.00, 1e6, "S3 writes (PUT, COPY, POST, LIST)"),
+    "s3_reads": (0.40, 1e6, "S3 reads (GET, HEAD)"),
+    "ledger_writes": (0.625, 1e6, "DynamoDB, write units"),
+    "ledger_reads": (0.125, 1e6, "DynamoDB, read units"),
+    "ledger_storage": (0.25, 1, "DynamoDB storage, GB-months"),
+    "ledger_recovery": (0.20, 1, "DynamoDB point-in-time recovery, GB-months"),
+    "lambda_seconds": (13.3334, 1e6, "Lambda on arm64, GB-seconds"),
+    "lambda_calls": (0.20, 1e6, "Lambda, invocations"),
+    "events": (1.00, 1e6, "EventBridge, events of the stack's own"),
+    "messages": (0.40, 1e6, "SQS, requests"),
+    "secrets": (0.40, 1, "Secrets Manager, secrets"),
+    "secret_calls": (5.00, 1e6, "Secrets Manager, calls"),
+    "logs": (0.50, 1, "CloudWatch Logs, GB ingested"),
+    "logs_storage": (0.03, 1, "CloudWatch Logs, GB-months"),
+    "metrics": (0.30, 1, "CloudWatch, metrics"),
+    "alarms": (0.10, 1, "CloudWatch, metrics that alarms watch"),
+    "dashboards": (3.00, 1, "CloudWatch, dashboards"),
 }
 
 MIB, GB = 1024**2, 1e9
@@ -43,8 +43,8 @@ MOST_PARTS = 1_000
 INDEX_QUERIES = 19
 # Counted: what else a tick with open jobs reads and writes.
 TICK_READS, TICK_WRITES = 2, 2
-# Counted: reports of submit (accepted, planned, uploaded) and at the end.
-REPORTS = 4
+# Counted: reports of submit (accepted, planned, uploaded) and at the end; submit's others come after so many seconds each.
+REPORTS, REPORT_SECONDS = 4, 30
 # Counted: writes of a part that has a job: the job, the beginning and the end of its upload, COMPLETED, announced, collected.
 PART_WRITES = 6
 # Counted: writes of a drop's record: accepted, active, planned, evaluating, the report that was due and was made, active, ended, closed.
@@ -85,6 +85,13 @@ class Drop:
         if self.reports is None:
             self.reports = min(self.ticks, 20 + self.jobs)
 
+    def submit_seconds(self):
+        """A file with invalid rows is read twice for its check, and again for the uploads."""
+        return (3 if self.rejected else 2) * self.source / 1e6 / SPEED + self.jobs * JOB_SECONDS / 4
+
+    def written_reports(self):
+        return REPORTS + math.floor(self.submit_seconds() / REPORT_SECONDS) + self.reports
+
     def pieces(self):
         """Of which results.csv is put together: how many there are, and how many work files are read for it."""
         file = self.results / self.jobs
@@ -97,7 +104,7 @@ class Drop:
     def requests(self):
         """What the functions ask of S3 and DynamoDB, and the events they put."""
         rejecting = min(self.jobs, self.rejected)
-        reports = (REPORTS + self.reports) * (2 if self.jobs > MOST_PARTS else 1)
+        reports = self.written_reports() * (2 if self.jobs > MOST_PARTS else 1)
         file = self.results / self.jobs
         pieces, read = self.pieces()
         work = 1 if file < PIECE else 2 + math.ceil(file / PIECE)
@@ -106,7 +113,7 @@ class Drop:
         # A part's writes are in the table and, until it is collected, in the index. LEFT has it, and loses it.
         part = KB_PLANNED + (PART_WRITES + STATES) * KB_JOB
         # A tick notes that a report is due, and that it is made.
-        drop = (DROP_WRITES + 2 * self.reports + (pieces > 1)) * KB_DROP
+        drop = (DROP_WRITES + self.written_reports() - REPORTS + self.reports + (pieces > 1)) * KB_DROP
         # And the sweep's two.
         indexed = self.jobs * part + drop + 2
         return {
@@ -115,7 +122,7 @@ class Drop:
             + read + (pieces > 1) + 1,
             "ledger_writes": 2 * indexed + self.jobs + 1 + math.ceil(self.jobs / 256) + self.ticks * TICK_WRITES,
             # A report and the publication read all parts, consistently; a tick reads the open ones, in halves.
-            "ledger_reads": (REPORTS + self.reports + 2) * (2 + open_kb / 4) + 3 * self.jobs + 10
+            "ledger_reads": (self.written_reports() + 2) * (2 + open_kb / 4) + 3 * self.jobs + 10
             + self.ticks * (TICK_READS + open_kb / 8),
             "events": self.jobs + 2,
         }
@@ -124,10 +131,9 @@ class Drop:
         """All that is charged for, with the file and its results kept for a month; without what the idle stack takes."""
         megabytes = (self.source + self.results) / 1e6
         collect = megabytes / SPEED + self.jobs * JOB_SECONDS
-        submit = 2 * self.source / 1e6 / SPEED + self.jobs * JOB_SECONDS / 4
         poll = self.ticks * self.jobs * TICK_JOB_SECONDS
         # Each status.json lists up to a thousand parts, and each parts.json all; old versions stay for a week, as do the work files.
-        states = (REPORTS + self.reports) * 400 * (min(self.jobs, MOST_PARTS) + (self.jobs if self.jobs > MOST_PARTS else 0))
+        states = self.written_reports() * 400 * (min(self.jobs, MOST_PARTS) + (self.jobs if self.jobs > MOST_PARTS else 0))
         weeks = self.results * (self.hours / 24 / 2 + 7) / 30 + states * 7 / 30
         ledger = (self.jobs * KB_COLLECTED + KB_DROP) * 1000 / GB
         logs = self.jobs * LOG_JOB / GB
@@ -135,7 +141,7 @@ class Drop:
             "s3_storage": (self.source + self.results + weeks) / GB,
             "ledger_storage": ledger,
             "ledger_recovery": ledger,
-            "lambda_seconds": 0.5 * submit + collect + 0.25 * poll,
+            "lambda_seconds": 0.5 * self.submit_seconds() + collect + 0.25 * poll,
             "lambda_calls": 1 + self.jobs,
             "messages": 3 * (1 + self.jobs),
             # The key is kept for five minutes, and every tick with open jobs needs it.
@@ -167,8 +173,13 @@ def idle(tick_minutes=5.0):
     }
 
 
+def price(what, quantity):
+    dollars, of, _ = PRICES[what]
+    return dollars * quantity / of
+
+
 def priced(quantities):
-    return sum(PRICES[what] * quantity for what, quantity in quantities.items())
+    return sum(price(what, quantity) for what, quantity in quantities.items())
 
 
 def idle_dollars(tick_minutes=5.0):
@@ -177,10 +188,12 @@ def idle_dollars(tick_minutes=5.0):
 
 def table(quantities):
     """As infra/README.md has it."""
-    lines = ["| | quantity | price | US dollars |", "|---|--:|--:|--:|"]
+    lines = ["| what | quantity | price | US dollars |", "|---|--:|--:|--:|"]
     for what, quantity in quantities.items():
-        number = f"{quantity:,.0f}" if quantity >= 10 else f"{quantity:.4g}"
-        lines.append(f"| `{what}` | {number} | {PRICES[what]:.10f}".rstrip("0").rstrip(".") + f" | {PRICES[what] * quantity:.4f} |")
+        dollars, of, words = PRICES[what]
+        number = f"{quantity:,.0f}" if quantity >= 10 else f"{quantity:.5f}".rstrip("0").rstrip(".")
+        each = f"{dollars:.4f}".rstrip("0").ljust(4, "0") + (" per million" if of == 1e6 else "")
+        lines.append(f"| {words} | {number} | {each} | {price(what, quantity):.4f} |")
     return "\n".join([*lines, f"| **in all** | | | **{priced(quantities):.4f}** |"])
 
 

@@ -8,9 +8,10 @@ Where ministack is not AWS:
 - Slack's channel, and its webhook's connection and destination, are unknown to it; of those examples the linters look at the
   rest, and the rule of the first is deployed.
 - The roles' actions that Lambda itself uses are not enforced: see NOT_HERE in roles.py.
-- emulator.py fixes three things.
+- emulator.py fixes four things.
 - Time is shortened: the queue brings a message back after a second (5,400 in the template) where a step says so.
-- No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build` and `sam deploy` themselves are not run.
+- No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build`, `sam deploy` and
+  `aws cloudformation deploy` themselves are not run.
 """
 
 import argparse

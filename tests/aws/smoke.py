@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 from counted import counted
 from stack import ROOT, STACK, source, wait
@@ -34,6 +35,9 @@ class Smoke:
 
     def run(self):
         self.notices()
+        # Each tick is ours from here on, so that they are known.
+        self.stack.events.disable_rule(Name=self.stack.id("TickRule"))
+        began = int(time.time() * 1000)
         requests = self.stack.folder / "requests.log"
         _, since = counted(requests)
         ticks = self.drops.ticks
@@ -53,7 +57,7 @@ class Smoke:
         said = self.log()
         assert process.returncode == 0 and said.count("was dropped before") == 2, said
         assert "Notice" not in said and "X-Amz" not in said, "it prints content, or a URL"
-        self.figures()
+        self.figures(began)
         seen, _ = counted(requests, since)
         return f"{said.splitlines()[-1]}; {self.hold_cost_against(seen, self.drops.ticks - ticks)}"
 
@@ -86,14 +90,19 @@ class Smoke:
         }.items():
             assert wrong, f"infra/smoke does not notice it if {case}"
 
-    def figures(self):
-        """The numbers of metrics that an idle stack pays for."""
+    def figures(self, began):
+        """The tables of infra/README.md, and the numbers of metrics that an idle stack pays for."""
+        page = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
+        for arguments in ("idle", "--rows 1000000", "--rows 40000000"):
+            command = [sys.executable, "-B", ROOT / "infra" / "cost.py", *arguments.removeprefix("idle").split()]
+            table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            assert f"<!-- cost: {arguments} -->\n{table}" in page, f"infra/README.md has another table than `cost.py` with {arguments}"
         resources = [each for each in source()["Resources"].values() if "Condition" not in each]
         alarms = [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]
         watched = sum(len([query for query in alarm.get("Metrics", []) if "MetricStat" in query]) or 1 for alarm in alarms)
         known = f"the alarms watch {watched} metrics: ALARM_METRICS in infra/cost.py, and infra/README.md"
         assert watched == cost.ALARM_METRICS, known
-        ticks = self.stack.log("poll", 0).split("START RequestId")[1:]
+        ticks = self.stack.log("poll", began).split("START RequestId")[1:]
         written = set.intersection(*(set(re.findall(r'"Name":"(\w+)"', tick)) for tick in ticks))
         known = f"each tick writes {len(written)} metrics: TICK_METRICS in infra/cost.py, and infra/README.md"
         assert len(written) == cost.TICK_METRICS, known
