@@ -35,8 +35,9 @@ class Smoke:
 
     def run(self):
         self.notices()
-        # Each tick is ours from here on, so that they are known.
+        # Each tick is ours from here on, so that they are known, and none announces a job again that collect is at work on.
         self.stack.events.disable_rule(Name=self.stack.id("TickRule"))
+        self.stack.configure("poll", REMIND_AFTER_SECONDS="3600")
         began = int(time.time() * 1000)
         requests = self.stack.folder / "requests.log"
         _, since = counted(requests)
