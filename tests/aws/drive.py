@@ -9,9 +9,10 @@ Where ministack is not AWS:
   rest, and the rule of the first is deployed.
 - The roles' actions that Lambda itself uses are not enforced: see NOT_HERE in roles.py. Of the operators' policy it does not know
   lambda:FunctionArn and dynamodb:LeadingKeys.
-- emulator.py fixes three things.
+- emulator.py fixes four things.
 - Time is shortened: the queue brings a message back after a second (5,400 in the template) where a step says so.
-- No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build` and `sam deploy` themselves are not run.
+- No arm64, no memory limit, no read-only file system; binaries are debug builds. `sam build`, `sam deploy` and
+  `aws cloudformation deploy` themselves are not run.
 """
 
 import argparse
@@ -31,8 +32,10 @@ from drops import Drops, compare, large, rows, small
 from examples import Examples
 from first_deploy import FirstDeploy
 from own_key import OwnKey
+from package import Package
 from pause import pause
 from roles import NOT_HERE, Roles
+from smoke import Smoke
 from stack import BINARIES, KEY, ROOT, STACK, Stack, wait
 from update import update
 
@@ -77,6 +80,7 @@ class Drive:
             ("an update and a roll back with drops in flight", lambda: update(self, local_large)),
             ("the stack is paused, updated and resumed", lambda: pause(self)),
             ("the schedule ticks by itself", self.scheduled),
+            ("infra/smoke, interrupted and continued", lambda: Smoke(self.stack, self.drops).run()),
             ("a large file, and submit and collect killed over it", lambda: self.killed(local_large)),
             ("a message becomes a dead letter, and is redriven", self.dead_letter),
             ("drops that EventBridge could not deliver, moved as infra/README.md says", self.undelivered),
@@ -90,6 +94,7 @@ class Drive:
             ("a stack with a KMS key of one's own, whose policy is infra/README.md's", OwnKey(self.stack, self.parameters).drive),
             ("existing buckets and a table are adopted as infra/adopt says, and the drop bucket is changed", self.adopt.existing),
             ("what a deleted stack kept is adopted, with a drop in flight", self.adopt.kept),
+            ("a package of infra/package, deployed without parameters", lambda: Package(self.stack, "moondrop-3").run()),
             ("the stack is deleted, and its data is kept", self.deleted),
             ("the other one is deleted with its data, as it was asked to", self.deleted_with_data),
         ]

@@ -1,17 +1,22 @@
-"""ministack, with three things fixed, as AWS does them: S3's events through EventBridge name the object's version; an object
-is read by version and range together; and who may not list a bucket is not told that a key is missing, but refused."""
+"""ministack, which counts requests (see counted.py), with four things fixed, as AWS does them: S3's events through EventBridge name
+the object's version; an object is read by version and range together; who may not list a bucket is not told that a key is missing,
+but refused; and a part that is copied has a checksum, as the upload asks for."""
 
+import base64
 import contextvars
+import hashlib
 import json
 import re
 import sys
 
-from ministack.app import main
+from counted import record
+from ministack import app
 from ministack.core.iam_evaluator import enforce
 from ministack.services import eventbridge, s3
 
 version = contextvars.ContextVar("version", default=None)
 fire, dispatch, get_object = s3._fire_s3_event, eventbridge._dispatch_event, s3._get_object
+copy_part = s3._upload_part_copy
 
 
 def fire_with_version(*args, **kwargs):
@@ -48,5 +53,18 @@ def get_as_aws_does(bucket, key, headers, query=None):
     return code, answer, body
 
 
+def copy_part_with_checksum(bucket, key, query, headers):
+    code, answer, body = copy_part(bucket, key, query, headers)
+    upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"), {})
+    if code == 200 and upload.get("checksum_algorithm") == "SHA256":
+        part = upload["parts"][int(s3._qp(query, "partNumber"))]
+        checksum = base64.b64encode(hashlib.sha256(part["body"]).digest()).decode()
+        part["checksums"] = {"SHA256": checksum}
+        body = body.replace(b"</CopyPartResult>", f"<ChecksumSHA256>{checksum}</ChecksumSHA256></CopyPartResult>".encode())
+    return code, answer, body
+
+
+s3._upload_part_copy = copy_part_with_checksum
 s3._fire_s3_event, eventbridge._dispatch_event, s3._get_object = fire_with_version, dispatch_with_version, get_as_aws_does
-sys.exit(main())
+record(app, "requests.log")
+sys.exit(app.main())

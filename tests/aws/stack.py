@@ -45,14 +45,24 @@ def wait(what, condition, seconds=60, every=0.1):
         time.sleep(every)
 
 
+def source():
+    """infra/template.yaml as it is."""
+    return yaml_parse((ROOT / "infra" / "template.yaml").read_text(encoding="utf-8"))
+
+
 def template(release):
-    """infra/template.yaml as ministack takes it: with a release's code, which lies in its S3, and without what it does not know."""
-    parsed = yaml_parse((ROOT / "infra" / "template.yaml").read_text(encoding="utf-8"))
+    """infra/template.yaml with a release's code, which lies in ministack's S3."""
+    parsed = source()
+    for name in FUNCTIONS:
+        parsed["Resources"][f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{release}/{name}.zip"
+    return json.dumps(adapted(parsed))
+
+
+def adapted(parsed):
+    """The template as ministack takes it: without what it does not know."""
     resources = parsed["Resources"]
     for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TYPES]:
         del resources[name]
-    for name in FUNCTIONS:
-        resources[f"{name.title()}Function"]["Properties"]["CodeUri"] = f"s3://code/{release}/{name}.zip"
     # Metric math is not known to it: such an alarm watches the first of its metrics here.
     for alarm in [resource["Properties"] for resource in resources.values() if "Metrics" in resource["Properties"]]:
         watched = next(query["MetricStat"] for query in alarm.pop("Metrics") if "MetricStat" in query)
@@ -63,7 +73,7 @@ def template(release):
     for function, event in (("SubmitFunction", "Drops"), ("CollectFunction", "Jobs")):
         scaling = resources[function]["Properties"]["Events"][event]["Properties"]["ScalingConfig"]
         scaling["MaximumConcurrency"] = scaling["MaximumConcurrency"]["Fn::If"][2]
-    return json.dumps(parsed)
+    return parsed
 
 
 def zipped(binary, release):
@@ -169,7 +179,7 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
         }
-        self._spawn("ministack", [sys.executable, pathlib.Path(__file__).with_name("emulator.py")], environment)
+        self._spawn("ministack", [sys.executable, "-B", pathlib.Path(__file__).with_name("emulator.py")], environment)
         self.sandbox = self._spawn(
             "sandbox",
             [BINARIES / "moondrop", "sandbox", "--dir", self.folder / "sandbox", "--job-time", "1s", "--api-key-env", "KEY"],
@@ -200,7 +210,7 @@ class Stack:
         except OSError:
             return None
 
-    def _for_operators(self, **variables):
+    def operator(self):
         """The environment of an operator's AWS CLI."""
         return {
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -210,28 +220,30 @@ class Stack:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
-        } | variables
+        }
 
-    def operate(self, mark, **variables):
-        """Gives commands of infra/README.md as an operator would, with the AWS CLI; gives what they print."""
-        done = self.shell(readme(mark), **variables)
-        assert done.returncode == 0 and not done.stderr, (mark, done.returncode, done.stderr, done.stdout)
+    def operate(self, mark, folder=None, **variables):
+        """Gives commands of infra/README.md as an operator would; gives what they print."""
+        done = self.shell(readme(mark), folder, **variables)
+        # `aws cloudformation package` shows its progress there.
+        errors = re.sub(r"Uploading to .*", "", done.stderr).strip()
+        assert done.returncode == 0 and not errors, (mark, done.returncode, errors, done.stdout)
         return done.stdout
 
-    def shell(self, commands, **variables):
+    def shell(self, commands, folder=None, **variables):
         """Commands in a shell that has the AWS CLI and the emulator for AWS."""
         # In its first version the AWS CLI takes no endpoint for SQS from the environment.
         here = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
         return subprocess.run(
             ["bash", "-uo", "pipefail", "-c", f"{here}\n{commands}"],
-            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
+            env=self.operator() | variables, cwd=folder or self.folder, capture_output=True, text=True, timeout=120,
         )
 
     def script(self, name, **variables):
         """Runs a script of infra/ for this stack as an operator would; gives what it says."""
         done = subprocess.run(
             [ROOT / "infra" / name, self.name],
-            env=self._for_operators(**variables), cwd=self.folder, capture_output=True, text=True, timeout=120,
+            env=self.operator() | variables, cwd=self.folder, capture_output=True, text=True, timeout=120,
         )
         assert done.returncode == 0 and not done.stderr, (name, done.returncode, done.stderr, done.stdout)
         return done.stdout
@@ -247,10 +259,10 @@ class Stack:
         other.name = name
         return other
 
-    def deploy(self, act, **parameters):
-        """Creates or updates the stack, and reads its outputs."""
+    def deploy(self, act, body=None, **parameters):
+        """Creates or updates the stack, of another template if one is given, and reads its outputs."""
         # By way of S3, as `sam deploy` does: it is too large to be sent along.
-        self.s3.put_object(Bucket="code", Key="template.json", Body=template(self.release))
+        self.s3.put_object(Bucket="code", Key="template.json", Body=body or template(self.release))
         getattr(self.cloudformation, act)(
             StackName=self.name,
             TemplateURL=f"{self.endpoint}/code/template.json",
