@@ -39,7 +39,7 @@ MIB, GB = 1024**2, 1e9
 PIECE, SMALLEST = 8 * MIB, 5 * MIB
 # Counted: with more parts than this, there is a parts.json beside each status.json.
 MOST_PARTS = 1_000
-# Counted: queries of the open index at each tick, of half a read unit if they find nothing, and one read beside them.
+# Counted: queries of the open index at each tick, of half a read unit if they find nothing, and two reads beside them.
 INDEX_QUERIES = 19
 # Counted: what else a tick with open jobs reads and writes.
 TICK_READS, TICK_WRITES = 2, 2
@@ -61,7 +61,7 @@ SPEED, JOB_SECONDS, TICK_SECONDS, TICK_JOB_SECONDS = 5, 1, 0.3, 0.01
 LOG_JOB, LOG_TICK = 2_000, 2_500
 # Counted, and held against the log and the template by tests/aws: metrics that poll writes at each tick; the metrics that the alarms watch
 # without `ApiKeyExpiresOn`.
-TICK_METRICS, ALARM_METRICS = 23, 45
+TICK_METRICS, ALARM_METRICS = 24, 50
 MONTH_MINUTES = 30 * 24 * 60
 
 
@@ -117,12 +117,12 @@ class Drop:
         # And the sweep's two.
         indexed = self.jobs * part + drop + 2
         return {
-            "s3_writes": reports + self.jobs * work + (1 if pieces == 1 else pieces + 3) + 2 * tidied + (rejecting > 0),
+            "s3_writes": reports + self.jobs * work + (1 if pieces == 1 else pieces + 3) + 2 * tidied + 2 * (rejecting > 0),
             "s3_reads": reports + math.ceil(self.source / PIECE) * (2 if rejecting else 1) + 2 * (self.jobs + rejecting)
             + read + (pieces > 1) + 1,
             "ledger_writes": 2 * indexed + self.jobs + 1 + math.ceil(self.jobs / 256) + self.ticks * TICK_WRITES,
             # A report and the publication read all parts, consistently; a tick reads the open ones, in halves.
-            "ledger_reads": (self.written_reports() + 2) * (2 + open_kb / 4) + 3 * self.jobs + 10
+            "ledger_reads": (self.written_reports() + 2) * (2 + open_kb / 4) + 3 * self.jobs + 11
             + self.ticks * (TICK_READS + open_kb / 8),
             "events": self.jobs + 2,
         }
@@ -167,7 +167,7 @@ def idle(tick_minutes=5.0):
         "messages": 2 * 5 * 3 * MONTH_MINUTES,
         "lambda_seconds": ticks * TICK_SECONDS * 0.25,
         "lambda_calls": ticks,
-        "ledger_reads": ticks * (INDEX_QUERIES / 2 + 1),
+        "ledger_reads": ticks * (INDEX_QUERIES / 2 + 2),
         "logs": logs,
         "logs_storage": logs,
     }

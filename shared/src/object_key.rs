@@ -68,6 +68,13 @@ impl ObjectKey {
         ObjectKey(format!("{}{part:05}-{:x}.csv", work_folder(drop_id), attempt.as_nanosecond()))
     }
 
+    /// `rejected.csv` as it was decided, by which rows are sent and joined: the one in the results'
+    /// folder is its copy, for the user.
+    #[must_use]
+    pub fn decided_rejections(drop_id: &DropId) -> Self {
+        ObjectKey(format!("{}rejected.csv", work_folder(drop_id)))
+    }
+
     /// A segment of a check's saved state, or the object that lists them. `name` has the rules, what
     /// it spans, and its digest: two attempts that save the same write the same object.
     #[must_use]

@@ -19,7 +19,7 @@ NOT_HERE = {
 }
 
 # Files of the trials that take more than a small file.
-UNVERSIONED, REFUSED, AGAIN, CONFLICT = "unversioned.csv", "refused.csv", "again.csv", "conflict.csv"
+UNVERSIONED, REFUSED, AGAIN, CONFLICT, EARLIER = "unversioned.csv", "refused.csv", "again.csv", "conflict.csv", "earlier.csv"
 
 
 class Roles:
@@ -98,7 +98,7 @@ class Roles:
         # stalled.
         self.stack.configure("poll", STALLED_AFTER_SECONDS="1", REMIND_AFTER_SECONDS="1")
         self.stack.redrive()
-        self.drops.finish(names)
+        self.drops.finish([*names, EARLIER])
         self.drops.finish([UNVERSIONED, REFUSED, AGAIN], each=2)
         ((_, status),) = self.drops.finish([CONFLICT])[CONFLICT]
         assert (status["state"], status["problem"]["code"]) == ("failed", "E_CONFLICT"), status
@@ -109,13 +109,11 @@ class Roles:
         self.stack.events.put_events(Entries=[entry])
 
     def replay(self, name, at=None):
-        """Announces a file again, without its version: a drop of its own. With a time of its own, by way of the queue."""
+        """Announces a file again, without its version: a drop of its own."""
+        at = at or datetime.datetime.now(datetime.UTC)
         detail = {"bucket": {"name": self.drops.drops}, "object": {"key": f"incoming/{name}"}}
-        if at:
-            body = json.dumps({"time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "detail": detail})
-            self.stack.sqs.send_message(QueueUrl=self.stack.out["DropsQueueUrl"], MessageBody=body)
-        else:
-            self.announce("Drop Stalled", **detail)
+        body = json.dumps({"source": "aws.s3", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "detail": detail})
+        self.stack.sqs.send_message(QueueUrl=self.stack.out["DropsQueueUrl"], MessageBody=body)
 
     def in_flight(self, name, each=1):
         """Waits until the file's rows are with the API and its jobs are done, and no one has polled them."""
@@ -181,6 +179,14 @@ class Roles:
         for name in [*names.values(), CONFLICT]:
             self.in_flight(name)
         self.in_flight(AGAIN, each=2)
+        # As an earlier release accepted it: what it rejects is in the results' folder alone.
+        self.drops.drop(EARLIER, small(EARLIER) + b"bad,video,x\n")
+        self.in_flight(EARLIER)
+        ((_, status),) = self.drops.statuses(EARLIER)
+        self.stack.dynamodb.update_item(
+            TableName=self.stack.out["LedgerTable"], Key={"pk": {"S": f"DROP#{status['drop']}"}, "sk": {"S": "META"}},
+            UpdateExpression="REMOVE rejections_in_work",
+        )
         # Every job is known to be done, and no one is told: collect is told by hand, of one at a time.
         with self.without("poll", "TellOnBus", "events:PutEvents"):
             self.drops.tick()
@@ -200,6 +206,7 @@ class Roles:
         trial("collect", "ReadDrops", "s3:GetObject", lambda: [ended(AGAIN, which) for which in (0, 1)])
         for action in ("GetObject", "PutObject"):
             trial("collect", "WriteResults", f"s3:{action}", lambda: ended(names[action]))
+        trial("collect", "ReadEarlierRejections", "s3:GetObject", lambda: ended(EARLIER))
         trial("collect", "TidyUp", "s3:DeleteObject", lambda: ended(names["DeleteObject"]))
         trial("collect", "TellWhatIsGone", "s3:ListBucket", lambda: ended(names["ListBucket"], forget=True))
         trial("collect", "TellOnBus", "events:PutEvents", lambda: ended(names["PutEvents"]))

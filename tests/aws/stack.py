@@ -29,8 +29,8 @@ STACK = "moondrop"
 FUNCTIONS = ("submit", "poll", "collect")
 KEY = "key-of-the-sandbox"
 
-# Not known to ministack: saved queries. cfn-lint has looked at them.
-UNKNOWN_TYPES = ("AWS::Logs::QueryDefinition",)
+# Not known to ministack: the policy of a bus, and saved queries. cfn-lint has looked at them.
+UNKNOWN_TYPES = ("AWS::Events::EventBusPolicy", "AWS::Logs::QueryDefinition")
 
 
 def wait(what, condition, seconds=60, every=0.1):

@@ -1,6 +1,7 @@
 //! Checks a drop's file and records the plan: first `rejected.csv`, then every part, then the drop.
 //! No job is created before the last of these is written.
 
+use crate::rejected_files::RejectedFiles;
 use crate::saves::Saves;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -17,8 +18,6 @@ use moondrop_shared::results::tally::Outcomes;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
 use moondrop_shared::services::metrics::Metric;
-use moondrop_shared::services::s3::object_writer::ObjectWriter;
-use moondrop_shared::services::s3::results_bucket::Written;
 use moondrop_shared::services::s3::source_reader::is_gone;
 use std::time::{Duration, Instant};
 
@@ -91,7 +90,7 @@ impl Check<'_> {
     /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an
     /// [`Refusal`] refuses the file. `None` if the check goes on in another invocation.
     async fn read_file(&self) -> Result<Option<Checked>> {
-        let mut rejected = self.services.results.begin(&self.drop.rejected_key(), 0);
+        let mut rejected = RejectedFiles::begin(self.services, self.drop);
         let checked = async {
             let mut saves = Saves::of(self.services, self.drop);
             let mut checker = saves.resume(&mut rejected).await?.unwrap_or_else(|| {
@@ -111,7 +110,7 @@ impl Check<'_> {
                         self.limit("rows", checked.rows, self.services.settings.max_rows)
                             .map_err(Refusal::from)?;
                         if checked.rejected > 0 {
-                            self.finish_rejected(&mut rejected).await?;
+                            rejected.finish().await?;
                         }
                         return Ok(Some(checked));
                     }
@@ -130,17 +129,16 @@ impl Check<'_> {
         &self,
         mut checker: Checker,
         saves: &mut Saves<'_>,
-        rejected: &mut ObjectWriter,
+        rejected: &mut RejectedFiles<'_>,
     ) -> Result<Option<Step>> {
         let Check { services, drop, deadline } = self;
-        let digest = Some(drop.id.as_str());
         let from = checker.place().map_or(0, |place| place.offset);
         let (range, at_once) = (from..drop.source.size, services.settings.reads_at_once);
         let mut reader = services.drops.read_ahead(&drop.source, range, at_once);
         let (began, mut reported) = (Instant::now(), Instant::now());
         while let Some(bytes) = reader.next().await? {
             let rejections = checker.push(&bytes)?;
-            rejected.write(&rejections, digest).await?;
+            rejected.write(&rejections).await?;
             saves.add(&rejections);
             self.limit("rows", checker.rows(), services.settings.max_rows)
                 .map_err(Refusal::from)?;
@@ -159,7 +157,7 @@ impl Check<'_> {
             }
         }
         let (last, step) = checker.finish()?;
-        rejected.write(&last, digest).await?;
+        rejected.write(&last).await?;
         Ok(Some(step))
     }
 
@@ -178,17 +176,6 @@ impl Check<'_> {
         let Check { services, drop, .. } = self;
         tracing::info!(drop = %drop.id, "the time is over; the check goes on in another invocation");
         services.bus.put(&[OutgoingEvent::DropStalled { drop: drop.id.clone() }]).await
-    }
-
-    /// Makes `rejected.csv` visible. It depends only on the file and on the settings when the drop
-    /// was accepted, so an existing one with the drop's id as its digest is the same.
-    async fn finish_rejected(&self, rejected: &mut ObjectWriter) -> Result<()> {
-        let written = rejected.finish(Some(self.drop.id.as_str())).await?;
-        ensure!(
-            written.written != Written::Conflict,
-            "the drop's folder has a rejected.csv of another drop"
-        );
-        Ok(())
     }
 
     async fn plan(&self, checked: Checked) -> Result<DropRecord> {
@@ -225,10 +212,9 @@ impl Check<'_> {
     /// Refuses the file; `rejected.csv` has a line for each error.
     async fn refuse(&self, refusal: Refusal) -> Result<DropRecord> {
         let lines = refusal_lines(&refusal);
-        let mut rejected =
-            self.services.results.begin(&self.drop.rejected_key(), lines.len() as u64);
-        rejected.write(&lines, None).await?;
-        self.finish_rejected(&mut rejected).await?;
+        let mut rejected = RejectedFiles::of_refusal(self.services, self.drop, lines.len());
+        rejected.write(&lines).await?;
+        rejected.finish().await?;
         let error = &refusal.error;
         let problem = match error.code {
             // It is in no line of the file.

@@ -16,6 +16,7 @@ mod cancel;
 mod check;
 mod create_job;
 mod outcome;
+mod rejected_files;
 mod saves;
 mod upload;
 mod upload_part;

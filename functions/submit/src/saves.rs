@@ -10,6 +10,7 @@
 //! back is what was saved, or the check begins again. An attempt that dies between these writes
 //! leaves objects that no record lists, which are ignored.
 
+use crate::rejected_files::RejectedFiles;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -18,7 +19,6 @@ use moondrop_shared::drop::{DropRecord, SavedCheck};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::Services;
-use moondrop_shared::services::s3::object_writer::ObjectWriter;
 use moondrop_shared::services::s3::results_bucket::Written;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -78,7 +78,10 @@ impl<'a> Saves<'a> {
     /// # Errors
     /// If what was saved cannot be read. Where it is not what the record names, the record forgets
     /// it: the next attempt begins again.
-    pub(crate) async fn resume(&mut self, rejected: &mut ObjectWriter) -> Result<Option<Checker>> {
+    pub(crate) async fn resume(
+        &mut self,
+        rejected: &mut RejectedFiles<'_>,
+    ) -> Result<Option<Checker>> {
         let Some(saved) = &self.drop.check else { return Ok(None) };
         let resumed = Box::pin(self.read(saved, rejected)).await;
         if matches!(resumed, Ok(Some(_))) {
@@ -96,7 +99,7 @@ impl<'a> Saves<'a> {
     async fn read(
         &mut self,
         saved: &SavedCheck,
-        rejected: &mut ObjectWriter,
+        rejected: &mut RejectedFiles<'_>,
     ) -> Result<Option<Checker>> {
         let name = state_name(saved);
         let SavedState { state, segments } =
@@ -116,7 +119,7 @@ impl<'a> Saves<'a> {
             let (kind, bytes) = segment?;
             checker.restore(kind, &bytes).map_err(not_as_saved)?;
             if kind == SegmentKind::Rejections {
-                rejected.write(&bytes, Some(self.drop.id.as_str())).await?;
+                rejected.write(&bytes).await?;
             }
         }
         drop(fetched);

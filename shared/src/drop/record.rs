@@ -117,6 +117,10 @@ pub struct DropRecord {
     /// How far its check was saved, if that takes longer than an invocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<SavedCheck>,
+    /// Whether `rejected.csv` as it was decided is among the work files; earlier releases had only
+    /// the one in the results' folder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejections_in_work: bool,
     /// What the check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -212,6 +216,7 @@ impl DropRecord {
             mapping: None,
             state: DropState::Checking,
             check: None,
+            rejections_in_work: true,
             plan: None,
             errors: Counts::new(),
             notices: Vec::new(),
@@ -270,7 +275,16 @@ impl DropRecord {
         self.wants_safe && self.results_bytes.is_some() && self.safe.is_none()
     }
 
-    /// The key of `rejected.csv`.
+    /// The key of `rejected.csv` as it was decided.
+    #[must_use]
+    pub fn decided_rejections_key(&self) -> ObjectKey {
+        match self.rejections_in_work {
+            true => ObjectKey::decided_rejections(&self.id),
+            false => self.rejected_key(),
+        }
+    }
+
+    /// The key of `rejected.csv` for the user.
     #[must_use]
     pub fn rejected_key(&self) -> ObjectKey {
         ObjectKey::rejected(&self.folder)

@@ -50,7 +50,7 @@ async fn rejections(
     if part.rejected_bytes == 0 {
         return Ok(Rejections::default());
     }
-    let key = drop.rejected_key();
+    let key = drop.decided_rejections_key();
     let body =
         services.results.read(&key, Some((part.rejected_offset, part.rejected_bytes))).await?;
     let body = body.with_context(|| format!("{key}, which lists the rejected rows, is gone"))?;

@@ -54,8 +54,8 @@ pub struct Settings {
     /// `POLICY_FOLDERS`: `any` (default), where the name of a folder that is no alias is itself a
     /// policy's id, or `aliases`, where only the folders of aliases are taken.
     pub only_aliases: bool,
-    /// `DROP_BUCKETS`: the buckets that drops are taken from, separated by commas. Default any, as
-    /// their events say.
+    /// `DROP_BUCKETS`: the names or ARNs of the buckets that drops are taken from, separated by
+    /// commas. Default any, as their events say.
     pub drop_buckets: Vec<String>,
     /// `MAX_ROWS_PER_DROP`: a file with more rows is refused. Default no limit but the parts'.
     pub max_rows: Option<u64>,
@@ -243,7 +243,7 @@ impl Settings {
             default_policy: optional("DEFAULT_POLICY"),
             policy_aliases,
             only_aliases,
-            drop_buckets: drop_buckets.map(str::to_owned).collect(),
+            drop_buckets: drop_buckets.map(bucket_name).collect(),
             max_rows: most("MAX_ROWS_PER_DROP")?,
             max_bytes: most("MAX_BYTES_PER_DROP")?,
             on_bad_rows,
@@ -298,6 +298,11 @@ impl Settings {
     pub fn takes_drops_from(&self, bucket: &str) -> bool {
         self.drop_buckets.is_empty() || self.drop_buckets.iter().any(|taken| taken == bucket)
     }
+}
+
+/// The name in a bucket's ARN, such as `arn:aws:s3:::name`, or the name itself.
+fn bucket_name(text: &str) -> String {
+    text.rsplit_once(":::").map_or(text, |(_, name)| name).to_owned()
 }
 
 fn error(name: &'static str, problem: impl Into<String>) -> SettingError {

@@ -38,6 +38,7 @@ fn meta(state: DropState, rows: Option<(u64, u64)>) -> DropRecord {
         mapping: None,
         state,
         check: None,
+        rejections_in_work: true,
         plan: rows.map(|(rows, rejected)| Plan {
             header: "ref_id,type,content".to_owned(),
             parts: 2,
