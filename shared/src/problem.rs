@@ -85,11 +85,11 @@ codes! {
     Gone = "E_GONE", Alone, "A file that took its place is a drop of its own. To have this one evaluated, drop it again.";
     /// The file could not be checked for now.
     Check = "E_CHECK", Alone, "Moondrop tries again by itself. If this lasts for hours, look at the logs of submit.";
-    /// The file needs more memory or time than submit has.
+    /// The file needs more memory than submit has.
     CheckSize = "E_CHECK_SIZE", Waits, "Action required: give submit more memory, or drop the file as several files. Moondrop tries again by itself.";
     /// The API does not accept the key, or the key has no right to do this; or the key cannot be
     /// read from its secret.
-    ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within minutes.";
+    ApiKey = "E_API_KEY", NeedsUser, "Action required: renew the key in its secret, or give it the right to create, read and cancel batch jobs. The drop continues by itself within half an hour.";
     /// The API refuses to create a job.
     ApiRefused = "E_API_REFUSED", StopsUploads, "Moondrop tries again by itself. If this lasts for an hour, action required: ask the API's vendor.";
     /// The API accepts no more requests for now.
@@ -122,7 +122,7 @@ codes! {
     /// The user cancelled the drop.
     Cancelled = "C_CANCELLED", Remark, "To have its other rows evaluated, drop the file again.";
     /// Another `results.csv` has the drop's key.
-    Conflict = "E_CONFLICT", Waits, "Action required: see who wrote it. To have this drop's results, move it away and drop the file again.";
+    Conflict = "E_CONFLICT", Waits, "Action required: see who wrote it, and move it away. Then the drop goes on by itself, within half an hour.";
     /// The rows were judged by different versions of the policy.
     MixedVersions = "W_MIXED_VERSIONS", Remark, "If that matters, drop the file again: the API judges each job by the version that is active when it starts.";
     /// `results.safe.csv` could not be written.
@@ -371,7 +371,7 @@ impl Problem {
     pub fn conflict() -> Self {
         Problem::new(
             Code::Conflict,
-            "there is another results.csv under this drop's key; it was not overwritten",
+            "there is another results.csv under this drop's key; it is not overwritten",
         )
     }
 }

@@ -78,7 +78,7 @@ class Adopt:
         for own, bucket, kept in (("DropBucket", DROPS, ["mine"]), ("ResultsBucket", RESULTS, [])):
             rules = {rule["ID"]: rule for rule in self.stack.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
             assert all(rules.pop(name)["Expiration"]["Days"] == 35 for name in kept), rules
-            written = json.loads(template())["Resources"][own]["Properties"]["LifecycleConfiguration"]["Rules"]
+            written = json.loads(template(self.stack.release))["Resources"][own]["Properties"]["LifecycleConfiguration"]["Rules"]
             assert rules == {rule["Id"]: as_s3_takes_it(rule) for rule in written if "Id" in rule}, (rules, written)
         policy = self.stack.s3.get_bucket_policy(Bucket=RESULTS)["Policy"]
         assert "Mine" in policy and "RefusePlainHttp" in policy, policy

@@ -28,7 +28,7 @@ class FirstDeploy:
         return f"{' and '.join(seen)}; then {made} things by default, of which 2 buckets and 1 table outlive the stack"
 
     def _fails(self, before, on_failure):
-        failing = json.loads(template())
+        failing = json.loads(template(self.stack.release))
         others = sorted(name for name, each in failing["Resources"].items() if "Condition" not in each)
         failing["Resources"] |= {"Handle": HANDLE, "Last": LAST | {"DependsOn": others}}
         self.stack.s3.put_object(Bucket="code", Key="failing.json", Body=json.dumps(failing))

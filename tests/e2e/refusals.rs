@@ -192,17 +192,17 @@ async fn rows_of_a_job_that_the_api_refuses_come_out_as_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_overwritten_before_it_was_read_ends_as_failed_and_says_so() {
     let world = Deployment::start(BINARY).await;
-    // What the queue delivers late: the object that was announced is not the one that stands there
-    // now.
-    world.process("incoming/posts.csv", good_file(2)).await;
-    let mut late = world.source("incoming/posts.csv").await;
-    late.etag = "0123456789abcdef0123456789abcdef".to_owned();
-    let event = json!({"bucket": {"name": "drops"}, "object": {"key": late.key, "size": late.size, "etag": late.etag,
-        "sequencer": late.sequencer}});
-    world.put_event("Drop Stalled", &event).await;
-    let ended = world.end_of(&late.id()).await;
+    world.set_paused(true).await;
+    let overwritten = world.drop_file("incoming/posts.csv", good_file(2)).await;
+    world.wait_for(&overwritten.id, "it is recorded", |record| record.retry_at.is_some()).await;
+    let last = world.drop_file("incoming/posts.csv", good_file(3)).await;
+    world.wait_for(&last.id, "it is recorded", |record| record.retry_at.is_some()).await;
+    assert!(world.jobs_with_rows().is_empty(), "nothing is begun in a pause");
+    world.set_paused(false).await;
+    let ended = world.end_of(&overwritten.id).await;
     ended.assert_state(DropState::Failed);
     assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "E_GONE");
+    world.end_of(&last.id).await.assert_state(DropState::Completed);
     assert_eq!(
         world.jobs_with_rows().len(),
         1,

@@ -31,13 +31,13 @@ use anyhow::{Context, Result};
 use collector::Collector;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use moondrop_shared::drop::DropProblem;
 use moondrop_shared::drop::stack::StackCause;
+use moondrop_shared::drop::{DropProblem, DropRecord};
 use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::{JobEnded, JobEndedDetail};
-use moondrop_shared::lifecycle::{DueReport, Seen, note_stack_problem, set_drop_problem};
+use moondrop_shared::lifecycle::{DueReport, Seen, note_stack_problem, set_drop_problem, wait};
 use moondrop_shared::part::PartState;
-use moondrop_shared::problem::Problem;
+use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::ResultsTooLarge;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::batch_api::ApiError;
@@ -47,6 +47,7 @@ use moondrop_shared::services::ledger::FailedAttempt;
 use moondrop_shared::services::logs;
 use moondrop_shared::services::messages::{Failures, Messages};
 use moondrop_shared::services::metrics::Metric;
+use publish::Publication;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -136,22 +137,45 @@ async fn process(services: &Services, ended: &JobEndedDetail, deadline: Deadline
         return Ok(());
     }
     let published = Box::pin(publish::publish_if_last(services, &drop, deadline)).await;
-    let published = published.with_context(|| format!("publish the drop {drop_id}"));
-    if let Err(error) = published {
-        tracing::error!(
-            error = describe(&error),
-            "the drop is not published, or its end not announced"
-        );
-        let due = DueReport::begin(services, drop_id).await?;
-        let problem = Some(Problem::publish_failed());
-        let recorded = set_drop_problem(services, &drop, DropProblem::Publish, problem).await?;
-        due.make(services, &drop).await;
-        // Poll announces a drop again whose record has the problem. One that moved on has not.
-        if recorded.publish_problem.is_none() {
-            return Err(error);
+    match published.with_context(|| format!("publish the drop {drop_id}")) {
+        Ok(Publication::Done) => Ok(()),
+        Ok(Publication::PlaceIsTaken) => {
+            not_published(services, &drop, Problem::conflict()).await.map(|_| ())
+        }
+        Err(error) => {
+            tracing::error!(
+                error = describe(&error),
+                "the drop is not published, or its end not announced"
+            );
+            let recorded = not_published(services, &drop, Problem::publish_failed()).await?;
+            // Poll announces a drop again whose record has the problem. One that moved on has not.
+            if recorded.publish_problem.is_some() { Ok(()) } else { Err(error) }
         }
     }
-    Ok(())
+}
+
+/// Records why a drop is not published. Poll has it tried again, later the longer it lasts.
+async fn not_published(
+    services: &Services,
+    drop: &DropRecord,
+    problem: Problem,
+) -> Result<DropRecord> {
+    let was = drop.publish_problem.as_ref().map(|problem| problem.code);
+    if problem.code == Code::Conflict && was != Some(Code::Conflict) {
+        tracing::error!(
+            drop = %drop.id, alarm = "results_conflict",
+            "there is another results.csv under the drop's key; it is not overwritten, and the drop waits"
+        );
+        services.metrics.count(Metric::ResultsConflicts, 1);
+    }
+    let due = DueReport::begin(services, &drop.id).await?;
+    let recorded = set_drop_problem(services, drop, DropProblem::Publish, Some(problem)).await?;
+    // One that moved on is another attempt's.
+    if recorded.publish_problem.is_some() {
+        wait(services, &recorded, false).await?;
+    }
+    due.make(services, drop).await;
+    Ok(recorded)
 }
 
 /// Results were fetched from the API: it accepts the key, and lets it read jobs.

@@ -16,20 +16,26 @@ use moondrop_shared::problem::{Code, Problem};
 use moondrop_shared::results::tally::Tally;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::lambda::Deadline;
-use moondrop_shared::services::ledger::Recorded;
-use moondrop_shared::services::metrics::Metric;
 use moondrop_shared::services::s3::results_bucket::Written;
+
+/// What became of the publication of a drop.
+pub(crate) enum Publication {
+    /// Nothing is left to do here: it is published, or goes on elsewhere, or is not due yet.
+    Done,
+    /// Another object is in the place of `results.csv`: the drop waits until it is gone.
+    PlaceIsTaken,
+}
 
 /// Publishes the drop if every part of it is collected.
 pub(crate) async fn publish_if_last(
     services: &Services,
     drop: &DropRecord,
     deadline: Deadline,
-) -> Result<()> {
+) -> Result<Publication> {
     let parts = services.ledger.parts(&drop.id).await?;
     let planned = drop.plan.as_ref().map_or(0, |plan| plan.parts as usize);
     if parts.len() != planned || parts.iter().any(|p| p.state != PartState::Collected) {
-        return Ok(());
+        return Ok(Publication::Done);
     }
     let collected: Vec<&CollectedPart> =
         parts.iter().filter_map(|p| p.collected.as_ref()).collect();
@@ -37,37 +43,30 @@ pub(crate) async fn publish_if_last(
     // Publishing may take long; the drop must not look stalled to poll.
     let drop = services.ledger.heartbeat(drop, Timestamp::now()).await?.record;
     if conclude(services, &drop).await? {
-        return Ok(());
+        return Ok(Publication::Done);
     }
     let results = Results::of(services, &drop, &collected)?;
-    let written = match Box::pin(results.write(deadline)).await? {
-        Assembled::Written(written) => written,
-        Assembled::Published => return Ok(()),
+    match Box::pin(results.write(deadline)).await? {
+        Assembled::Written(Written::Conflict) => return Ok(Publication::PlaceIsTaken),
+        Assembled::Written(Written::New | Written::Same) => {}
+        Assembled::Published => return Ok(Publication::Done),
         // Without a piece more, another invocation at once would do no better: poll has it go on.
-        Assembled::Unfinished { is_further: false } => return Ok(()),
+        Assembled::Unfinished { is_further: false } => return Ok(Publication::Done),
         Assembled::Unfinished { is_further: true } => {
-            return ask_to_go_on(services, &drop, &parts).await;
+            ask_to_go_on(services, &drop, &parts).await?;
+            return Ok(Publication::Done);
         }
-    };
-    let conflict = written == Written::Conflict;
-    let next = ended(&drop, (written, results.bytes()), &tally, &parts);
-    if conflict {
-        tracing::error!(
-            drop = %drop.id, alarm = "results_conflict",
-            "there is another results.csv under the drop's key; it was not overwritten"
-        );
     }
-    let Recorded { record: drop, ours } = services.ledger.move_drop(&next, drop.state).await?;
+    let next = ended(&drop, results.bytes(), &tally, &parts);
+    let drop = services.ledger.move_drop(&next, drop.state).await?.record;
     ensure!(
         drop.state.is_final(),
         "the drop moved to {} while it was published",
         drop.state.as_str()
     );
-    if ours && conflict {
-        services.metrics.count(Metric::ResultsConflicts, 1);
-    }
     let drop = safe::write_if_due(services, drop).await?;
-    conclude(services, &drop).await.map(|_| ())
+    conclude(services, &drop).await?;
+    Ok(Publication::Done)
 }
 
 /// Concludes a drop that has ended, and then deletes its work files: nobody waits for that. Returns
@@ -90,19 +89,10 @@ async fn ask_to_go_on(services: &Services, drop: &DropRecord, parts: &[PartRecor
     services.bus.put(&[event]).await
 }
 
-/// The drop's record with its final state, after its results were written or their key was taken.
-fn ended(
-    drop: &DropRecord,
-    (written, bytes): (Written, u64),
-    tally: &Tally,
-    parts: &[PartRecord],
-) -> DropRecord {
+/// The drop's record with its final state, after its results were written.
+fn ended(drop: &DropRecord, bytes: u64, tally: &Tally, parts: &[PartRecord]) -> DropRecord {
     let mut next = drop.clone();
     next.times.ended_at = Some(Timestamp::now());
-    if written == Written::Conflict {
-        (next.state, next.problem) = (DropState::Failed, Some(Problem::conflict()));
-        return next;
-    }
     next.results_bytes = Some(bytes);
     next.policy_versions = policy_versions(parts);
     if drop.cancelled_at.is_some() {

@@ -85,11 +85,14 @@ async fn remedy(
 ) -> Result<Option<OutgoingEvent>> {
     let services = tick.services;
     let idle = tick.now.duration_since(drop.active_at).unsigned_abs();
-    // A drop that waits is not stalled.
     let is_due = drop.retry_at.is_some_and(|at| at <= tick.now);
-    let is_stalled = idle >= services.settings.stalled_after && drop.retry_at.is_none();
-    let is_to_be_published_again =
-        drop.publish_problem.is_some() && idle >= services.settings.retry_after;
+    let is_idle_for = |time| idle >= time && drop.retry_at.is_none();
+    // A drop that waits is not stalled.
+    let is_stalled = is_idle_for(services.settings.stalled_after);
+    // Whatever it waits for, a drop of which everything is collected is published.
+    let is_to_be_published = is_due
+        || idle >= services.settings.stalled_after
+        || (drop.publish_problem.is_some() && is_idle_for(services.settings.retry_after));
     match need(drop, open_parts, tick.now) {
         Need::Submit if is_due => {
             tracing::info!(drop = %drop.id, "the drop waited, and is requeued");
@@ -103,7 +106,7 @@ async fn remedy(
             services.metrics.count(Metric::DropsStalled, 1);
             Ok(Some(OutgoingEvent::DropStalled { drop: drop.id.clone() }))
         }
-        Need::Publish if is_stalled || is_to_be_published_again => {
+        Need::Publish if is_to_be_published => {
             // The index lags: only a consistent read shows that everything is collected.
             let parts = services.ledger.parts(&drop.id).await?;
             let collected = parts.iter().all(|part| part.state == PartState::Collected);

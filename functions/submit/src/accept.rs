@@ -1,7 +1,7 @@
 //! Reads what a message announces: a drop, whose first record it makes, that a drop goes on, or the
 //! user's request to cancel one.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use moondrop_shared::drop::{DropMapping, DropRecord, Terms};
 use moondrop_shared::event::{Announcement, ObjectCreated, ObjectCreatedDetail};
@@ -30,13 +30,10 @@ pub(crate) async fn read(services: &Services, body: &str) -> Result<Option<Annou
     };
     let key = &detail.object.key;
     if !services.settings.takes_drops_from(&detail.bucket.name) {
-        tracing::error!(
-            key,
-            alarm = "unknown_bucket",
-            "the object is not in the drop bucket: it is ignored"
+        // Not dropped: it may have been announced before the drop bucket was changed.
+        bail!(
+            "the object is in no bucket that drops are taken from: name its bucket in DROP_BUCKETS (FormerDropBucketArns), or delete the message"
         );
-        services.metrics.count(Metric::DropsIgnored, 1);
-        return Ok(None);
     }
     if let Some(drop_id) = cancelled_drop(key) {
         return Ok(Some(Announced::Cancel(drop_id)));

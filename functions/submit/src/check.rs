@@ -2,7 +2,7 @@
 //! No job is created before the last of these is written.
 
 use crate::rejected_files::RejectedFiles;
-use crate::saves::Saves;
+use crate::saves::{Saves, TooLarge, delete_saves};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use moondrop_shared::check::rejected::refusal_lines;
@@ -50,6 +50,7 @@ pub(crate) async fn check_and_plan(
     if let Err(error) = check.limit("bytes", drop.source.size, services.settings.max_bytes) {
         return check.refuse(error.into()).await.map(Some);
     }
+    let began = Instant::now();
     let ended = match Box::pin(check.read_file()).await {
         Ok(Some(checked)) => check.plan(checked).await,
         Ok(None) => return Ok(None),
@@ -62,14 +63,12 @@ pub(crate) async fn check_and_plan(
             Err(error) => Err(error),
         },
     };
+    let may_be_saved = began.elapsed() >= services.settings.save_check_every;
+    if ended.is_ok() && (may_be_saved || drop.check.is_some()) {
+        delete_saves(services, &drop.id).await;
+    }
     ended.map(Some)
 }
-
-/// The file has so many rows, which is more than submit can check. Trying again does not help; more
-/// memory does.
-#[derive(Debug, thiserror::Error)]
-#[error("its {0} rows take more memory than submit has")]
-struct TooLarge(u64);
 
 /// The problem that a failed check is reported as.
 pub(crate) fn problem(error: &anyhow::Error) -> Problem {
@@ -77,6 +76,16 @@ pub(crate) fn problem(error: &anyhow::Error) -> Problem {
         Some(limit) => Problem::check_too_large(&limit.to_string()),
         None => Problem::check_failed(),
     }
+}
+
+/// What one reading of the file came to.
+enum Pass {
+    /// It was read to its end.
+    Read(Step),
+    /// The time is over, and the check is saved.
+    Saved,
+    /// Another attempt has come further, or the drop is not to be checked any more.
+    Overtaken,
 }
 
 /// The check of one drop in one invocation.
@@ -98,15 +107,16 @@ impl Check<'_> {
             });
             loop {
                 match self.pass(checker, &mut saves, &mut rejected).await? {
-                    None => {
+                    Pass::Saved => {
                         self.continue_elsewhere().await?;
                         return Ok(None);
                     }
-                    Some(Step::ReadAgain(next)) => {
+                    Pass::Overtaken => return Ok(None),
+                    Pass::Read(Step::ReadAgain(next)) => {
                         saves.begin_pass();
                         checker = *next;
                     }
-                    Some(Step::Done(checked)) => {
+                    Pass::Read(Step::Done(checked)) => {
                         self.limit("rows", checked.rows, self.services.settings.max_rows)
                             .map_err(Refusal::from)?;
                         if checked.rejected > 0 {
@@ -123,14 +133,13 @@ impl Check<'_> {
         checked
     }
 
-    /// Reads the file once, from where the checker is to its last byte. `None` if the time is over,
-    /// and the check is saved.
+    /// Reads the file once, from where the checker is to its last byte.
     async fn pass(
         &self,
         mut checker: Checker,
         saves: &mut Saves<'_>,
         rejected: &mut RejectedFiles<'_>,
-    ) -> Result<Option<Step>> {
+    ) -> Result<Pass> {
         let Check { services, drop, deadline } = self;
         let from = checker.place().map_or(0, |place| place.offset);
         let (range, at_once) = (from..drop.source.size, services.settings.reads_at_once);
@@ -146,9 +155,13 @@ impl Check<'_> {
             if began.elapsed() > SHORT && deadline.is_near() {
                 let has_moved = saves.save(&mut checker).await?;
                 ensure!(has_moved, "the check came no further in this invocation");
-                return Ok(None);
+                let is_overtaken = saves.is_overtaken();
+                return Ok(if is_overtaken { Pass::Overtaken } else { Pass::Saved });
             }
-            saves.save_if_due(&mut checker).await;
+            saves.save_if_due(&mut checker).await?;
+            if saves.is_overtaken() {
+                return Ok(Pass::Overtaken);
+            }
             if reported.elapsed() > services.settings.report_every {
                 // A long check is no stall.
                 services.ledger.heartbeat(drop, Timestamp::now()).await?;
@@ -158,7 +171,7 @@ impl Check<'_> {
         }
         let (last, step) = checker.finish()?;
         rejected.write(&last).await?;
-        Ok(Some(step))
+        Ok(Pass::Read(step))
     }
 
     /// What the user of the stack limits is refused before anything is spent on it.
@@ -260,6 +273,7 @@ fn moved(drop: &DropRecord, state: DropState, found: Found) -> DropRecord {
     let Found { plan, problem, errors, notices } = found;
     let now = Timestamp::now();
     let mut next = DropRecord { state, problem, errors, notices, active_at: now, ..drop.clone() };
+    next.rejections_in_work = state == DropState::Uploading;
     next.times.planned_at = plan.as_ref().map(|_| now);
     next.times.ended_at = state.is_final().then_some(now);
     next.plan = plan;

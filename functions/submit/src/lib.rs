@@ -90,7 +90,7 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
     drop = services.ledger.resume(&drop, Timestamp::now()).await?.record;
     if drop.state == DropState::Checking {
         try_report(services, &drop).await;
-        drop = match check::check_and_plan(services, &drop, deadline).await {
+        drop = match Box::pin(check::check_and_plan(services, &drop, deadline)).await {
             Ok(Some(drop)) => drop,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -118,9 +118,10 @@ async fn process(services: &Services, body: &str, deadline: Deadline) -> Result<
 /// A drop that comes while all is paused is recorded and waits: poll requeues it at its first tick
 /// after the pause.
 async fn wait_paused(services: &Services, drop: &DropRecord) -> Result<()> {
-    let now = Timestamp::now();
-    let waits = services.ledger.wait(drop, now, now).await?.record;
+    if matches!(drop.state, DropState::Checking | DropState::Uploading) {
+        services.ledger.wait(drop, None, Timestamp::now()).await?;
+    }
     tracing::info!("all is paused; the drop waits");
-    try_report(services, &waits).await;
+    try_report(services, drop).await;
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! folder of the results. What the user does with theirs changes nothing of what is sent.
 
 use anyhow::{Result, ensure};
-use moondrop_shared::drop::DropRecord;
+use moondrop_shared::drop::{DropRecord, OnBadRows};
+use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::s3::object_writer::ObjectWriter;
 use moondrop_shared::services::s3::results_bucket::Written;
@@ -10,7 +11,7 @@ use moondrop_shared::services::s3::results_bucket::Written;
 /// `rejected.csv` of a drop, while it is written.
 pub(crate) struct RejectedFiles<'a> {
     drop: &'a DropRecord,
-    /// Absent where the user's is the only one.
+    /// Absent where nothing is sent.
     decided: Option<ObjectWriter>,
     shown: ObjectWriter,
 }
@@ -19,9 +20,9 @@ impl<'a> RejectedFiles<'a> {
     /// Of a file that is accepted: both depend only on the file and on the settings when the drop was
     /// accepted, so that existing ones with the drop's id as their digest are the same.
     pub(crate) fn begin(services: &Services, drop: &'a DropRecord) -> Self {
-        let decided = drop
-            .rejections_in_work
-            .then(|| services.results.begin(&drop.decided_rejections_key(), 0));
+        // A file that is refused for its invalid rows has none that is sent.
+        let decided = (drop.on_bad_rows != OnBadRows::RejectFile)
+            .then(|| services.results.begin(&ObjectKey::decided_rejections(&drop.id), 0));
         RejectedFiles { drop, decided, shown: services.results.begin(&drop.rejected_key(), 0) }
     }
 

@@ -20,6 +20,7 @@ use moondrop_shared::error_chain::describe;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::services::Services;
 use moondrop_shared::services::s3::results_bucket::Written;
+use moondrop_shared::source::DropId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -28,6 +29,12 @@ use std::time::Instant;
 const MOST_REJECTIONS: usize = 8 * 1024 * 1024;
 /// How many segments are fetched at the same time, of at most some megabytes each.
 const FETCHED_AT_ONCE: usize = 3;
+
+/// The file has so many rows, which is more than submit can check. Trying again does not help; more
+/// memory does.
+#[derive(Debug, thiserror::Error)]
+#[error("its {0} rows take more memory than submit has")]
+pub(crate) struct TooLarge(pub(crate) u64);
 
 /// The saves of one check by one attempt.
 pub(crate) struct Saves<'a> {
@@ -40,8 +47,12 @@ pub(crate) struct Saves<'a> {
     began_at: Option<Place>,
     /// The place of this attempt's last save.
     saved_at: Option<Place>,
-    /// When that was.
+    /// When that was, or the last attempt at it.
     since: Instant,
+    /// The last attempt failed.
+    has_failed: bool,
+    /// See [`Saves::is_overtaken`].
+    is_overtaken: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,6 +80,8 @@ impl<'a> Saves<'a> {
             began_at: None,
             saved_at: None,
             since: Instant::now(),
+            has_failed: false,
+            is_overtaken: false,
         }
     }
 
@@ -108,6 +121,9 @@ impl<'a> Saves<'a> {
         let (rules, limits) = (self.drop.rules, self.drop.limits);
         let checker = Checker::resume(state, rules, limits, self.drop.mapping().cloned());
         let Some(mut checker) = checker.map_err(not_as_saved)? else { return Ok(None) };
+        // Before its segments are in memory.
+        let (rows, most) = (checker.rows(), self.services.settings.rows_in_memory);
+        ensure!(rows <= most, TooLarge(rows));
         let this = &*self;
         let mut fetched = stream::iter(&segments)
             .map(async |segment| {
@@ -150,17 +166,32 @@ impl<'a> Saves<'a> {
         self.rejections.clear();
     }
 
-    /// Saves the check if that is due. One that fails is tried again, and the check goes on.
-    pub(crate) async fn save_if_due(&mut self, checker: &mut Checker) {
+    /// Saves the check if that is due. A save that fails is tried again when the next one is due,
+    /// and the check goes on meanwhile.
+    ///
+    /// # Errors
+    /// If saves fail until too much waits to be saved.
+    pub(crate) async fn save_if_due(&mut self, checker: &mut Checker) -> Result<()> {
+        let waiting = self.rejections.len();
         let is_due = self.since.elapsed() >= self.services.settings.save_check_every
-            || self.rejections.len() >= MOST_REJECTIONS;
+            || (waiting >= MOST_REJECTIONS && !self.has_failed);
         if !is_due {
-            return;
+            ensure!(waiting < 4 * MOST_REJECTIONS, "the check cannot be saved");
+            return Ok(());
         }
-        if let Err(error) = self.save(checker).await {
-            tracing::warn!(drop = %self.drop.id, error = describe(&error), "the check was not saved");
+        let saved = self.save(checker).await;
+        if let Err(error) = &saved {
+            let error = describe(error);
+            tracing::warn!(drop = %self.drop.id, error, "the check was not saved");
         }
-        self.since = Instant::now();
+        (self.since, self.has_failed) = (Instant::now(), saved.is_err());
+        Ok(())
+    }
+
+    /// Whether this attempt's check is of no use any more: another attempt has come further, or the
+    /// drop is cancelled or checked.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.is_overtaken
     }
 
     /// Saves the check. Returns whether it has come further than where this attempt began.
@@ -199,9 +230,11 @@ impl<'a> Saves<'a> {
             segments: u32::try_from(self.segments.len())?,
             digest: hex::encode(Sha256::digest(&body)),
         };
-        self.put(&state_name(&saved), &body).await?;
-        // Where another attempt has come further, its state counts, and this one goes on.
-        self.services.ledger.save_check(&self.drop.id, &saved, Timestamp::now()).await?;
+        self.put(&state_name(&saved), &body, &saved.digest).await?;
+        let recorded =
+            self.services.ledger.save_check(&self.drop.id, &saved, Timestamp::now()).await?;
+        // The same state, saved by another attempt, is as good.
+        self.is_overtaken = !recorded.ours && recorded.record.check.as_ref() != Some(&saved);
         checker.mark_saved();
         self.rejections.clear();
         self.saved_at = Some(place);
@@ -217,19 +250,33 @@ impl<'a> Saves<'a> {
         let digest = hex::encode(Sha256::digest(bytes));
         let (rules, pass, last) = (u32::from(self.drop.rules), last.pass, last.offset);
         let name = format!("{rules}-{pass}-{first}-{last}-{}-{}", kind.as_str(), &digest[..16]);
-        self.put(&name, bytes).await?;
+        self.put(&name, bytes, &digest).await?;
         Ok(SavedSegment { kind, name, digest })
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Stores an object, whose SHA-256 is known.
+    async fn put(&self, name: &str, bytes: &[u8], digest: &str) -> Result<()> {
         let key = ObjectKey::saved_check(&self.drop.id, name);
         let mut writer = self.services.results.begin(&key, bytes.len() as u64);
-        writer.write(bytes, None).await?;
-        let put = writer.finish(None).await;
+        writer.write(bytes, Some(digest)).await?;
+        let put = writer.finish(Some(digest)).await;
         // No effect after `finish`.
         writer.abort().await;
         ensure!(put?.written != Written::Conflict, "{key} is another object");
         Ok(())
+    }
+}
+
+/// Deletes what was saved of a check that is over. The bucket's lifecycle deletes what remains.
+pub(crate) async fn delete_saves(services: &Services, drop_id: &DropId) {
+    let deleted = async {
+        let prefix = ObjectKey::saved_check(drop_id, "").to_string();
+        let keys = services.results.list(&prefix).await?;
+        services.results.delete_all(&keys).await
+    };
+    if let Err(error) = deleted.await {
+        let error = describe(&error);
+        tracing::info!(drop = %drop_id, error, "what was saved of the check was not deleted");
     }
 }
 

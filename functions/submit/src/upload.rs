@@ -19,6 +19,7 @@ use moondrop_shared::error_chain::describe;
 use moondrop_shared::event::OutgoingEvent;
 use moondrop_shared::lifecycle::{
     DueReport, Seen, clear_allowed_hosts, header, note_stack_problem, set_drop_problem, try_report,
+    wait,
 };
 use moondrop_shared::part::{PartRecord, PartState};
 use moondrop_shared::problem::Problem;
@@ -85,7 +86,7 @@ pub(crate) async fn upload(
         Some(problem) if progress.causes.iter().all(Cause::is_to_be_waited_for) => {
             let code = problem.code.as_str();
             tracing::warn!(drop = %drop.id, parts = progress.left, code, "the drop waits");
-            wait(services, &recorded, &progress).await
+            wait(services, &recorded, progress.created + progress.uploaded > 0).await
         }
         Some(Problem { code, message, .. }) => {
             bail!("{} parts are still to be uploaded: {code}: {message}", progress.left)
@@ -95,18 +96,6 @@ pub(crate) async fn upload(
             progress.left
         ),
     }
-}
-
-/// Records when the drop is to go on: later, the longer it has waited.
-async fn wait(services: &Services, drop: &DropRecord, progress: &Progress) -> Result<()> {
-    let settings = &services.settings;
-    let now = Timestamp::now();
-    let has_moved = progress.created + progress.uploaded > 0;
-    let since = drop.waits_since.filter(|_| !has_moved).unwrap_or(now);
-    let waited = now.duration_since(since).unsigned_abs();
-    let most = settings.remind_after.max(settings.retry_after);
-    services.ledger.wait(drop, since, now + waited.clamp(settings.retry_after, most)).await?;
-    Ok(())
 }
 
 /// Whether a part needs this function: it has no job, its job has no rows, or they are to be

@@ -117,8 +117,8 @@ pub struct DropRecord {
     /// How far its check was saved, if that takes longer than an invocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<SavedCheck>,
-    /// Whether `rejected.csv` as it was decided is among the work files; earlier releases had only
-    /// the one in the results' folder.
+    /// Whether `rejected.csv` as it was decided is among the work files, by who planned the drop:
+    /// earlier releases had only the one in the results' folder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rejections_in_work: bool,
     /// What the check found.
@@ -216,7 +216,7 @@ impl DropRecord {
             mapping: None,
             state: DropState::Checking,
             check: None,
-            rejections_in_work: true,
+            rejections_in_work: false,
             plan: None,
             errors: Counts::new(),
             notices: Vec::new(),

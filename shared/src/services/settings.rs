@@ -81,7 +81,9 @@ pub struct Settings {
     /// neither collected it nor recorded a failure. Default 3,600.
     pub remind_after: Duration,
     /// `RETRY_AFTER_SECONDS`: how long after its first failure collect tries a part again; it
-    /// doubles with each failure, up to `REMIND_AFTER_SECONDS`. Default 120.
+    /// doubles with each failure, up to `REMIND_AFTER_SECONDS`. And after how long a drop that waits
+    /// is requeued at first; later, after as long as it has waited, up to `STALLED_AFTER_SECONDS`.
+    /// Default 120.
     pub retry_after: Duration,
     /// `CONFIRM_AFTER_SECONDS`: an answer of the API that ends or holds rows counts only if it
     /// comes twice, at least this far apart. Default 600.

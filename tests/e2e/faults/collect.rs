@@ -4,12 +4,14 @@ use moondrop_local::aws::{DROPS, RESULTS};
 use moondrop_shared::drop::DropState;
 use moondrop_shared::object_key::ObjectKey;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::{Dropped, Ended};
+use moondrop_shared::services::lambda::Deadline;
+use moondrop_tests::env::{DAY, Dropped, Ended};
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::{InProcess, collect};
+use moondrop_tests::in_process::{InProcess, collect, deliver_end};
 use moondrop_tests::logs;
 use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{Row, assert_all_rows, good_file, read};
+use serde_json::json;
 
 const GOOD: &str = r#"[{"label":"spam","score":0.5}]"#;
 
@@ -247,15 +249,28 @@ async fn another_results_csv_in_the_drops_place_is_never_overwritten_and_alarmed
     let (world, dropped) = fed().await;
     let key = ObjectKey::results(&world.record(&dropped.id).await.folder).to_string();
     world.put_object(RESULTS, &key, b"someone's").await;
-    let ended = world.end(&dropped).await;
+    world.api.complete_all();
+    world.poll().await;
+    world.collect_all(&dropped.id).await;
+    let status = world.status(&dropped.id).await;
     assert_eq!(
-        (ended.status.state, ended.status.problem.as_ref().unwrap().code.as_str()),
-        (DropState::Failed, "E_CONFLICT")
+        (status.state, status.problem.as_ref().unwrap().code.as_str()),
+        (DropState::Evaluating, "E_CONFLICT")
     );
-    assert_eq!(ended.results(), b"someone's");
-    assert!(ended.status.files.results.is_none(), "it is not told as ours");
+    assert_eq!(world.read(&key).await.unwrap(), b"someone's");
+    assert!(status.files.results.is_none(), "it is not told as ours");
     assert!(logs::with(dropped.id.as_str()).iter().any(|line| line.contains("results_conflict")));
     assert_eq!(world.keys("work/").await.len(), 1, "the rows are kept");
+    // Moved away: the drop goes on by itself.
+    world.delete_object(RESULTS, &key).await;
+    world.poll_in(3).await;
+    let events = world.events("Job Completed", &dropped.id);
+    let again = json!({"detail": events.last().unwrap()});
+    assert_eq!(again["detail"]["publish"], true);
+    deliver_end(&world.services, &again, Deadline::after(DAY)).await.unwrap();
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!((ended.status.state, &ended.status.problem), (DropState::Completed, &None));
+    assert_all_rows(&good_file(4), ended.results());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::SharedHttpClient;
+use jiff::Timestamp;
 use moondrop_local::aws::{Endpoints, RESULTS, TABLE};
 use moondrop_shared::drop::{DropState, SavedCheck};
 use moondrop_shared::object_key::work_folder;
@@ -14,7 +15,7 @@ use moondrop_tests::in_process::{InProcess, submit};
 use moondrop_tests::rows::assert_all_rows;
 use moondrop_tests::slow_proxy::{SlowProxy, Slowness};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Of a short invocation, a second and a bit is left to check in.
 const SHORT: Duration = Duration::from_millis(31_100);
@@ -110,6 +111,9 @@ async fn a_check_saved_by_other_limits_or_that_is_gone_or_was_changed_begins_aga
     let file = file();
     let whole = world.drop_file("incoming/whole.csv", file.clone()).await;
     assert!(world.submit(&whole).await);
+    let by_others = world.drop_file("incoming/others.csv", file.clone()).await;
+    let others = world.cold_with("ROWS_PER_JOB", "400");
+    assert_eq!(submit(&others, &[&by_others.message], DAY).await, NONE);
     for (name, spoil) in [("limits", 0), ("gone", 1), ("changed", 2)] {
         let dropped = world.drop_file(&format!("incoming/{name}.csv"), file.clone()).await;
         cut_off(&world, &slow, &dropped.message).await;
@@ -119,7 +123,7 @@ async fn a_check_saved_by_other_limits_or_that_is_gone_or_was_changed_begins_aga
         match spoil {
             0 => {
                 let limits = serde_dynamo::to_attribute_value(
-                    serde_json::json!({"rows": 400, "bytes": 1_000_000}),
+                    serde_json::json!({"rows": 400, "bytes": 32 * 1024 * 1024}),
                 );
                 let update = world.aws().dynamodb().update_item().table_name(TABLE);
                 let update = update
@@ -147,9 +151,10 @@ async fn a_check_saved_by_other_limits_or_that_is_gone_or_was_changed_begins_aga
             assert_eq!(saved(&world, &dropped).await, None, "and forgotten");
             assert_eq!(submit(&world.services, &[&event], DAY).await, NONE);
         }
+        // The plan of a check that began again, by the limits that are recorded now.
+        let expected = if spoil > 0 { &whole } else { &by_others };
         let parts = world.parts(&dropped.id).await;
-        let same = plans(&parts) == plans(&world.parts(&whole.id).await);
-        assert_eq!(same, spoil > 0, "{name}");
+        assert!(plans(&parts) == plans(&world.parts(&expected.id).await), "{name}");
         let ended = world.finish(&dropped).await;
         assert_eq!(ended.status.state, DropState::CompletedWithErrors);
         assert_all_rows(file.as_bytes(), ended.results());
@@ -192,7 +197,41 @@ async fn a_check_that_dies_goes_on_from_its_last_save_and_two_at_once_only_move_
     cut_off(&world, &slow, &dropped.message).await;
     let second = saved(&world, &dropped).await.unwrap().place();
     assert!(second > first, "{first:?} {second:?}");
+    // An attempt that is behind changes nothing.
+    let recorded = saved(&world, &dropped).await.unwrap();
+    let behind = SavedCheck { offset: recorded.offset - 1, ..recorded.clone() };
+    let ledger = &world.services.ledger;
+    let refused = ledger.save_check(&dropped.id, &behind, Timestamp::now()).await.unwrap();
+    assert_eq!((refused.ours, refused.record.check), (false, Some(recorded)));
     let ended = world.finish(&dropped).await;
     assert_eq!(ended.status.state, DropState::CompletedWithErrors);
     assert_all_rows(file.as_bytes(), ended.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_a_drop_that_is_cancelled_or_planned_meanwhile_ends() {
+    let world = InProcess::start_with(&[("ROWS_PER_JOB", "300")]).await;
+    let (slow, _proxy) = slow(&world, &[("SAVE_CHECK_EVERY_SECONDS", "0")]).await;
+    for (is_cancelled, expected) in [(true, DropState::Failed), (false, DropState::Evaluating)] {
+        let dropped = world.drop_file(&format!("incoming/{is_cancelled}.csv"), file()).await;
+        let is_saved = async || {
+            let record = world.ledger.drop_record(&dropped.id).await.unwrap();
+            record.is_some_and(|record| record.check.is_some())
+        };
+        let meanwhile = async {
+            while !is_saved().await {
+                tokio::task::yield_now().await;
+            }
+            match is_cancelled {
+                true => world.cancel(&dropped.id).await,
+                false => assert!(world.submit(&dropped).await),
+            }
+        };
+        let (began, messages) = (Instant::now(), [dropped.message.as_str()]);
+        let (back, ()) = tokio::join!(submit(&slow, &messages, DAY), meanwhile);
+        assert_eq!(back, NONE, "{is_cancelled}");
+        assert!(began.elapsed() < Duration::from_secs(5), "it does not read on to the end");
+        assert!(asked(&world).is_empty(), "no other invocation is needed");
+        assert_eq!(world.record(&dropped.id).await.state, expected);
+    }
 }

@@ -244,7 +244,7 @@ async fn rows_that_cannot_be_read_for_now_do_not_count_as_sent() {
         "only planned"
     );
     // The list of rejected rows cannot be had.
-    let key = format!("{}/rejected.csv", world.record(&dropped.id).await.folder);
+    let key = world.record(&dropped.id).await.decided_rejections_key().to_string();
     let list = world.read(&key).await.unwrap();
     world.delete_object(RESULTS, &key).await;
     assert!(!world.submit(&dropped).await);

@@ -54,6 +54,20 @@ impl<S: Servers> Env<S> {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
+    /// Pauses the stack, or ends the pause, as `infra/pause` and `infra/resume` do.
+    pub async fn set_paused(&self, is_paused: bool) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let table = self.aws().dynamodb();
+        if is_paused {
+            let put = table.put_item().table_name(TABLE).item("pk", text("STACK"));
+            let put = put.item("sk", text("PAUSED"));
+            put.item("paused_at", text("2026-11-30T09:00:00Z")).send().await.unwrap();
+        } else {
+            let delete = table.delete_item().table_name(TABLE).key("pk", text("STACK"));
+            delete.key("sk", text("PAUSED")).send().await.unwrap();
+        }
+    }
+
     /// Writes another record in a part's place.
     pub async fn replace_part(&self, part: &PartRecord) {
         let key = Key::of_part(&part.drop, part.plan.number);

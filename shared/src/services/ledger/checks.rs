@@ -8,8 +8,8 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 impl Ledger {
-    /// Records how far a check was saved, if no other attempt has saved it further; what the check
-    /// waited for, it then waits for no more.
+    /// Records how far a check was saved, if no other attempt has saved it further and the drop is not
+    /// cancelled; what the check waited for, it then waits for no more.
     pub async fn save_check(
         &self,
         drop_id: &DropId,
@@ -18,7 +18,8 @@ impl Ledger {
     ) -> Result<Recorded<DropRecord>> {
         let update = Update::of(drop_id, META).set("check", saved)?.set("active_at", &now)?;
         let update = update.remove("check_problem").by("check_saved_by").only_if(
-            "#state = :checking AND (attribute_not_exists(#check) OR #check.#pass < :pass \
+            "#state = :checking AND attribute_not_exists(#cancelled_at) \
+             AND (attribute_not_exists(#check) OR #check.#pass < :pass \
              OR (#check.#pass = :pass AND #check.#offset < :offset))",
         );
         let update =

@@ -74,6 +74,9 @@ impl Ledger {
         if let Some(plan) = &drop.plan {
             update = update.set("plan", plan)?;
         }
+        if drop.rejections_in_work {
+            update = update.set("rejections_in_work", &true)?;
+        }
         if !drop.errors.is_empty() {
             update = update.set("errors", &drop.errors)?;
         }
@@ -196,23 +199,25 @@ impl Ledger {
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
-    /// Records that a drop waits, since when, and when poll is to requeue it.
+    /// Records that a drop waits, since when it does for what it waits for, and when poll is to
+    /// requeue it.
     pub async fn wait(
         &self,
         drop: &DropRecord,
-        since: Timestamp,
+        since: Option<Timestamp>,
         retry_at: Timestamp,
     ) -> Result<Recorded<DropRecord>> {
-        let update = Update::of(&drop.id, META).set("waits_since", &since)?;
+        let update = Update::of(&drop.id, META).put("waits_since", since.as_ref())?;
         let update = update.set("retry_at", &retry_at)?;
         self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
     }
 
     /// Records that a drop goes on or was requeued, and waits no longer, if it is still in the state
-    /// of `drop`.
+    /// of `drop` and waits for the same time.
     pub async fn resume(&self, drop: &DropRecord, now: Timestamp) -> Result<Recorded<DropRecord>> {
         let update = Update::of(&drop.id, META).set("active_at", &now)?.remove("retry_at");
-        self.update(update.only_if("#state = :state").value(":state", &drop.state)?).await
+        let update = update.only_if("#state = :state").value(":state", &drop.state)?;
+        self.update(update.and_still("retry_at", drop.retry_at.as_ref())?).await
     }
 
     /// Records what a drop waits for, or that it no longer waits for that, if it is still in the
