@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+mod mapping;
 pub mod problems;
 mod record;
 mod saved_check;
@@ -9,7 +10,6 @@ pub mod stack;
 pub mod status;
 
 pub use crate::plan::OnBadRows;
-pub use record::{
-    DropMapping, DropProblem, DropRecord, DropState, MappingObject, Plan, SafeResults, Terms, Times,
-};
+pub use mapping::{DropMapping, MappingObject};
+pub use record::{DropProblem, DropRecord, DropState, Plan, SafeResults, Terms, Times};
 pub use saved_check::SavedCheck;
