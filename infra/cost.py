@@ -43,7 +43,8 @@ MOST_PARTS = 1_000
 INDEX_QUERIES = 19
 # Counted: what else a tick with open jobs reads and writes.
 TICK_READS, TICK_WRITES = 2, 2
-# Counted: reports of submit (accepted, planned, uploaded) and at the end; submit's others come after so many seconds each.
+# Counted: reports of submit (accepted, planned, uploaded) and at the end; submit's others come after so many seconds each, and with more
+# than 400 jobs after so many times as long.
 REPORTS, REPORT_SECONDS = 4, 30
 # Counted: writes of a part that has a job: the job, the beginning and the end of its upload, COMPLETED, announced, collected.
 PART_WRITES = 6
@@ -90,7 +91,7 @@ class Drop:
         return (3 if self.rejected else 2) * self.source / 1e6 / SPEED + self.jobs * JOB_SECONDS / 4
 
     def written_reports(self):
-        return REPORTS + math.floor(self.submit_seconds() / REPORT_SECONDS) + self.reports
+        return REPORTS + math.floor(self.submit_seconds() / (REPORT_SECONDS * max(1, self.jobs // 400))) + self.reports
 
     def pieces(self):
         """Of which results.csv is put together: how many there are, and how many work files are read for it."""

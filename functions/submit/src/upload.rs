@@ -279,14 +279,23 @@ enum Step {
     Ends(PartOutcome),
 }
 
+/// Of how many parts a drop's progress is reported at every [`report_progress`]. A report reads all
+/// parts, and uploads take as long as there are parts: with twice as many, every second one is
+/// enough, so that what is read grows with the parts and not with their square.
+const PARTS_A_REPORT: u32 = 400;
+
 /// Marks the drop as active and reports its progress, again and again, in parallel with the
 /// uploads: a slow report delays none of them.
 async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
     let mut ticks = tokio::time::interval(services.settings.report_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    let parts = drop.plan.as_ref().map_or(0, |plan| plan.parts);
+    let every = u64::from(parts / PARTS_A_REPORT).max(1);
+    let mut ticked: u64 = 0;
     loop {
         ticks.tick().await;
+        ticked += 1;
         // A drop with a long upload is not stalled.
         if let Err(error) = services.ledger.heartbeat(drop, Timestamp::now()).await {
             // The uploads in progress matter more.
@@ -295,7 +304,9 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
                 "the drop was not marked as active"
             );
         }
-        try_report(services, drop).await;
+        if ticked.is_multiple_of(every) {
+            try_report(services, drop).await;
+        }
         services.metrics.flush();
     }
 }

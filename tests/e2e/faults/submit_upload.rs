@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use moondrop_shared::drop::DropState;
 use moondrop_shared::part::PartState;
-use moondrop_tests::env::Dropped;
+use moondrop_tests::env::{DAY, Dropped};
 use moondrop_tests::fake_batch_api::{Answer, Call};
-use moondrop_tests::in_process::InProcess;
+use moondrop_tests::in_process::{InProcess, submit};
+use moondrop_tests::raw_http::Gate;
 use moondrop_tests::rows::{assert_all_rows, good_file};
 use serde_json::json;
 
@@ -192,4 +193,33 @@ async fn a_cancel_that_fails_is_tried_again_by_the_next_tick() {
     assert_eq!(world.api.job("job-1").state, "CANCELLED");
     world.poll().await;
     assert_eq!(world.states(&dropped.id).await, [PartState::Planned]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_more_parts_a_drop_has_the_fewer_reports_read_all_of_them() {
+    let parts = 1_250;
+    let world =
+        InProcess::start_with(&[("ROWS_PER_JOB", "1"), ("REPORT_EVERY_SECONDS", "1")]).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(parts)).await;
+    let gate = Gate::default();
+    world.api.next(Call::Upload, (0..4).map(|_| Answer::faithful().behind(&gate)));
+    let active = async || world.record(&dropped.id).await.active_at;
+    let reported = async || world.status(&dropped.id).await.updated_at;
+    let watched = async {
+        for _ in 0..4 {
+            gate.arrived().await;
+        }
+        let (first, mut last, mut beats) = (reported().await, active().await, 0);
+        while reported().await == first {
+            let now = active().await;
+            beats += u32::from(now != last);
+            last = now;
+        }
+        (0..4).for_each(|_| gate.open());
+        beats
+    };
+    let messages = [dropped.message.as_str()];
+    let (back, beats) = tokio::join!(submit(&world.services, &messages, DAY), watched);
+    assert!(back.is_empty());
+    assert_eq!(beats, 3, "a third as many reports with three times the parts");
 }
