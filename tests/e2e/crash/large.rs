@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How many cases are run unless `MOONDROP_CRASH_CASES` says otherwise. An odd number meets every
 /// fault.
-const SAMPLE: usize = 15;
+const SAMPLE: usize = 7;
 /// Of as many as that says a fifth is run: each case takes as long as five of another drop's.
 const SHARE: usize = 5;
 /// The jobs are done at once.
