@@ -178,3 +178,17 @@ async fn with_only_aliases_a_folder_of_another_name_is_refused() {
     }
     assert_eq!(world.api.jobs().len(), 2, "the refused ones cost nothing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_may_cancel_a_drop_that_waits_for_the_end_of_a_pause() {
+    let world = InProcess::start().await;
+    world.set_paused(true).await;
+    let dropped = world.drop_file("incoming/posts.csv", good_file(4)).await;
+    assert_eq!(submit(&world.services, &[&dropped.message], DAY).await, NONE);
+    world.cancel(&dropped.id).await;
+    let ended = world.ended(&dropped.id).await;
+    assert_eq!(ended.status.problem.as_ref().unwrap().code.as_str(), "C_CANCELLED");
+    world.set_paused(false).await;
+    world.poll_in(60).await;
+    assert!(requeued(&world).is_empty() && world.api.jobs().is_empty(), "it stays ended");
+}
