@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_secs(1);
 
 /// Checks the file and moves the drop to `uploading`, `rejected` or, if the file is gone, `failed`;
-/// returns its record. `None` if the time was too short: the check is saved, and goes on in another
-/// invocation.
+/// returns its record. `None` if this attempt has nothing more to do: the time is over, the check is
+/// saved and goes on in another invocation; or another attempt is ahead.
 pub(crate) async fn check_and_plan(
     services: &Services,
     drop: &DropRecord,
@@ -47,8 +47,8 @@ pub(crate) async fn check_and_plan(
     if let Some(problem) = drop.mapping.as_ref().and_then(|mapping| mapping.invalid.as_ref()) {
         return check.refuse(InputError::of_file(Code::Mapping, problem).into()).await.map(Some);
     }
-    if let Err(error) = check.limit("bytes", drop.source.size, services.settings.max_bytes) {
-        return check.refuse(error.into()).await.map(Some);
+    if let Err(refusal) = limit_bytes(services, drop.source.size) {
+        return check.refuse(refusal).await.map(Some);
     }
     let began = Instant::now();
     let ended = match Box::pin(check.read_file()).await {
@@ -97,7 +97,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Reads the file once or twice, as the checker needs, and stores `rejected.csv`; an
-    /// [`Refusal`] refuses the file. `None` if the check goes on in another invocation.
+    /// [`Refusal`] refuses the file. `None` as in [`check_and_plan`].
     async fn read_file(&self) -> Result<Option<Checked>> {
         let mut rejected = RejectedFiles::begin(self.services, self.drop);
         let checked = async {
@@ -117,8 +117,7 @@ impl Check<'_> {
                         checker = *next;
                     }
                     Pass::Read(Step::Done(checked)) => {
-                        self.limit("rows", checked.rows, self.services.settings.max_rows)
-                            .map_err(Refusal::from)?;
+                        limit_rows(self.services, checked.rows)?;
                         if checked.rejected > 0 {
                             rejected.finish().await?;
                         }
@@ -149,18 +148,20 @@ impl Check<'_> {
             let rejections = checker.push(&bytes)?;
             rejected.write(&rejections).await?;
             saves.add(&rejections);
-            self.limit("rows", checker.rows(), services.settings.max_rows)
-                .map_err(Refusal::from)?;
+            limit_rows(services, checker.rows())?;
             ensure!(checker.rows() <= services.settings.rows_in_memory, TooLarge(checker.rows()));
-            if began.elapsed() > SHORT && deadline.is_near() {
+            let is_time_over = began.elapsed() > SHORT && deadline.is_near();
+            if is_time_over {
                 let has_moved = saves.save(&mut checker).await?;
                 ensure!(has_moved, "the check came no further in this invocation");
-                let is_overtaken = saves.is_overtaken();
-                return Ok(if is_overtaken { Pass::Overtaken } else { Pass::Saved });
+            } else {
+                saves.save_if_due(&mut checker).await?;
             }
-            saves.save_if_due(&mut checker).await?;
             if saves.is_overtaken() {
                 return Ok(Pass::Overtaken);
+            }
+            if is_time_over {
+                return Ok(Pass::Saved);
             }
             if reported.elapsed() > services.settings.report_every {
                 // A long check is no stall.
@@ -172,16 +173,6 @@ impl Check<'_> {
         let (last, step) = checker.finish()?;
         rejected.write(&last).await?;
         Ok(Pass::Read(step))
-    }
-
-    /// What the user of the stack limits is refused before anything is spent on it.
-    fn limit(&self, what: &str, has: u64, most: Option<u64>) -> Result<(), InputError> {
-        let Some(most) = most.filter(|most| has > *most) else { return Ok(()) };
-        let setting = if what == "rows" { "MAX_ROWS_PER_DROP" } else { "MAX_BYTES_PER_DROP" };
-        let message = format!(
-            "the file has more than {most} {what}, the most that {setting} allows: drop it as several files"
-        );
-        Err(InputError::of_file(Code::Limit, message))
     }
 
     /// Asks for another invocation, as poll does for a drop that is stalled.
@@ -257,6 +248,24 @@ impl Check<'_> {
         metrics.flush();
         Ok(moved.record)
     }
+}
+
+/// Refuses a file with more rows than the stack's operator allows, before anything is spent on it.
+fn limit_rows(services: &Services, rows: u64) -> Result<(), Refusal> {
+    limit((rows, "rows"), services.settings.max_rows, "MAX_ROWS_PER_DROP")
+}
+
+/// As [`limit_rows`], by the file's size.
+fn limit_bytes(services: &Services, bytes: u64) -> Result<(), Refusal> {
+    limit((bytes, "bytes"), services.settings.max_bytes, "MAX_BYTES_PER_DROP")
+}
+
+fn limit((has, unit): (u64, &str), most: Option<u64>, setting: &str) -> Result<(), Refusal> {
+    let Some(most) = most.filter(|most| has > *most) else { return Ok(()) };
+    let message = format!(
+        "the file has more than {most} {unit}, the most that {setting} allows: drop it as several files"
+    );
+    Err(InputError::of_file(Code::Limit, message).into())
 }
 
 /// What the check found, for the drop's record.

@@ -279,10 +279,10 @@ enum Step {
     Ends(PartOutcome),
 }
 
-/// Of how many parts a drop's progress is reported at every [`report_progress`]. A report reads all
-/// parts, and uploads take as long as there are parts: with twice as many, every second one is
-/// enough, so that what is read grows with the parts and not with their square.
-const PARTS_A_REPORT: u32 = 400;
+/// Below twice this many parts, [`report_progress`] reports at every tick; with three times as many,
+/// at every third, and so on. A report reads all parts, and uploads take longer with more of them: so
+/// what is read grows with the parts, and not with their square.
+const PARTS_PER_REPORT: u32 = 400;
 
 /// Marks the drop as active and reports its progress, again and again, in parallel with the
 /// uploads: a slow report delays none of them.
@@ -291,7 +291,7 @@ async fn report_progress(services: &Services, drop: &DropRecord) -> Infallible {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let parts = drop.plan.as_ref().map_or(0, |plan| plan.parts);
-    let every = u64::from(parts / PARTS_A_REPORT).max(1);
+    let every = u64::from(parts / PARTS_PER_REPORT).max(1);
     let mut ticked: u64 = 0;
     loop {
         ticks.tick().await;

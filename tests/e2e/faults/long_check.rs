@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(31_100);
 const NONE: [String; 0] = [];
 
-/// Rows of every kind: valid, invalid and doubled ones, and some that a notice is about.
+/// Rows of every kind: valid ones, invalid ones, duplicates, and some that a notice is about.
 fn file() -> String {
     let text = "lorem ipsum ".repeat(24);
     let row = |i: usize| match i % 500 {
